@@ -1,0 +1,172 @@
+"""What each program is told: options composed, plus the program's own fields. Stdlib only."""
+
+from dataclasses import dataclass
+
+from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.options import (
+    AnchorOptions,
+    CheckpointOptions,
+    DetectionOptions,
+    DeviceOptions,
+    FramingOptions,
+    LossOptions,
+    ModelOptions,
+    OptimizerOptions,
+    Options,
+    ReadOptions,
+    option,
+)
+
+CHECKPOINT_TEXT = "best, last, or the path of a checkpoint (…/checkpoints/ckpt-N)"
+
+
+def _require(config, *names):
+    for name in names:
+        if not getattr(config, name):
+            raise InputError(f"--{name}: must be given")
+
+
+@dataclass(frozen=True)
+class ConvertConfig(Options):
+    """What both converters are told about their output."""
+
+    output_dir: str = option("", "folder of the record set; made if need be")
+    set_name: str = option("", "first part of the shards' names; default: the folder's name")
+    num_shards: int = option(16, "shards to write", minimum=1, maximum=99999)
+    classes: str = option(
+        "default",
+        "class list: default (VOC's 20, or the JSON's own), auto (every name found, sorted), a "
+        "file with a name a line, or a manifest.json",
+    )
+    shuffle_seed: int = option(0, "seed of the order of the records", minimum=0)
+    overwrite: bool = option(False, "replace a record set that is already in --output_dir")
+
+
+@dataclass(frozen=True)
+class ConvertVocConfig(ConvertConfig):
+    """Pascal VOC XML -> TFRecords, from a VOCdevkit or from any folder of XML."""
+
+    voc_root: str = option("", "folder that holds VOC2007, VOC2012, …; goes with --sets")
+    sets: tuple[str, ...] = option(
+        (), "year_set, several joined: 2007_trainval,2012_trainval; goes with --voc_root"
+    )
+    annotations_dir: str = option("", "folder of XML files; goes with --images_dir")
+    images_dir: str = option("", "folder of images; goes with --annotations_dir")
+    image_set: str = option(
+        "", "file with an image's stem a line; default: every XML; goes with --annotations_dir"
+    )
+    pixel_origin: int = option(
+        1, "number of the first pixel in the XML: 1 as in VOC, or 0", choices=(0, 1)
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        _require(self, "output_dir")
+        if bool(self.voc_root) == bool(self.annotations_dir):
+            raise InputError(
+                "give either --voc_root with --sets, or --annotations_dir with --images_dir"
+            )
+        _require(self, *(("sets",) if self.voc_root else ("images_dir",)))
+        if self.voc_root and (self.images_dir or self.image_set):
+            raise InputError("--images_dir, --image_set: go with --annotations_dir alone")
+        if self.annotations_dir and self.sets:
+            raise InputError("--sets: goes with --voc_root; --image_set with --annotations_dir")
+
+
+@dataclass(frozen=True)
+class ConvertCocoConfig(ConvertConfig):
+    """COCO instances JSON -> TFRecords."""
+
+    annotations: str = option("", "COCO instances JSON")
+    images_dir: str = option("", "folder that the JSON's file_name are in")
+
+    def __post_init__(self):
+        super().__post_init__()
+        _require(self, "output_dir", "annotations", "images_dir")
+
+
+@dataclass(frozen=True)
+class TrainConfig(Options):
+    """Train an SSD; the same command goes on where the run folder stands."""
+
+    train_records: tuple[str, ...] = option((), "record sets to train on, comma-separated")
+    eval_records: str = option("", "record set of the periodic evaluation; default: none")
+    run_dir: str = option("", "folder of the run")
+    restart: bool = option(False, "begin afresh: what --run_dir holds of a run is removed")
+    num_steps: int = option(120000, "step at which the run ends", minimum=1)
+    global_batch_size: int = option(32, "images a step, over all replicas", minimum=1)
+    seed: int = option(0, "seed of weights, order and augmentation", minimum=0, maximum=2**31 - 1)
+    steps_per_loop: int = option(
+        10, "steps run between two looks of the host; shortened to meet every cadence", minimum=1
+    )
+    xla: bool = option(False, "compile loss and gradients with XLA")
+    init_checkpoint: str = option(
+        "",
+        "start from another run's weights (a run folder or checkpoint); heads are mapped by "
+        "class name",
+    )
+    model: ModelOptions = ModelOptions()
+    anchors: AnchorOptions = AnchorOptions()
+    framing: FramingOptions = FramingOptions()
+    reading: ReadOptions = ReadOptions()
+    loss: LossOptions = LossOptions()
+    optimizer: OptimizerOptions = OptimizerOptions()
+    detection: DetectionOptions = DetectionOptions()
+    checkpoints: CheckpointOptions = CheckpointOptions()
+    devices: DeviceOptions = DeviceOptions()
+
+    def __post_init__(self):
+        super().__post_init__()
+        _require(self, "train_records", "run_dir")
+        if self.checkpoints.patience and not self.eval_records:
+            raise InputError("--patience: needs --eval_records")
+        replicas = self.devices.num_virtual_devices or 1
+        if self.global_batch_size % replicas:
+            raise InputError(
+                f"--global_batch_size={self.global_batch_size}: must be a multiple of the "
+                f"{replicas} replicas"
+            )
+
+
+@dataclass(frozen=True)
+class EvalConfig(Options):
+    """Evaluate a run on a record set: VOC's and COCO's metrics, per class."""
+
+    run_dir: str = option("", "folder of the run")
+    records: str = option("", "record set to evaluate on")
+    checkpoint: str = option("best", CHECKPOINT_TEXT)
+    batch_size: int = option(32, "images a step, over all replicas", minimum=1)
+    output_dir: str = option("", "folder of what is written; default: --run_dir")
+    save_detections: str = option(
+        "",
+        "also write detections: voc (comp4 files), coco (results JSON), cartucho (text files)",
+        choices=("", "voc", "coco", "cartucho"),
+    )
+    num_pictures: int = option(16, "pictures of detections beside ground truth", minimum=0)
+    detection: DetectionOptions = DetectionOptions()
+    reading: ReadOptions = ReadOptions()
+    devices: DeviceOptions = DeviceOptions()
+
+    def __post_init__(self):
+        super().__post_init__()
+        _require(self, "run_dir", "records")
+
+
+@dataclass(frozen=True)
+class DetectConfig(Options):
+    """Detect objects in pictures: files, folders or globs -> pictures and JSON."""
+
+    run_dir: str = option("", "folder of the run")
+    images: tuple[str, ...] = option((), "files, folders or globs, comma-separated")
+    output_dir: str = option("", "folder of the pictures and of detections.json")
+    checkpoint: str = option("best", CHECKPOINT_TEXT)
+    batch_size: int = option(8, "images a step", minimum=1)
+    annotations_dir: str = option(
+        "", "folder of VOC XML, found by the image's stem: drawn beside the detections"
+    )
+    detection: DetectionOptions = DetectionOptions(score_threshold=0.4, max_detections=10)
+    devices: DeviceOptions = DeviceOptions()
+
+    def __post_init__(self):
+        super().__post_init__()
+        _require(self, "run_dir", "images", "output_dir")

@@ -1,0 +1,1 @@
+"""Metrics, detections and the one path from logits to both."""

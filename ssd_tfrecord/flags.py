@@ -1,0 +1,128 @@
+"""Dataclass fields <-> absl flags: name, type, default, help and range are written once.
+
+``run`` is the whole of a main: flags, flagfiles, ``--help``, the config, errors of one line.
+"""
+
+import dataclasses
+import sys
+import textwrap
+import typing
+
+from absl import flags as absl_flags
+
+from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.options import allowed, flag_text
+
+
+def run(config_class, program, argv=None):
+    """Parses ``argv``, calls ``program(config)``; returns the exit code.
+
+    A wrong flag or input ends with one line on stderr and code 2, ``--help`` with 0, Ctrl-C
+    with 130.
+    """
+    argv = list(sys.argv if argv is None else argv)
+    if any(word in ("--help", "-help", "-h", "--helpfull", "--helpshort") for word in argv[1:]):
+        print(help_text(config_class))
+        return 0
+    try:
+        program(parse(config_class, argv))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def parse(config_class, argv):
+    """The config that ``argv`` (program name first; flagfiles are read) describes."""
+    values = absl_flags.FlagValues()
+    for _, field, default in _flat_fields(config_class):
+        _define(field, default, values)
+    try:
+        leftover = values(argv)[1:]
+    except (absl_flags.Error, OSError, UnicodeDecodeError) as error:
+        raise InputError(" ".join(str(error).split())) from None
+    if leftover:
+        raise InputError(f"{leftover[0]!r} is no flag: flags are written --name=value; see --help")
+    return _build(config_class, values)
+
+
+def to_lines(config):
+    """The config as the lines of a flagfile; ``parse`` reads them back to an equal config."""
+    lines = []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            lines += to_lines(value)
+        else:
+            lines.append(f"--{field.name}={flag_text(value)}")
+    return lines
+
+
+def help_text(config_class):
+    """Every flag with its default, meaning and range, a group for each noun."""
+    groups = {}
+    for owner, field, default in _flat_fields(config_class):
+        limits = allowed(field)
+        text = field.metadata["text"] + (f" ({limits})" if limits else "")
+        block = textwrap.fill(text, 92, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        groups.setdefault(owner.__doc__.splitlines()[0], []).append(
+            f"  --{field.name}={flag_text(default)}\n{block}"
+        )
+    lines = ["Flags are written --name=value; --flagfile=FILE reads them from a file, a line each."]
+    for title, blocks in groups.items():
+        lines += ["", title, "", *blocks]
+    return "\n".join(lines)
+
+
+def _flat_fields(config_class, default=None):
+    """(owner class, field, default) of every flag; nested options follow their parent's own."""
+    nested = []
+    types = typing.get_type_hints(config_class)
+    for field in dataclasses.fields(config_class):
+        value = getattr(default, field.name) if default else field.default
+        if dataclasses.is_dataclass(types[field.name]):
+            nested.append((types[field.name], value))
+        else:
+            yield config_class, field, value
+    for options_class, value in nested:
+        yield from _flat_fields(options_class, value)
+
+
+def _define(field, default, values):
+    text = field.metadata["text"]
+    define = {
+        bool: absl_flags.DEFINE_bool,
+        int: absl_flags.DEFINE_integer,
+        float: absl_flags.DEFINE_float,
+        str: absl_flags.DEFINE_string,
+    }
+    if isinstance(default, tuple):
+        absl_flags.DEFINE_list(field.name, [flag_text(v) for v in default], text, values)
+    else:
+        define[type(default)](field.name, default, text, flag_values=values)
+
+
+def _build(config_class, values):
+    types = typing.get_type_hints(config_class)
+    arguments = {}
+    for field in dataclasses.fields(config_class):
+        kind = types[field.name]
+        if dataclasses.is_dataclass(kind):
+            arguments[field.name] = _build(kind, values)
+        elif typing.get_origin(kind) is tuple:
+            arguments[field.name] = _tuple(field.name, values[field.name].value, kind)
+        else:
+            arguments[field.name] = values[field.name].value
+    return config_class(**arguments)
+
+
+def _tuple(name, items, kind):
+    convert = typing.get_args(kind)[0]
+    try:
+        return tuple(convert(item) for item in items if item != "")
+    except ValueError:
+        raise InputError(
+            f"--{name}={','.join(items)}: must be a comma-separated list of {convert.__name__}"
+        ) from None

@@ -1,0 +1,1 @@
+"""Boxes, anchors and their matching: tensors only, no files, no variables."""

@@ -1,0 +1,1 @@
+"""Backbones, the SSD network and its loss."""

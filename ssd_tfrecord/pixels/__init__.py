@@ -1,0 +1,1 @@
+"""Images as tensors, batch first, without randomness."""

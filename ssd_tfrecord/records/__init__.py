@@ -1,0 +1,1 @@
+"""Annotations and images on the way into TFRecords, and the schema both sides share."""

@@ -1,0 +1,1 @@
+"""Steps, schedules, checkpoints and the loop that joins them."""
