@@ -1,0 +1,78 @@
+"""Flags <-> configs: one round trip, every error in one line, and help without TensorFlow."""
+
+import subprocess
+import sys
+
+import pytest
+
+from ssd_tfrecord import config, flags
+
+TRAIN = ["prog", "--train_records=a,b", "--run_dir=runs/a"]
+
+
+def test_config_survives_its_own_flagfile(tmp_path):
+    given = flags.parse(
+        config.TrainConfig,
+        [*TRAIN, "--lr_boundaries=60000", "--lr_values=1e-3,1e-4", "--xla", "--crop_trials=7"],
+    )
+    (tmp_path / "flags.txt").write_text("\n".join(flags.to_lines(given)))
+    again = flags.parse(config.TrainConfig, ["prog", f"--flagfile={tmp_path / 'flags.txt'}"])
+    assert again == given
+    assert (again.xla, again.framing.crop_trials) == (True, 7)
+    assert again.optimizer.lr_values == (1e-3, 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["stray"], "'stray' is no flag: flags are written --name=value; see --help"),
+        (["--nope=1"], "Unknown command line flag 'nope'"),
+        (["--num_steps=x"], "--num_steps=x: invalid literal for int"),
+        (["--num_steps=0"], "--num_steps=0: must be at least 1"),
+        (["--augmentation=max"], "--augmentation=max: must be one of ssd, flip, none"),
+        (["--crop_min_ious=0.1,2"], "--crop_min_ious=2.0: must be at least 0 and at most 1"),
+        (["--crop_min_ious=a"], "--crop_min_ious=a: must be a comma-separated list of float"),
+        (["--learning_rate=0"], "--learning_rate=0.0: must be above 0"),
+        (["--learning_rate=nan"], "--learning_rate=nan: must be above 0"),
+        (["--lr_boundaries=5,5"], "--lr_boundaries=5,5: must rise"),
+        (["--lr_values=1,2,3"], "--lr_values=1,2,3: must be one more value than --lr_boundaries="),
+        (["--lr_schedule=cosine", "--lr_boundaries=5"], "--lr_schedule=cosine: takes neither"),
+        (["--anchor_scales=0.5,0.2"], "--anchor_scales=0.5,0.2: must rise from above 0"),
+        (["--anchor_scales=big"], "--anchor_scales=big: must be voc, coco or a list of numbers"),
+        (["--aspect_ratios=2:1"], "--aspect_ratios=2:1: must be numbers above 1"),
+        (["--input_size=400"], "--input_size=400: must be one of 300, 512"),
+        (["--backbone=mobilenet_v2", "--input_size=512"], "mobilenet_v2 takes 300"),
+        (["--width=0.5"], "--width=0.5: vgg16 takes 1"),
+        (["--patience=3"], "--patience: needs --eval_records"),
+        (["--num_virtual_devices=3"], "must be a multiple of the 3 replicas"),
+        (["--run_dir="], "--run_dir: must be given"),
+        (["--flagfile=missing.flags"], "missing.flags"),
+    ],
+)
+def test_wrong_flag_is_one_line_that_names_it(words, message, capsys):
+    assert flags.run(config.TrainConfig, print, [*TRAIN, *words]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_byte_order_mark_in_a_flagfile_is_an_error_not_a_lost_setting(tmp_path):
+    (tmp_path / "bom.flags").write_text("\ufeff--num_steps=5\n", encoding="utf-8")
+    assert flags.run(config.TrainConfig, print, [*TRAIN, f"--flagfile={tmp_path}/bom.flags"]) == 2
+
+
+def test_help_names_every_flag_with_its_default():
+    text = flags.help_text(config.DetectConfig)
+    assert "--score_threshold=0.4" in text
+    assert "--max_detections=10" in text
+    assert "one of float32, mixed_bfloat16, mixed_float16" in " ".join(text.split())
+    for line in flags.to_lines(flags.parse(config.TrainConfig, TRAIN)):
+        assert line.split("=")[0] + "=" in flags.help_text(config.TrainConfig)
+
+
+def test_flags_do_not_import_tensorflow():
+    code = (
+        "import sys; from ssd_tfrecord import config, flags; flags.help_text(config.TrainConfig);"
+        "sys.exit('tensorflow' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
