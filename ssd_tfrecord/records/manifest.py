@@ -1,0 +1,183 @@
+"""manifest.json: what a record set holds. It is written last: a set without it is incomplete."""
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+
+from ssd_tfrecord.errors import InputError
+
+FILE_NAME = "manifest.json"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ClassLabel:
+    """A class: ``id`` is 1…C, ``original_id`` the source's own (COCO's category id)."""
+
+    id: int
+    name: str
+    original_id: int
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One TFRecord file, named relative to the manifest's folder; ``bytes`` is its size."""
+
+    file: str
+    num_records: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A record set.
+
+    ``num_objects`` counts difficult and crowd objects too; ``max_objects`` is the most in one
+    image; ``per_class`` is {name: {objects, difficult, crowd, images}}; ``histograms`` is
+    {name: {edges, counts}}, bin i from edge i up to the next, the last one open; ``rejects`` is
+    {reason: objects}; ``flags`` are the lines that made the set.
+    """
+
+    directory: str
+    schema_version: int
+    tool: str
+    name: str
+    classes: tuple[ClassLabel, ...]
+    pixel_origin: int
+    num_records: int
+    num_objects: int
+    num_difficult: int
+    num_crowd: int
+    max_objects: int
+    per_class: dict[str, dict[str, int]]
+    histograms: dict[str, dict[str, list]]
+    shards: tuple[Shard, ...]
+    rejects: dict[str, int]
+    flags: tuple[str, ...]
+    source: dict
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Label i is ``class_names[i - 1]``."""
+        return tuple(item.name for item in self.classes)
+
+    @property
+    def original_ids(self) -> tuple[int, ...]:
+        """The source's own id of each class, in label order."""
+        return tuple(item.original_id for item in self.classes)
+
+    @property
+    def num_classes(self) -> int:
+        """Classes without the background."""
+        return len(self.classes)
+
+    @property
+    def shard_paths(self) -> tuple[str, ...]:
+        """Paths of the TFRecord files, in record order."""
+        return tuple(os.path.join(self.directory, shard.file) for shard in self.shards)
+
+    @property
+    def shard_records(self) -> tuple[int, ...]:
+        """Records in each shard."""
+        return tuple(shard.num_records for shard in self.shards)
+
+    def save(self):
+        """Writes manifest.json into ``directory``, aside first."""
+        content = dataclasses.asdict(self)
+        del content["directory"]
+        path = os.path.join(self.directory, FILE_NAME)
+        with open(path + ".tmp", "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=1, ensure_ascii=False)
+            file.write("\n")
+        os.replace(path + ".tmp", path)
+
+    @classmethod
+    def load(cls, directory) -> "Manifest":
+        """Reads the manifest of ``directory``; shards must be there in full size.
+
+        Raises: InputError if anything is missing; checksums are not read.
+        """
+        directory = os.fspath(directory)
+        path = os.path.join(directory, FILE_NAME)
+        content = _read_json(path)
+        _check_version(path, content)
+        try:
+            content["classes"] = tuple(ClassLabel(**item) for item in content["classes"])
+            content["shards"] = tuple(Shard(**item) for item in content["shards"])
+            content["flags"] = tuple(content["flags"])
+            manifest = cls(directory=directory, **content)
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{path}: no whole manifest ({error}); convert anew") from None
+        _check_classes(path, manifest)
+        _check_shards(path, manifest)
+        return manifest
+
+
+def load_manifests(directories) -> tuple[Manifest, ...]:
+    """The manifests of several sets, whose class lists must agree.
+
+    Raises: InputError that names both lists where they do not.
+    """
+    manifests = tuple(Manifest.load(directory) for directory in directories)
+    for other in manifests[1:]:
+        if other.classes != manifests[0].classes:
+            raise InputError(
+                f"{other.directory}: classes are {_list(other)}, but {manifests[0].directory} has "
+                f"{_list(manifests[0])}: must be the same; convert with --classes="
+                f"{os.path.join(manifests[0].directory, FILE_NAME)}"
+            )
+    return manifests
+
+
+def _list(manifest):
+    if all(item.id == item.original_id for item in manifest.classes):
+        return "[" + ", ".join(manifest.class_names) + "]"
+    return "[" + ", ".join(f"{item.name} ({item.original_id})" for item in manifest.classes) + "]"
+
+
+def _read_json(path):
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file)
+    except FileNotFoundError:
+        raise InputError(
+            f"{os.path.dirname(path) or '.'}: no {FILE_NAME}: must be a folder that "
+            "tools/create_voc_tfrecords.py or tools/create_coco_tfrecords.py has finished"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: must hold a JSON object; convert anew")
+    return content
+
+
+def _check_version(path, content):
+    version = content.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"{path}: schema_version {version}: must be {SCHEMA_VERSION}; convert anew"
+        )
+
+
+def _check_classes(path, manifest):
+    ids = [item.id for item in manifest.classes]
+    if ids != list(range(1, len(ids) + 1)) or len(set(manifest.class_names)) != len(ids):
+        raise InputError(f"{path}: class ids {ids}: must be 1 to C, each name once; convert anew")
+
+
+def _check_shards(path, manifest):
+    for file, shard in zip(manifest.shard_paths, manifest.shards):
+        size = os.path.getsize(file) if os.path.isfile(file) else None
+        if size is None:
+            raise InputError(f"{path}: shard {shard.file} is missing; copy it or convert anew")
+        if size != shard.bytes:
+            raise InputError(
+                f"{file}: {size} bytes: must be {shard.bytes}; copy it or convert anew"
+            )
+    if sum(manifest.shard_records) != manifest.num_records:
+        raise InputError(
+            f"{path}: shards hold {sum(manifest.shard_records)} records: must be num_records "
+            f"{manifest.num_records}; convert anew"
+        )

@@ -1,0 +1,121 @@
+"""One record: a tf.train.Example with the TF Object Detection API's feature keys.
+
+The only file that spells a key. Tools that read that schema read these records, and
+``parse_example`` reads theirs.
+"""
+
+import hashlib
+
+import tensorflow as tf
+
+from ssd_tfrecord.records.annotation import ImageAnnotation
+
+ENCODED = "image/encoded"
+FORMAT = "image/format"
+FILENAME = "image/filename"
+SOURCE_ID = "image/source_id"
+SHA256 = "image/key/sha256"
+HEIGHT = "image/height"
+WIDTH = "image/width"
+# In the order of a box.
+BOX_EDGES = tuple(f"image/object/bbox/{edge}" for edge in ("ymin", "xmin", "ymax", "xmax"))
+LABEL = "image/object/class/label"
+TEXT = "image/object/class/text"
+DIFFICULT = "image/object/difficult"
+TRUNCATED = "image/object/truncated"
+CROWD = "image/object/is_crowd"
+AREA = "image/object/area"
+VIEW = "image/object/view"
+
+
+def to_example(annotation: ImageAnnotation, encoded: bytes) -> bytes:
+    """The serialized record of an image whose JPEG is ``encoded``; equal input, equal bytes."""
+    objects = annotation.objects
+    features = {
+        ENCODED: _bytes([encoded]),
+        FORMAT: _bytes([b"jpeg"]),
+        FILENAME: _bytes([annotation.filename.encode()]),
+        SOURCE_ID: _bytes([annotation.source_id.encode()]),
+        SHA256: _bytes([hashlib.sha256(encoded).hexdigest().encode()]),
+        HEIGHT: _ints([annotation.height]),
+        WIDTH: _ints([annotation.width]),
+        LABEL: _ints([item.label for item in objects]),
+        TEXT: _bytes([item.name.encode() for item in objects]),
+        DIFFICULT: _ints([item.difficult for item in objects]),
+        TRUNCATED: _ints([item.truncated for item in objects]),
+        CROWD: _ints([item.crowd for item in objects]),
+        AREA: _floats([item.area for item in objects]),
+        VIEW: _bytes([item.pose.encode() for item in objects]),
+    }
+    for edge, key in enumerate(BOX_EDGES):
+        features[key] = _floats([item.box[edge] for item in objects])
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    return example.SerializeToString(deterministic=True)
+
+
+def parse_example(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The tensors of one record, in a graph or eagerly.
+
+    Args:
+      serialized: string scalar.
+
+    Returns:
+      ``encoded`` and ``source_id`` string scalars, ``height`` and ``width`` int32 scalars,
+      ``boxes`` float32 [N, 4] as [ymin, xmin, ymax, xmax] in [0, 1], ``labels`` int32 [N] from 1,
+      ``difficult`` and ``crowd`` bool [N], ``area`` float32 [N] in pixels². Where a record has
+      no difficult, crowd or area, they are zeros.
+
+    Raises: tf.errors.InvalidArgumentError for a record of another schema.
+    """
+    parsed = tf.io.parse_single_example(serialized, _FEATURES)
+    boxes = tf.stack([parsed[key] for key in BOX_EDGES], axis=-1)
+    labels = tf.cast(parsed[LABEL], tf.int32)
+    num_objects = tf.shape(boxes)[0]
+    with tf.control_dependencies(
+        [tf.debugging.assert_equal(tf.size(labels), num_objects, "a record's labels and boxes")]
+    ):
+        labels = tf.identity(labels)
+    return {
+        "encoded": parsed[ENCODED],
+        "source_id": parsed[SOURCE_ID],
+        "height": tf.cast(parsed[HEIGHT], tf.int32),
+        "width": tf.cast(parsed[WIDTH], tf.int32),
+        "boxes": boxes,
+        "labels": labels,
+        "difficult": _or_zeros(parsed[DIFFICULT], num_objects) > 0,
+        "crowd": _or_zeros(parsed[CROWD], num_objects) > 0,
+        "area": _or_zeros(parsed[AREA], num_objects),
+    }
+
+
+def _or_zeros(values, num_objects):
+    return tf.pad(values, [[0, num_objects - tf.size(values)]])
+
+
+def _list_of(dtype):
+    return tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True)
+
+
+_FEATURES = {
+    ENCODED: tf.io.FixedLenFeature([], tf.string),
+    SOURCE_ID: tf.io.FixedLenFeature([], tf.string, ""),
+    HEIGHT: tf.io.FixedLenFeature([], tf.int64),
+    WIDTH: tf.io.FixedLenFeature([], tf.int64),
+    LABEL: _list_of(tf.int64),
+    DIFFICULT: _list_of(tf.int64),
+    CROWD: _list_of(tf.int64),
+    AREA: _list_of(tf.float32),
+    **{key: _list_of(tf.float32) for key in BOX_EDGES},
+}
+
+
+def _bytes(values):
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+
+def _ints(values):
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+
+def _floats(values):
+    return tf.train.Feature(float_list=tf.train.FloatList(value=values))
