@@ -1,0 +1,61 @@
+"""The layers that the backbones and the heads are made of."""
+
+import zlib
+
+import tensorflow as tf
+
+from ssd_tfrecord.model.keras import keras
+
+# Keras's MobileNetV2 has 0.999, which takes thousands of steps to forget how it began; a run on
+# own data has hundreds.
+BATCH_NORM_MOMENTUM = 0.97
+BATCH_NORM_EPSILON = 1e-3
+
+
+def xavier(seed: int, name: str) -> keras.initializers.Initializer:
+    """Caffe's Xavier, uniform within ±sqrt(3 / fan_in), for the layer ``name``.
+
+    Its own seed is made from the model's and the layer's name, so that the weights depend neither
+    on the order of building nor on the number of replicas.
+    """
+    return keras.initializers.LecunUniform(seed=zlib.crc32(f"{seed}/{name}".encode()))
+
+
+def batch_norm_layer(name: str, mode: str) -> keras.layers.Layer:
+    """Batch normalisation for ``--batch_norm``: sync (over all replicas) or frozen.
+
+    A frozen layer is not trained, and uses its moving averages in training too.
+    """
+    return keras.layers.BatchNormalization(
+        momentum=BATCH_NORM_MOMENTUM,
+        epsilon=BATCH_NORM_EPSILON,
+        synchronized=mode == "sync",
+        trainable=mode == "sync",
+        name=name,
+    )
+
+
+class ChannelL2Norm(keras.layers.Layer):
+    """x / |x| over the channels, times a learned scale of each channel that starts at 20.
+
+    Source: Liu et al., ParseNet, arXiv 1506.04579, section 3.3. Computed in float32 under every
+    precision, and gives float32: the squares of conv4_3 overflow float16.
+    """
+
+    # The Caffe layer's, added to the sum of squares.
+    EPSILON = 1e-10
+
+    def __init__(self, name):
+        super().__init__(name=name, dtype="float32")
+
+    def build(self, input_shape):
+        self.scale = self.add_weight(
+            name="scale",
+            shape=(input_shape[-1],),
+            initializer=keras.initializers.Constant(20.0),
+        )
+        super().build(input_shape)
+
+    def call(self, inputs):
+        squares = tf.reduce_sum(tf.square(inputs), axis=-1, keepdims=True)
+        return inputs * tf.math.rsqrt(squares + self.EPSILON) * self.scale
