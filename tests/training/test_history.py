@@ -1,0 +1,43 @@
+"""The history of a run, stopped and resumed."""
+
+from PIL import Image
+
+from ssd_tfrecord.training.history import History
+
+HEADER = (
+    "step,loss,class_loss,box_loss,learning_rate,images_per_s,data_wait,"
+    "eval_loss,voc07_map,voc12_map,coco_ap,coco_ap50\n"
+)
+
+
+def lines(folder):
+    return (folder / "history.csv").read_text()
+
+
+def test_rows_and_the_evaluation_of_the_same_step_share_a_line(tmp_path):
+    history = History(tmp_path, 0)
+    history.append(10, {"loss": 4.0, "class_loss": 3.0, "box_loss": 1.0, "learning_rate": 1e-3})
+    history.append(10, {"voc07_map": 0.25, "num_images": 7})
+    history.append(20, {"loss": 1 / 3})
+    assert lines(tmp_path) == HEADER + "10,4,3,1,0.001,,,,0.25,,,\n20,0.33333333,,,,,,,,,,\n"
+
+
+def test_rows_after_the_restored_step_are_cut(tmp_path):
+    history = History(tmp_path, 0)
+    for step in (10, 20, 30):
+        history.append(step, {"loss": step})
+    resumed = History(tmp_path, 20)
+    resumed.append(30, {"loss": 7})
+    assert lines(tmp_path) == HEADER + "10,10,,,,,,,,,,\n20,20,,,,,,,,,,\n30,7,,,,,,,,,,\n"
+
+
+def test_curves_are_a_picture_with_and_without_metrics(tmp_path):
+    history = History(tmp_path, 0)
+    history.draw()
+    empty = (tmp_path / "curves.png").read_bytes()
+    history.append(1, {"loss": 3.0, "class_loss": 2.0, "box_loss": 1.0})
+    history.append(2, {"voc07_map": 0.5})
+    history.draw()
+    assert (tmp_path / "curves.png").read_bytes() != empty
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.size == (1210, 440)
