@@ -1,0 +1,139 @@
+"""Post-processing against a slow twin, exactly: scores and boxes are multiples of 1/64."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ssd_tfrecord.geometry import suppression
+from ssd_tfrecord.options import DetectionOptions
+
+
+def _iou(a, b):
+    height = min(a[2], b[2]) - max(a[0], b[0])
+    width = min(a[3], b[3]) - max(a[1], b[1])
+    overlap = max(height, 0.0) * max(width, 0.0)
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - overlap
+    return overlap / union if union > 0 else 0.0
+
+
+def _twin_class(boxes, scores, options):
+    """Anchors kept of one class of one image, best first."""
+    order = sorted(range(len(scores)), key=lambda anchor: (-scores[anchor], anchor))
+    kept = []
+    for anchor in [a for a in order if scores[a] > options.score_threshold][
+        : options.nms_candidates
+    ]:
+        ious = [np.round(_iou(boxes[other], boxes[anchor]) * 2**14) for other in kept]
+        if max(ious, default=0) <= options.nms_iou * 2**14:
+            kept.append(anchor)
+    return kept
+
+
+def _twin(boxes, scores, options):
+    """Reference for one image: rows of (box, score, label)."""
+    found = [
+        (-scores[anchor, label - 1], label, rank, anchor)
+        for label in range(1, scores.shape[1] + 1)
+        for rank, anchor in enumerate(_twin_class(boxes, scores[:, label - 1], options))
+    ]
+    rows = np.zeros([options.max_detections, 6], np.float32)
+    for row, (score, label, _, anchor) in zip(rows, sorted(found)):
+        row[:] = [*boxes[anchor], -score, label]
+    return rows
+
+
+def _rows(result):
+    labels = result["labels"].numpy()[..., np.newaxis].astype(np.float32)
+    return np.concatenate([result["boxes"], result["scores"][..., np.newaxis], labels], axis=-1)
+
+
+def _random_case(seed, *, batch, anchors, classes):
+    rng = np.random.default_rng(seed)
+    low = rng.integers(0, 48, [batch, anchors, 2])
+    boxes = np.concatenate([low, low + rng.integers(0, 16, [batch, anchors, 2])], axis=-1) / 64
+    scores = rng.integers(0, 12, [batch, anchors, classes]) / 64
+    return boxes.astype(np.float32), scores.astype(np.float32)
+
+
+CASES = {
+    "published thresholds": DetectionOptions(),
+    "IoU exactly on the threshold stays": DetectionOptions(nms_iou=0.5),
+    "few candidates, few detections": DetectionOptions(nms_candidates=7, max_detections=5),
+    "every overlap goes": DetectionOptions(nms_iou=0.0, max_detections=20),
+    "nothing goes": DetectionOptions(nms_iou=1.0, max_detections=30),
+    "a score on the threshold is none": DetectionOptions(score_threshold=0.125),
+    "no score is high enough": DetectionOptions(score_threshold=1.0),
+}
+
+
+@pytest.mark.parametrize("options", CASES.values(), ids=CASES.keys())
+@pytest.mark.parametrize("compiled", [False, True], ids=["graph", "xla"])
+def test_equals_the_greedy_twin_ties_included(options, compiled):
+    select = tf.function(
+        lambda boxes, scores: suppression.select(boxes, scores, options), jit_compile=compiled
+    )
+    for seed in range(5):
+        boxes, scores = _random_case(seed, batch=2, anchors=60, classes=3)
+        expected = np.stack([_twin(*image, options) for image in zip(boxes, scores)])
+        np.testing.assert_array_equal(_rows(select(boxes, scores)), expected)
+
+
+def test_the_better_of_two_close_boxes_stays_and_its_neighbour_of_another_class_too():
+    boxes = np.float32([[[0, 0, 0.5, 0.5], [0, 0, 0.5, 0.75], [0.5, 0.5, 1, 1]]])
+    scores = np.float32([[[0.5, 0.25], [0.75, 0.25], [0.125, 0.0]]])
+    result = suppression.select(boxes, scores, DetectionOptions(max_detections=5))
+    np.testing.assert_array_equal(
+        _rows(result)[0],
+        # IoU of the first two is 2/3: class 1 keeps the second, class 2 the lower anchor.
+        [
+            [0, 0, 0.5, 0.75, 0.75, 1],
+            [0, 0, 0.5, 0.5, 0.25, 2],
+            [0.5, 0.5, 1, 1, 0.125, 1],
+            [0, 0, 0, 0, 0, 0],
+            [0, 0, 0, 0, 0, 0],
+        ],
+    )
+
+
+def test_a_suppressed_box_suppresses_nothing():
+    # Each overlaps the next with IoU 3/5; the first and the third with 1/3.
+    boxes = np.float32([[[0, 0, 1, 0.5], [0, 0.125, 1, 0.625], [0, 0.25, 1, 0.75]]])
+    scores = np.float32([[[0.75], [0.5], [0.25]]])
+    result = suppression.select(boxes, scores, DetectionOptions(max_detections=3))
+    np.testing.assert_array_equal(result["scores"], [[0.75, 0.25, 0.0]])
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["graph", "xla"])
+def test_detect_decodes_clips_and_takes_softmax_without_background(compiled):
+    anchors = np.float32([[0.0, 0.0, 0.5, 0.5], [0.25, 0.25, 0.75, 0.75]])
+    # Centre of the first moves up by a tenth of half the image; the second doubles its width.
+    offsets = np.float32([[[-1, 0, 0, 0], [0, 0, 0, np.log(2) / 0.2]]])
+    logits = np.log(np.float32([[[0.25, 0.5, 0.25], [0.125, 0.0625, 0.8125]]]))
+    options = DetectionOptions(score_threshold=0.1, max_detections=4)
+    detect = tf.function(
+        lambda *inputs: suppression.detect(*inputs, anchors, options), jit_compile=compiled
+    )
+    result = detect(offsets, logits)
+    np.testing.assert_array_equal(result["labels"], [[2, 1, 2, 0]])
+    np.testing.assert_allclose(result["scores"], [[0.8125, 0.5, 0.25, 0]], rtol=1e-6)
+    first, second = [0, 0, 0.45, 0.5], [0.25, 0, 0.75, 1]
+    np.testing.assert_allclose(
+        result["boxes"], [[second, first, first, [0] * 4]], atol=1e-6, rtol=1e-6
+    )
+
+
+def test_graph_and_xla_agree_on_random_outputs():
+    rng = np.random.default_rng(3)
+    anchors, _ = _random_case(0, batch=1, anchors=500, classes=1)
+    offsets = rng.normal(size=[2, 500, 4]).astype(np.float32)
+    logits = rng.normal(scale=3, size=[2, 500, 6]).astype(np.float32)
+
+    def run(offsets, logits):
+        return suppression.detect(offsets, logits, anchors[0], DetectionOptions())
+
+    graph = tf.function(run)(offsets, logits)
+    compiled = tf.function(run, jit_compile=True)(offsets, logits)
+    np.testing.assert_array_equal(graph["labels"], compiled["labels"])
+    assert np.count_nonzero(graph["labels"]) == 400
+    np.testing.assert_allclose(graph["boxes"], compiled["boxes"], atol=1e-6)
+    np.testing.assert_allclose(graph["scores"], compiled["scores"], rtol=1e-5)
