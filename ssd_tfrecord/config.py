@@ -14,6 +14,7 @@ from ssd_tfrecord.options import (
     OptimizerOptions,
     Options,
     ReadOptions,
+    RecordSetOptions,
     option,
 )
 
@@ -27,23 +28,7 @@ def _require(config, *names):
 
 
 @dataclass(frozen=True)
-class ConvertConfig(Options):
-    """What both converters are told about their output."""
-
-    output_dir: str = option("", "folder of the record set; made if need be")
-    set_name: str = option("", "first part of the shards' names; default: the folder's name")
-    num_shards: int = option(16, "shards to write", minimum=1, maximum=99999)
-    classes: str = option(
-        "default",
-        "class list: default (VOC's 20, or the JSON's own), auto (every name found, sorted), a "
-        "file with a name a line, or a manifest.json",
-    )
-    shuffle_seed: int = option(0, "seed of the order of the records", minimum=0)
-    overwrite: bool = option(False, "replace a record set that is already in --output_dir")
-
-
-@dataclass(frozen=True)
-class ConvertVocConfig(ConvertConfig):
+class ConvertVocConfig(Options):
     """Pascal VOC XML -> TFRecords, from a VOCdevkit or from any folder of XML."""
 
     voc_root: str = option("", "folder that holds VOC2007, VOC2012, …; goes with --sets")
@@ -58,10 +43,11 @@ class ConvertVocConfig(ConvertConfig):
     pixel_origin: int = option(
         1, "number of the first pixel in the XML: 1 as in VOC, or 0", choices=(0, 1)
     )
+    record_set: RecordSetOptions = RecordSetOptions()
 
     def __post_init__(self):
         super().__post_init__()
-        _require(self, "output_dir")
+        _require(self.record_set, "output_dir")
         if bool(self.voc_root) == bool(self.annotations_dir):
             raise InputError(
                 "give either --voc_root with --sets, or --annotations_dir with --images_dir"
@@ -74,15 +60,32 @@ class ConvertVocConfig(ConvertConfig):
 
 
 @dataclass(frozen=True)
-class ConvertCocoConfig(ConvertConfig):
+class ConvertCocoConfig(Options):
     """COCO instances JSON -> TFRecords."""
 
     annotations: str = option("", "COCO instances JSON")
     images_dir: str = option("", "folder that the JSON's file_name are in")
+    record_set: RecordSetOptions = RecordSetOptions()
 
     def __post_init__(self):
         super().__post_init__()
-        _require(self, "output_dir", "annotations", "images_dir")
+        _require(self, "annotations", "images_dir")
+        _require(self.record_set, "output_dir")
+
+
+@dataclass(frozen=True)
+class DemoConfig(Options):
+    """Draw the demo data set: a --voc_root with --sets=demo_train and demo_test."""
+
+    output_dir: str = option("", "folder that VOCdemo is made in; must be empty or new")
+    num_train: int = option(1000, "images of demo_train", minimum=1)
+    num_test: int = option(200, "images of demo_test", minimum=1)
+    seed: int = option(0, "seed of the scenes", minimum=0)
+    overwrite: bool = option(False, "replace the VOCdemo that is already in --output_dir")
+
+    def __post_init__(self):
+        super().__post_init__()
+        _require(self, "output_dir")
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,14 @@ of the decoded image.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from ssd_tfrecord.errors import InputError
 
 ZERO_AREA = "zero_area"
+INVERTED = "inverted"
 OUTSIDE_IMAGE = "outside_image"
 CLIPPED = "clipped"
 
@@ -92,6 +93,30 @@ class SourceImage:
     rejects: tuple[Reject, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class SourceSet:
+    """All images that become one record set.
+
+    ``category_ids`` is {name: the source's own id} in label order, empty where the source has no
+    class list of its own; ``origin`` says in the manifest where the set comes from; ``notes`` are
+    lines for the user.
+    """
+
+    images: tuple[SourceImage, ...]
+    origin: Mapping[str, object]
+    pixel_origin: int = 0
+    category_ids: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def degeneracy(box) -> str:
+    """The reason to drop ``box`` ([ymin, xmin, ymax, xmax] in any unit), or ""."""
+    height, width = box[2] - box[0], box[3] - box[1]
+    if height < 0 or width < 0:
+        return INVERTED
+    return "" if height and width else ZERO_AREA
+
+
 def fit(source: SourceImage, height: int, width: int, labels: Mapping[str, int]):
     """The record of ``source`` whose image was decoded to ``height`` × ``width`` pixels.
 
@@ -141,6 +166,6 @@ def _clip(box, height, width):
 
 
 def _reason(given, pixels, box):
-    if box[2] <= box[0] or box[3] <= box[1]:
+    if degeneracy(box):
         return OUTSIDE_IMAGE
     return CLIPPED if pixels != given else ""

@@ -102,15 +102,13 @@ class Manifest:
         directory = os.fspath(directory)
         path = os.path.join(directory, FILE_NAME)
         content = _read_json(path)
-        _check_version(path, content)
+        content["classes"] = load_classes(path)
         try:
-            content["classes"] = tuple(ClassLabel(**item) for item in content["classes"])
             content["shards"] = tuple(Shard(**item) for item in content["shards"])
             content["flags"] = tuple(content["flags"])
             manifest = cls(directory=directory, **content)
         except (KeyError, TypeError) as error:
             raise InputError(f"{path}: no whole manifest ({error}); convert anew") from None
-        _check_classes(path, manifest)
         _check_shards(path, manifest)
         return manifest
 
@@ -129,6 +127,21 @@ def load_manifests(directories) -> tuple[Manifest, ...]:
                 f"{os.path.join(manifests[0].directory, FILE_NAME)}"
             )
     return manifests
+
+
+def load_classes(path) -> tuple[ClassLabel, ...]:
+    """The class list alone of a manifest.json, whose shards need not be there."""
+    path = os.fspath(path)
+    content = _read_json(path)
+    _check_version(path, content)
+    try:
+        classes = tuple(ClassLabel(**item) for item in content["classes"])
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: no whole manifest ({error}); convert anew") from None
+    ids = [item.id for item in classes]
+    if ids != list(range(1, len(ids) + 1)) or len({item.name for item in classes}) != len(ids):
+        raise InputError(f"{path}: class ids {ids}: must be 1 to C, each name once; convert anew")
+    return classes
 
 
 def _list(manifest):
@@ -159,12 +172,6 @@ def _check_version(path, content):
         raise InputError(
             f"{path}: schema_version {version}: must be {SCHEMA_VERSION}; convert anew"
         )
-
-
-def _check_classes(path, manifest):
-    ids = [item.id for item in manifest.classes]
-    if ids != list(range(1, len(ids) + 1)) or len(set(manifest.class_names)) != len(ids):
-        raise InputError(f"{path}: class ids {ids}: must be 1 to C, each name once; convert anew")
 
 
 def _check_shards(path, manifest):

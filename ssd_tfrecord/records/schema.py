@@ -114,7 +114,7 @@ def _bytes(values):
 
 
 def _ints(values):
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=[int(value) for value in values]))
 
 
 def _floats(values):

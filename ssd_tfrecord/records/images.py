@@ -1,0 +1,64 @@
+"""Image files on the way into records: what they are is read from their bytes."""
+
+import io
+from dataclasses import dataclass
+
+import tensorflow as tf
+from PIL import Image
+
+from ssd_tfrecord.errors import InputError
+
+JPEG_MAGIC = b"\xff\xd8\xff"
+JPEG_QUALITY = 95
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedImage:
+    """A JPEG that training's decoder has decoded; ``reencoded`` where the file was no JPEG."""
+
+    encoded: bytes
+    height: int
+    width: int
+    reencoded: bool
+
+
+def read_image(path: str) -> EncodedImage:
+    """The image of a file: a JPEG bit for bit, any other that Pillow opens as RGB JPEG.
+
+    Raises: InputError if it cannot be read or decoded whole.
+    """
+    try:
+        with open(path, "rb") as file:
+            encoded = file.read()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    reencoded = not encoded.startswith(JPEG_MAGIC)
+    if reencoded:
+        encoded = _to_jpeg(path, encoded)
+    height, width = _decoded_size(path, encoded)
+    return EncodedImage(encoded, height, width, reencoded)
+
+
+def _to_jpeg(path, content):
+    target = io.BytesIO()
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.convert("RGB").save(target, "JPEG", quality=JPEG_QUALITY)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        raise InputError(
+            f"{path}: cannot be decoded: must be a whole JPEG, PNG, BMP or other image that "
+            "Pillow opens"
+        ) from None
+    return target.getvalue()
+
+
+def _decoded_size(path, encoded):
+    # Training cuts its window with this very op, so what passes here decodes there.
+    try:
+        height, width = tf.io.extract_jpeg_shape(encoded).numpy()[:2].tolist()
+        tf.io.decode_and_crop_jpeg(encoded, [0, 0, height, width], channels=3)
+    except tf.errors.InvalidArgumentError:
+        raise InputError(
+            f"{path}: cannot be decoded: must be a whole JPEG; it is truncated or damaged"
+        ) from None
+    return height, width

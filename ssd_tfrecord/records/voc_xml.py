@@ -1,0 +1,115 @@
+"""One VOC XML file: its objects in pixels counted from 0, whatever the file counts from."""
+
+import math
+from dataclasses import dataclass
+
+from lxml import etree
+
+from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.records.annotation import Reject, SourceObject, degeneracy
+
+EDGES = ("ymin", "xmin", "ymax", "xmax")
+
+
+@dataclass(frozen=True)
+class VocFile:
+    """What an XML says: ``filename`` may be empty, ``size`` is (width, height) or None."""
+
+    filename: str
+    size: tuple[int, int] | None
+    objects: tuple[SourceObject, ...]
+    rejects: tuple[Reject, ...]
+
+
+def parse_voc_xml(path: str, source_id: str, pixel_origin: int) -> VocFile:
+    """Reads a VOC annotation; only ``name`` and ``bndbox`` are required of an object.
+
+    VOC counts pixels from 1, both ends inside: pixels xmin…xmax cover [xmin − 1, xmax]. With
+    ``pixel_origin`` 0 the numbers are edges already. Boxes that cover nothing in the file's own
+    numbers (xmax <= xmin) are rejected.
+
+    Raises: InputError that names file, object and what is allowed.
+    """
+    root = _root(path)
+    objects, rejects = [], []
+    for index, element in enumerate(root.findall("object"), 1):
+        item, numbers = _object(path, index, element, pixel_origin)
+        reason = degeneracy(numbers)
+        if reason:
+            rejects.append(Reject(path, source_id, index, item.name, reason, numbers))
+        else:
+            objects.append(item)
+    return VocFile(_text(root, "filename"), _size(path, root), tuple(objects), tuple(rejects))
+
+
+def _root(path):
+    # Annotation files come from strangers: no entity is expanded and nothing else is read.
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
+    )
+    try:
+        with open(path, "rb") as file:
+            root = etree.fromstring(file.read(), parser)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except etree.XMLSyntaxError as error:
+        raise InputError(f"{path}: no well-formed XML: {error}") from None
+    if root.getroottree().docinfo.internalDTD is not None:
+        raise InputError(f"{path}: has a DOCTYPE: entities and DTDs are not read; remove it")
+    if root.tag != "annotation":
+        raise InputError(f"{path}: root is <{root.tag}>: must be VOC's <annotation>")
+    return root
+
+
+def _object(path, index, element, pixel_origin):
+    where = f"{path}: object {index}"
+    name = _text(element, "name")
+    if not name:
+        raise InputError(f"{where}: no <name>: each object needs <name> and <bndbox>")
+    where += f" ({name!r})"
+    bndbox = element.find("bndbox")
+    if bndbox is None:
+        raise InputError(f"{where}: no <bndbox>: each object needs <name> and <bndbox>")
+    numbers = tuple(_number(where, bndbox, tag) for tag in EDGES)
+    box = (numbers[0] - pixel_origin, numbers[1] - pixel_origin, numbers[2], numbers[3])
+    item = SourceObject(
+        index=index,
+        name=name,
+        box=box,
+        difficult=_flag(where, element, "difficult"),
+        truncated=_flag(where, element, "truncated"),
+        pose=_text(element, "pose"),
+    )
+    return item, numbers
+
+
+def _text(element, tag):
+    child = element.find(tag)
+    return "" if child is None else (child.text or "").strip()
+
+
+def _number(where, element, tag):
+    text = _text(element, tag)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"{where}: {tag} is {text!r}: must be a number of pixels")
+    return value
+
+
+def _flag(where, element, tag):
+    text = _text(element, tag)
+    if text not in ("", "0", "1"):
+        raise InputError(f"{where}: {tag} is {text!r}: must be 0 or 1, or missing")
+    return text == "1"
+
+
+def _size(path, root):
+    element = root.find("size")
+    if element is None or not (_text(element, "width") and _text(element, "height")):
+        return None
+    width, height = (_number(f"{path}: size", element, tag) for tag in ("width", "height"))
+    # Some tools write 0 for a size that they do not know.
+    return (int(width), int(height)) if width and height else None
