@@ -5,8 +5,13 @@ import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
+
+from ssd_tfrecord.options import RecordSetOptions
+from ssd_tfrecord.records import convert, voc
 
 # Logical devices can be declared only once, before TensorFlow touches any device.
 tf.config.set_logical_device_configuration(
@@ -31,3 +36,58 @@ def real_data():
 def real_weights():
     """Folder of pretrained backbone weights; the test is skipped without it."""
     return _folder("SSD_TFRECORD_TEST_WEIGHTS")
+
+
+# Stem, image size (width, height), and objects: class, difficult, (xmin, ymin, xmax, ymax) as in
+# VOC, both ends inside. The first object covers its whole image; one image has none.
+TINY_VOC = (
+    ("000001", (64, 48), (("cat", 0, (1, 1, 64, 48)),)),
+    ("000002", (80, 60), (("dog", 0, (11, 6, 50, 45)), ("cat", 1, (41, 21, 80, 60)))),
+    ("000003", (50, 75), (("dog", 0, (6, 16, 35, 60)),)),
+    ("000004", (64, 64), ()),
+    ("000005", (96, 64), (("person", 0, (9, 5, 32, 60)), ("dog", 0, (49, 17, 88, 56)))),
+    ("000006", (72, 54), (("person", 0, (19, 7, 54, 48)),)),
+)
+TINY_OBJECT = (
+    "<object><name>{}</name><difficult>{}</difficult><bndbox><xmin>{}</xmin><ymin>{}</ymin>"
+    "<xmax>{}</xmax><ymax>{}</ymax></bndbox></object>"
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_voc(tmp_path_factory):
+    """A VOCdevkit with VOC2007's set ``trainval``: six small JPEGs, seven objects, one difficult.
+
+    An object is a filled rectangle, of one colour for each class, on noise.
+    """
+    root = tmp_path_factory.mktemp("VOCdevkit")
+    folders = {
+        name: root / "VOC2007" / name for name in ("Annotations", "JPEGImages", "ImageSets/Main")
+    }
+    for folder in folders.values():
+        folder.mkdir(parents=True)
+    colors = {"cat": (220, 60, 40), "dog": (40, 90, 220), "person": (40, 200, 60)}
+    random = np.random.default_rng(0)
+    for stem, (width, height), objects in TINY_VOC:
+        pixels = random.integers(90, 150, (height, width, 3), dtype=np.uint8)
+        for name, _, (xmin, ymin, xmax, ymax) in objects:
+            pixels[ymin - 1 : ymax, xmin - 1 : xmax] = colors[name]
+        Image.fromarray(pixels).save(folders["JPEGImages"] / f"{stem}.jpg", quality=90)
+        body = "".join(TINY_OBJECT.format(name, hard, *box) for name, hard, box in objects)
+        (folders["Annotations"] / f"{stem}.xml").write_text(
+            f"<annotation><filename>{stem}.jpg</filename><size><width>{width}</width>"
+            f"<height>{height}</height><depth>3</depth></size>{body}</annotation>"
+        )
+    lines = "".join(f"{stem}\n" for stem, _, _ in TINY_VOC)
+    (folders["ImageSets/Main"] / "trainval.txt").write_text(lines)
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_records(tiny_voc, tmp_path_factory):
+    """Folder of the record set of ``tiny_voc``: classes cat, dog, person; two shards."""
+    folder = tmp_path_factory.mktemp("records") / "tiny"
+    options = RecordSetOptions(output_dir=str(folder), num_shards=2, classes="auto")
+    sources = voc.read_devkit(str(tiny_voc), ["2007_trainval"])
+    convert.convert(sources, options, tool="conftest", flag_lines=())
+    return folder
