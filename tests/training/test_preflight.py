@@ -1,0 +1,32 @@
+"""Errors that come before TensorFlow does."""
+
+import dataclasses
+
+import pytest
+
+from ssd_tfrecord.config import TrainConfig
+from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.options import ModelOptions
+from ssd_tfrecord.training import preflight
+
+CONFIG = TrainConfig(train_records=("nowhere",), run_dir="run")
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (CONFIG, "nowhere: no manifest.json"),
+        (
+            dataclasses.replace(CONFIG, model=ModelOptions(backbone_weights="vgg.h5")),
+            "--backbone_weights=vgg.h5: no such file; must be imagenet, none or a file",
+        ),
+        (
+            dataclasses.replace(CONFIG, init_checkpoint="runs/none"),
+            "--init_checkpoint=runs/none: no such run; must be a run folder or a checkpoint",
+        ),
+    ],
+)
+def test_what_is_not_there_is_named(config, message):
+    with pytest.raises(InputError) as error:
+        preflight.check(config)
+    assert message in str(error.value)
