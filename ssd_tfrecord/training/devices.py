@@ -1,0 +1,82 @@
+"""Which devices compute, and how they share the work."""
+
+import os
+
+import tensorflow as tf
+
+from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.model.keras import keras
+from ssd_tfrecord.options import DeviceOptions
+
+
+def strategy(options: DeviceOptions) -> tf.distribute.Strategy:
+    """The strategy over all GPUs, over virtual CPU devices, or the default one of a single CPU.
+
+    Also sets Keras' precision policy, and lets GPU memory grow with use. Raises ``InputError``
+    where ``require_gpu`` is not met, or where TensorFlow has already begun with fewer devices.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if options.require_gpu and not gpus:
+        raise InputError(
+            "--require_gpu: TensorFlow sees no GPU; install ssd_tfrecord[cuda] and a driver, or "
+            "leave the flag out to compute on the CPU"
+        )
+    keras.mixed_precision.set_global_policy(options.precision)
+    if options.num_virtual_devices:
+        names = _virtual_devices(options.num_virtual_devices)
+        return tf.distribute.MirroredStrategy(
+            names, cross_device_ops=tf.distribute.ReductionToOneDevice()
+        )
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    return tf.distribute.MirroredStrategy() if gpus else tf.distribute.get_strategy()
+
+
+def check_batch_size(global_batch_size: int, num_replicas: int) -> None:
+    """Raises ``InputError`` where the batch cannot be shared out evenly."""
+    if global_batch_size % num_replicas:
+        raise InputError(
+            f"--global_batch_size={global_batch_size}: must be a multiple of the {num_replicas} "
+            "replicas"
+        )
+
+
+def check_xla(xla: bool, batch_norm: str, backbone: str, num_replicas: int) -> None:
+    """Raises ``InputError`` where a compiled replica would have to wait for the others."""
+    if xla and num_replicas > 1 and batch_norm == "sync" and backbone != "vgg16":
+        raise InputError(
+            f"--xla with --batch_norm=sync on {num_replicas} replicas: a compiled replica cannot "
+            "exchange statistics with the others; use --batch_norm=frozen or leave --xla out"
+        )
+
+
+def table(strategy: tf.distribute.Strategy, precision: str) -> str:
+    """The lines that say what computes, and in which arithmetic."""
+    gpus = tf.config.list_physical_devices("GPU")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    lines = [f"Devices: {strategy.num_replicas_in_sync} replica(s), {precision}"]
+    lines += [f"  {gpu.name.removeprefix('/physical_device:')}  {_model(gpu)}" for gpu in gpus]
+    lines += [] if gpus else [f"  no GPU: computing on the CPU, {cores} cores"]
+    return "\n".join(lines)
+
+
+def _virtual_devices(count):
+    names = [f"CPU:{index}" for index in range(count)]
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    declared = tf.config.get_logical_device_configuration(cpu)
+    if len(declared or ()) >= count:
+        return names
+    try:
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * count
+        )
+    except RuntimeError:
+        raise InputError(
+            f"--num_virtual_devices={count}: TensorFlow has begun with {len(declared or (1,))} "
+            "in this process; start another"
+        ) from None
+    return names
+
+
+def _model(gpu):
+    return tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")

@@ -1,0 +1,63 @@
+"""Strategies, the device table and their errors; conftest declares two CPU devices."""
+
+import pytest
+import tensorflow as tf
+
+from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.model.keras import keras
+from ssd_tfrecord.options import DeviceOptions
+from ssd_tfrecord.training import devices
+
+NO_GPU = pytest.mark.skipif(
+    bool(tf.config.list_physical_devices("GPU")), reason="this machine has a GPU"
+)
+
+
+def test_two_virtual_devices_are_two_replicas():
+    two = devices.strategy(DeviceOptions(num_virtual_devices=2))
+    assert two.num_replicas_in_sync == 2
+    total = two.run(lambda: tf.distribute.get_replica_context().all_reduce("SUM", tf.constant(3)))
+    assert [int(part) for part in two.experimental_local_results(total)] == [6, 6]
+
+
+@NO_GPU
+def test_one_cpu_takes_the_default_strategy_and_says_so():
+    one = devices.strategy(DeviceOptions())
+    assert one is tf.distribute.get_strategy()
+    table = devices.table(one, "float32")
+    assert table.startswith("Devices: 1 replica(s), float32\n  no GPU: computing on the CPU, ")
+
+
+@NO_GPU
+def test_required_gpu_that_is_missing_is_an_error():
+    with pytest.raises(InputError, match="--require_gpu: TensorFlow sees no GPU"):
+        devices.strategy(DeviceOptions(require_gpu=True))
+
+
+def test_more_devices_than_tensorflow_began_with():
+    tf.config.list_logical_devices()
+    with pytest.raises(InputError, match="--num_virtual_devices=3: TensorFlow has begun with 2"):
+        devices.strategy(DeviceOptions(num_virtual_devices=3))
+
+
+def test_precision_becomes_the_policy_of_new_layers():
+    devices.strategy(DeviceOptions(precision="mixed_bfloat16"))
+    try:
+        assert keras.layers.Dense(1).compute_dtype == "bfloat16"
+    finally:
+        devices.strategy(DeviceOptions())
+    assert keras.layers.Dense(1).compute_dtype == "float32"
+
+
+def test_batch_that_does_not_divide():
+    devices.check_batch_size(6, 3)
+    with pytest.raises(InputError, match="--global_batch_size=8: must be a multiple of the 3"):
+        devices.check_batch_size(8, 3)
+
+
+def test_xla_and_synchronised_batch_norm_on_several_replicas():
+    devices.check_xla(True, "frozen", "mobilenet_v2", 2)
+    devices.check_xla(True, "sync", "mobilenet_v2", 1)
+    devices.check_xla(True, "sync", "vgg16", 2)
+    with pytest.raises(InputError, match="--xla with --batch_norm=sync on 2 replicas"):
+        devices.check_xla(True, "sync", "mobilenet_v2", 2)
