@@ -66,7 +66,7 @@ class SourceObject:
 class Reject:
     """An object that was clipped or dropped: a line of rejects.jsonl.
 
-    ``file`` and ``box`` are as in the source, ``object`` counts its objects from 1.
+    ``object`` counts the image's objects from 1; ``box`` is the SourceObject's.
     """
 
     file: str
@@ -74,15 +74,16 @@ class Reject:
     object: int
     name: str
     reason: str
-    box: tuple[float, ...]
+    box: tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class SourceImage:
     """An image and its objects before decoding.
 
-    ``file`` is the annotation's, for messages; ``size`` (width, height) as it is claimed there,
-    None where it is not; ``rejects`` are the objects that the reader has dropped.
+    ``file`` is the annotation's, for messages, with the image's id where it holds many; ``size``
+    is (width, height) as it is claimed there, None where it is not; ``rejects`` are the objects
+    that the reader has dropped.
     """
 
     source_id: str
@@ -107,6 +108,11 @@ class SourceSet:
     pixel_origin: int = 0
     category_ids: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+
+def reject(source_id: str, file: str, item: SourceObject, reason: str) -> Reject:
+    """The Reject of one object."""
+    return Reject(file, source_id, item.index, item.name, reason, item.box)
 
 
 def degeneracy(box) -> str:
@@ -136,9 +142,7 @@ def fit(source: SourceImage, height: int, width: int, labels: Mapping[str, int])
         pixels, box = _clip(item.box, height, width)
         reason = _reason(item.box, pixels, box)
         if reason:
-            rejects.append(
-                Reject(source.file, source.source_id, item.index, item.name, reason, item.box)
-            )
+            rejects.append(reject(source.source_id, source.file, item, reason))
         if reason != OUTSIDE_IMAGE:
             area = (pixels[2] - pixels[0]) * (pixels[3] - pixels[1])
             objects.append(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from lxml import etree
 
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.records.annotation import Reject, SourceObject, degeneracy
+from ssd_tfrecord.records.annotation import Reject, SourceObject, degeneracy, reject
 
 EDGES = ("ymin", "xmin", "ymax", "xmax")
 
@@ -36,7 +36,7 @@ def parse_voc_xml(path: str, source_id: str, pixel_origin: int) -> VocFile:
         item, numbers = _object(path, index, element, pixel_origin)
         reason = degeneracy(numbers)
         if reason:
-            rejects.append(Reject(path, source_id, index, item.name, reason, numbers))
+            rejects.append(reject(source_id, path, item, reason))
         else:
             objects.append(item)
     return VocFile(_text(root, "filename"), _size(path, root), tuple(objects), tuple(rejects))

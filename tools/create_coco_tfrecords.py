@@ -1,0 +1,30 @@
+"""COCO instances JSON -> TFRecords and a manifest; --help lists the flags."""
+
+import os
+import sys
+
+from ssd_tfrecord import flags
+from ssd_tfrecord.config import ConvertCocoConfig
+
+
+def main(config):
+    """Converts what ``config`` names, and prints what was written."""
+    # Decoding runs on the CPU; TensorFlow would take all of a GPU's memory for nothing.
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from ssd_tfrecord.records import coco, convert
+
+    sources = coco.read_instances(config.annotations, config.images_dir)
+    for note in sources.notes:
+        print(note)
+    manifest = convert.convert(
+        sources,
+        config.record_set,
+        tool="create_coco_tfrecords",
+        flag_lines=flags.to_lines(config),
+    )
+    print(convert.summary(manifest))
+
+
+if __name__ == "__main__":
+    sys.exit(flags.run(ConvertCocoConfig, main))
