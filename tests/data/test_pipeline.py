@@ -1,0 +1,123 @@
+"""The pipeline on records: order, resume, determinism, padding, and what a batch holds."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from ssd_tfrecord.data import order, pipeline
+from ssd_tfrecord.options import FramingOptions, ReadOptions
+from ssd_tfrecord.records.manifest import Manifest
+
+
+@pytest.fixture(scope="module")
+def manifest(tiny_records):
+    return Manifest.load(tiny_records)
+
+
+def batches(manifest, count, **options):
+    settings = {
+        "input_size": 64,
+        "batch_size": 4,
+        "seed": 1,
+        "framing_options": FramingOptions(crop_trials=5),
+        "read_options": ReadOptions(),
+        **options,
+    }
+    dataset = pipeline.training_dataset([manifest], **settings)
+    return list(itertools.islice(dataset.as_numpy_iterator(), count))
+
+
+def assert_equal(left, right):
+    for a, b in zip(left, right, strict=True):
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+def test_each_epoch_holds_every_record_once_across_batch_borders(manifest):
+    n = manifest.num_records
+    indices = np.concatenate([batch["indices"] for batch in batches(manifest, 3 * n // 4)])
+    for epoch in range(len(indices) // n):
+        assert sorted(indices[epoch * n : (epoch + 1) * n]) == list(range(n))
+    assert indices[:n].tolist() != indices[n : 2 * n].tolist()  # another order each epoch
+
+
+def test_same_seed_same_batches_for_any_number_of_threads(manifest):
+    one = batches(manifest, 6, read_options=ReadOptions(num_workers=1))
+    assert_equal(one, batches(manifest, 6, read_options=ReadOptions(num_workers=4)))
+    other = batches(manifest, 6, seed=2)
+    assert any((a["images"] != b["images"]).any() for a, b in zip(one, other))
+
+
+@pytest.mark.parametrize("step", [1, 2, 5, 9])
+def test_from_any_step_the_batches_are_those_of_an_unbroken_run(manifest, step):
+    assert_equal(batches(manifest, 4, start_step=step), batches(manifest, step + 4)[step:])
+
+
+def test_the_same_record_differs_between_epochs(manifest):
+    n = manifest.num_records
+    rows = [
+        (int(i), tuple(c))
+        for batch in batches(manifest, n)
+        for i, c in zip(batch["indices"], batch["color"])
+    ]
+    drawn = {}
+    for index, parameters in rows:
+        drawn.setdefault(index, []).append(parameters)
+    assert all(len(set(draws)) > 1 for draws in drawn.values())
+
+
+def test_unaugmented_batch_is_the_evaluation_picture_with_all_boxes(manifest):
+    options = FramingOptions(augmentation="none")
+    whole = pipeline.evaluation_dataset(
+        manifest, input_size=64, batch_size=manifest.num_records, options=ReadOptions()
+    )
+    images = next(whole.as_numpy_iterator())["images"]
+    count = 0
+    for batch in batches(manifest, (manifest.num_records + 3) // 4, framing_options=options):
+        np.testing.assert_array_equal(batch["rectangles"], [[0, 0, 64, 64]] * 4)
+        np.testing.assert_array_equal(batch["color"], [[0, 1, 1, 0, 1]] * 4)
+        for row, index in enumerate(batch["indices"]):
+            # The full decode and the window decode are equal to the bit.
+            np.testing.assert_array_equal(batch["images"][row], images[index])
+        count += int((batch["labels"] > 0).sum())
+    assert count >= manifest.num_objects - manifest.num_crowd
+
+
+def test_batch_is_padded_to_the_largest_object_count(manifest):
+    batch = batches(manifest, 1)[0]
+    assert batch["images"].dtype == np.uint8
+    assert batch["images"].shape == (4, 64, 64, 3)
+    assert batch["boxes"].shape == (4, manifest.max_objects, 4)
+    assert batch["labels"].shape == (4, manifest.max_objects)
+    assert not batch["boxes"][batch["labels"] == 0].any()
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 5])
+def test_evaluation_shows_every_image_once_and_masks_the_filling(manifest, batch_size):
+    dataset = pipeline.evaluation_dataset(
+        manifest, input_size=32, batch_size=batch_size, options=ReadOptions()
+    )
+    seen = []
+    for batch in dataset.as_numpy_iterator():
+        assert len(batch["images"]) == batch_size
+        assert (batch["indices"][~batch["valid"]] == -1).all()
+        seen += batch["indices"][batch["valid"]].tolist()
+    assert seen == list(range(manifest.num_records))
+
+
+def test_several_sets_join_with_running_indices(manifest):
+    indices = [int(index) for index, _ in order.records_in_order([manifest, manifest])]
+    assert indices == list(range(2 * manifest.num_records))
+
+
+def test_source_ids_by_index(manifest):
+    last = manifest.num_records - 1
+    ids = pipeline.source_ids([manifest], [last, 0, last])
+    assert ids[0] == ids[2] != ids[1]
+
+
+def test_shuffle_buffer_counts_records_by_their_mean_size(manifest):
+    assert order.buffered_records([manifest], ReadOptions(shuffle_buffer_mb=1000)) == (
+        manifest.num_records
+    )

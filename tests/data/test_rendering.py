@@ -1,0 +1,93 @@
+"""Rendering: window decoding equals the full decode, no shift, no border lost."""
+
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from ssd_tfrecord.data import rendering
+
+
+def jpeg(pixels, **options):
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=92, **options)
+    return stream.getvalue()
+
+
+@pytest.fixture(scope="module")
+def photo():
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (12, 16, 3)).astype(np.uint8)
+    return np.array(Image.fromarray(coarse).resize((161, 117), Image.Resampling.BICUBIC))
+
+
+@pytest.mark.parametrize(
+    "window",
+    [(0, 0, 117, 161), (5, 0, 30, 161), (7, 1, 20, 33), (50, 130, 67, 31), (116, 160, 1, 1)],
+    ids=str,
+)
+@pytest.mark.parametrize("subsampling", [0, 2], ids=["4:4:4", "4:2:0"])
+def test_window_equals_full_decode_to_the_bit(photo, window, subsampling):
+    encoded = jpeg(photo, subsampling=subsampling)
+    full = tf.io.decode_jpeg(encoded, channels=3).numpy()
+    y, x, height, width = window
+    got = rendering.decode_window(encoded, tf.constant(window), tf.constant(full.shape[:2]))
+    np.testing.assert_array_equal(got, full[y : y + height, x : x + width])
+
+
+def plan(window, rectangle, mirrored=False):
+    return {
+        "window": tf.constant(window),
+        "rectangle": tf.constant(rectangle),
+        "mirrored": tf.constant(mirrored),
+    }
+
+
+def test_pixels_land_in_the_rectangle_and_nowhere_else():
+    encoded = jpeg(np.full((40, 60, 3), 180, np.uint8))
+    got = rendering.render(
+        encoded, plan([0, 0, 40, 60], [10, 20, 50, 90]), size=tf.constant([40, 60]), output_size=100
+    ).numpy()
+    assert (np.abs(got[10:50, 20:90].astype(int) - 180) <= 1).all()
+    got[10:50, 20:90] = 0
+    assert not got.any()
+
+
+def test_mirrored_sample_is_the_mirror_of_the_other(photo):
+    encoded, size = jpeg(photo), tf.constant([117, 161])
+    window = [10, 20, 80, 100]
+    straight = rendering.render(encoded, plan(window, [0, 10, 60, 70]), size=size, output_size=100)
+    mirrored = rendering.render(
+        encoded, plan(window, [0, 30, 60, 90], True), size=size, output_size=100
+    )
+    np.testing.assert_array_equal(mirrored, straight.numpy()[:, ::-1])
+
+
+def test_an_edge_stays_where_it_is_when_enlarged():
+    # Left half 40, right half 200; 4:4:4 so that chroma does not blur it. At 3x the edge lies
+    # exactly between columns 239 and 240: a half-pixel shift would move the middle grey.
+    pixels = np.full((80, 160, 3), 40, np.uint8)
+    pixels[:, 80:] = 200
+    encoded = jpeg(pixels, subsampling=0)
+    got = rendering.render(
+        encoded, plan([0, 0, 80, 160], [0, 0, 240, 480]), size=tf.constant([80, 160]),
+        output_size=480,
+    ).numpy()[120, :, 0].astype(int)  # fmt: skip
+    assert got[239] < 120 < got[240]
+    assert abs((got[239] - 40) - (200 - got[240])) <= 4
+
+
+def test_border_pixels_are_the_pictures_own():
+    pixels = np.full((64, 64, 3), 60, np.uint8)
+    pixels[:8] = 220
+    encoded = jpeg(pixels, subsampling=0)
+    got = rendering.render_whole(encoded, output_size=300).numpy()[:, :, 1].astype(int)
+    assert (np.abs(got[:30] - 220) <= 3).all()
+    assert (np.abs(got[50:] - 60) <= 3).all()
+
+
+def test_grey_jpeg_becomes_rgb():
+    encoded = jpeg(np.full((20, 20), 90, np.uint8))
+    assert rendering.render_whole(encoded, output_size=30).shape == (30, 30, 3)
