@@ -1,0 +1,54 @@
+"""Detections of an image, and the way of boxes out into pixels."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Detections:
+    """The N detections of one image, best first, without padding.
+
+    ``boxes`` float32 [N, 4] as [ymin, xmin, ymax, xmax] in [0, 1], ``scores`` float32 [N],
+    ``labels`` int32 [N] from 1. ``height`` and ``width`` in pixels.
+    """
+
+    source_id: str
+    height: int
+    width: int
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+
+
+def unpad(source_id, height, width, padded) -> Detections:
+    """One image's ``Detections`` from its rows of ``geometry.suppression``'s result.
+
+    ``padded`` holds boxes [D, 4], scores [D] and labels [D] as NumPy arrays; rows of label 0 go.
+    """
+    found = padded["labels"] > 0
+    arrays = {name: padded[name][found] for name in ("boxes", "scores", "labels")}
+    return Detections(source_id, height, width, **arrays)
+
+
+def pixel_boxes(boxes, height, width):
+    """Boxes [N, 4] of fractions as float64 pixels, edges counted from 0, to a thousandth.
+
+    A float32 fraction keeps a pixel position to 1/25,000; rounding to a thousandth gives back the
+    whole pixels and hundredths that annotations are written in, so that an IoU which lies exactly
+    on a threshold falls on the side where the original files would put it.
+    """
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    return np.round(boxes * [height, width, height, width], 3)
+
+
+def pixel_rectangles(boxes, height, width):
+    """COCO's rectangles float64 [N, 4] as [x, y, width, height] in pixels, of fraction boxes."""
+    ymin, xmin, ymax, xmax = pixel_boxes(boxes, height, width).T
+    return np.round(np.stack([xmin, ymin, xmax - xmin, ymax - ymin], axis=-1), 3)
+
+
+def devkit_boxes(boxes, height, width):
+    """VOC's boxes float64 [N, 4] as [xmin, ymin, xmax, ymax]: pixels from 1, both ends inside."""
+    ymin, xmin, ymax, xmax = pixel_boxes(boxes, height, width).T
+    return np.stack([xmin + 1, ymin + 1, xmax, ymax], axis=-1)

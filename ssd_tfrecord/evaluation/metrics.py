@@ -1,0 +1,76 @@
+"""The numbers of metrics.json, and their table."""
+
+import numpy as np
+
+from ssd_tfrecord.evaluation.average_precision import average_precisions
+from ssd_tfrecord.evaluation.coco import METRICS, coco_metrics
+
+_TITLES = {"voc07": "VOC07", "voc12": "VOC12", "coco": "COCO"}
+
+
+def compute_metrics(ground_truths, detections, class_names, original_ids):
+    """Every metric of metrics.json but ``step``.
+
+    Args:
+      ground_truths: list of ``GroundTruth``.
+      detections: list of ``Detections``, of the same images in the same order.
+      class_names: name of each class, in label order.
+      original_ids: COCO's category id of each class, in label order.
+
+    Returns: a dict for JSON, fractions in [0, 1]; None where no object counts:
+      ``voc07_map``, ``voc12_map``: mean over the classes with objects that count, IoU > 0.5.
+      ``coco_ap`` … ``coco_ar_large``: COCO's twelve.
+      ``ap_per_class``: {name: {voc07, voc12, coco}}.
+      ``num_images``, ``num_objects`` (difficult and crowd included).
+
+    Raises: ValueError if the two lists are not of the same images in the same order.
+    """
+    truth_ids = [truth.source_id for truth in ground_truths]
+    if truth_ids != [image.source_id for image in detections]:
+        raise ValueError(
+            f"{len(truth_ids)} ground truths and {len(detections)} detections: must be of the "
+            "same images in the same order"
+        )
+    voc07, voc12 = average_precisions(ground_truths, detections, len(class_names))
+    numbers, coco = coco_metrics(ground_truths, detections, original_ids)
+    per_class = {
+        name: {"voc07": _or_none(voc07[i]), "voc12": _or_none(voc12[i]), "coco": coco[i]}
+        for i, name in enumerate(class_names)
+    }
+    return {
+        "voc07_map": _mean(voc07),
+        "voc12_map": _mean(voc12),
+        **numbers,
+        "ap_per_class": per_class,
+        "num_images": len(ground_truths),
+        "num_objects": sum(len(truth.labels) for truth in ground_truths),
+    }
+
+
+def format_metrics(metrics):
+    """``metrics`` as a text table: a line a class, their mean, then COCO's twelve numbers."""
+    per_class = metrics["ap_per_class"]
+    width = max(len(name) for name in [*per_class, "class"])
+    lines = [f"{'class':<{width}}" + "".join(f"{title:>8}" for title in _TITLES.values())]
+    for name, values in per_class.items():
+        lines.append(f"{name:<{width}}" + "".join(_cell(values[key]) for key in _TITLES))
+    means = (metrics["voc07_map"], metrics["voc12_map"], metrics["coco_ap"])
+    lines += [f"{'mean':<{width}}" + "".join(_cell(value) for value in means), ""]
+    for start in range(0, len(METRICS), 3):
+        names = METRICS[start : start + 3]
+        lines.append("".join(f"{name:<15}{_cell(metrics[name])}   " for name in names).rstrip())
+    lines.append(f"{metrics['num_images']} images, {metrics['num_objects']} objects")
+    return "\n".join(lines)
+
+
+def _mean(values):
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if values.size else None
+
+
+def _or_none(value):
+    return None if np.isnan(value) else float(value)
+
+
+def _cell(value):
+    return f"{'–':>8}" if value is None else f"{value:>8.3f}"

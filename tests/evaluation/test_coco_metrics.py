@@ -1,0 +1,207 @@
+"""COCO's numbers from memory against the published ones and against pycocotools on files."""
+
+import contextlib
+import io
+import json
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from ssd_tfrecord.evaluation.coco import METRICS, coco_metrics, image_ids, result_rows
+from ssd_tfrecord.evaluation.detections import Detections
+from ssd_tfrecord.evaluation.ground_truth import GroundTruth, read_ground_truths
+
+
+def _fractions(rectangles, image):
+    x, y, width, height = np.float64(rectangles).reshape(-1, 4).T
+    sides = [image["height"], image["width"]] * 2
+    return (np.stack([y, x, y + height, x + width], axis=-1) / sides).astype(np.float32)
+
+
+def _truths(content, category_ids):
+    rows = {image["id"]: [] for image in content["images"]}
+    for item in content["annotations"]:
+        rows[item["image_id"]].append(item)
+    truths = []
+    for image in content["images"]:
+        items = rows[image["id"]]
+        labels = np.int32([category_ids.index(item["category_id"]) + 1 for item in items])
+        crowd = np.array([item["iscrowd"] for item in items], bool)
+        boxes = _fractions([item["bbox"] for item in items], image)
+        area = np.float32([item["area"] for item in items])
+        size = image["height"], image["width"]
+        truths.append(
+            GroundTruth(str(image["id"]), *size, boxes, labels, crowd & False, crowd, area)
+        )
+    return truths
+
+
+def _found(results, content, category_ids):
+    rows = {image["id"]: [] for image in content["images"]}
+    for item in results:
+        rows[item["image_id"]].append(item)
+    return [
+        Detections(
+            str(image["id"]),
+            image["height"],
+            image["width"],
+            _fractions([item["bbox"] for item in rows[image["id"]]], image),
+            np.float32([item["score"] for item in rows[image["id"]]]),
+            np.int32([category_ids.index(i["category_id"]) + 1 for i in rows[image["id"]]]),
+        )
+        for image in content["images"]
+    ]
+
+
+def _reference(path, results):
+    """The twelve numbers by pycocotools straight from the JSON; -1 where there are none."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO(str(path))
+        evaluation = COCOeval(coco, coco.loadRes(results), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation.stats
+
+
+def _perturbed(content, seed):
+    """Results near the ground truth of ``content``, some doubled, missing or of another class."""
+    rng = np.random.default_rng(seed)
+    results = []
+    for item in content["annotations"]:
+        for _ in range(rng.integers(0, 3)):
+            x, y, width, height = item["bbox"]
+            shift = rng.normal(scale=0.1, size=4) * [width, height, width, height]
+            box = np.maximum(np.add(item["bbox"], shift), 0.5)
+            other = rng.choice(content["annotations"])["category_id"]
+            results.append(
+                {
+                    "image_id": item["image_id"],
+                    "category_id": item["category_id"] if rng.random() < 0.8 else other,
+                    "bbox": [round(float(edge), 2) for edge in box],
+                    "score": int(rng.integers(1, 64)) / 64,
+                }
+            )
+    return results
+
+
+def test_equals_cocos_published_twelve_numbers(real_data, capsys):
+    folder = real_data / "evaluator" / "coco"
+    content = json.loads((folder / "instances_val2014_100.json").read_text())
+    results = json.loads((folder / "instances_val2014_fakebbox100_results.json").read_text())
+    expected = json.loads((folder / "expected.json").read_text())["bbox_stats"]
+    category_ids = [item["id"] for item in content["categories"]]
+    numbers, per_class = coco_metrics(
+        _truths(content, category_ids), _found(results, content, category_ids), category_ids
+    )
+    assert tuple(numbers) == METRICS
+    np.testing.assert_allclose(list(numbers.values()), expected, atol=1e-6)
+    np.testing.assert_allclose(
+        np.mean([value for value in per_class if value is not None]), expected[0], atol=1e-6
+    )
+    assert capsys.readouterr().out == ""
+
+
+def test_equals_pycocotools_on_the_json_of_coco_mini(real_data):
+    path = real_data / "coco_mini" / "annotations" / "instances_val2017.json"
+    content = json.loads(path.read_text())
+    results = _perturbed(content, seed=1)
+    category_ids = [item["id"] for item in content["categories"]]
+    numbers, _ = coco_metrics(
+        _truths(content, category_ids), _found(results, content, category_ids), category_ids
+    )
+    np.testing.assert_allclose(list(numbers.values()), _reference(path, results), atol=1e-6)
+
+
+def _image(boxes, labels, *, source_id="7", crowd=False, area=0.0, height=100):
+    count = len(labels)
+    boxes = np.float32(boxes).reshape(-1, 4)
+    flags = np.zeros(count, bool)
+    return GroundTruth(
+        source_id,
+        height,
+        200,
+        boxes,
+        np.int32(labels),
+        flags,
+        flags | crowd,
+        np.full(count, area, np.float32),
+    )
+
+
+def _detected(boxes, scores, labels, *, source_id="7"):
+    boxes = np.float32(boxes).reshape(-1, 4)
+    return Detections(source_id, 100, 200, boxes, np.float32(scores), np.int32(labels))
+
+
+BOX = [0.0, 0.0, 0.5, 0.5]
+
+
+def test_by_hand_one_class_right_one_missed_one_without_objects():
+    numbers, per_class = coco_metrics(
+        [_image([BOX, [0.5, 0.5, 1, 1]], [1, 2])], [_detected([BOX], [0.5], [1])], (10, 5, 90)
+    )
+    np.testing.assert_allclose(per_class[:2], [1.0, 0.0], atol=1e-12)
+    assert per_class[2] is None
+    np.testing.assert_allclose(numbers["coco_ap"], 0.5)
+    np.testing.assert_allclose(numbers["coco_ar1"], 0.5)
+    # 50 x 100 pixels are a medium object.
+    np.testing.assert_allclose(numbers["coco_ap_medium"], 0.5)
+    assert numbers["coco_ap_small"] is None and numbers["coco_ap_large"] is None
+
+
+def test_area_of_the_record_decides_the_size_of_an_object():
+    numbers, _ = coco_metrics(
+        [_image([BOX], [1], area=1000.0)], [_detected([BOX], [0.5], [1])], (1,)
+    )
+    assert numbers["coco_ap_small"] == pytest.approx(1.0)
+    assert numbers["coco_ap_medium"] is None
+
+
+def test_detections_in_a_crowd_are_not_counted():
+    truths = [_image([BOX], [1], crowd=True), _image([BOX], [1], source_id="8")]
+    inside = [[0, 0, 0.25, 0.25]] * 2
+    found = [
+        _detected(inside, [0.9, 0.8], [1, 1]),
+        _detected([BOX], [0.5], [1], source_id="8"),
+    ]
+    numbers, _ = coco_metrics(truths, found, (1,))
+    assert numbers["coco_ap"] == pytest.approx(1.0)
+
+
+def test_no_detections_give_zero_and_no_objects_none():
+    nothing = _detected([], [], [])
+    numbers, per_class = coco_metrics([_image([BOX], [1])], [nothing], (1,))
+    assert numbers["coco_ap"] == 0.0 and numbers["coco_ar100"] == 0.0 and per_class == [0.0]
+    for found in (nothing, _detected([BOX], [0.5], [1])):
+        numbers, per_class = coco_metrics([_image([], [])], [found], (1,))
+        assert set(numbers.values()) == {None} and per_class == [None]
+    assert set(coco_metrics([], [], (1,))[0].values()) == {None}
+
+
+def test_the_first_object_of_a_set_can_be_found():
+    # COCOeval takes annotation id 0 for "no match".
+    numbers, _ = coco_metrics([_image([BOX], [1])], [_detected([BOX], [0.5], [1])], (1,))
+    assert numbers["coco_ap"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("source_ids", "expected"),
+    [
+        (["139", "000285"], [139, 285]),
+        (["VOC2007/000001", "7"], [1, 2]),
+        (["1", "01"], [1, 2]),
+    ],
+    ids=["numbers", "names", "numbers that collide"],
+)
+def test_image_ids(source_ids, expected):
+    assert image_ids(source_ids) == expected
+
+
+def test_result_rows_are_rectangles_in_pixels_under_the_original_ids():
+    found = [_detected([[0.1, 0.25, 0.6, 0.5]], [0.75], [2])]
+    assert result_rows(found, [7], (1, 90)) == [
+        {"image_id": 7, "category_id": 90, "bbox": [50.0, 10.0, 50.0, 50.0], "score": 0.75}
+    ]
