@@ -36,7 +36,7 @@ def create(options: OptimizerOptions, num_steps: int, precision: str):
 
 def build(optimizer, variables) -> None:
     """Makes the optimizer's variables, so that a checkpoint and the first step find them."""
-    inner = optimizer.inner_optimizer if _scales(optimizer) else optimizer
+    inner = optimizer.inner_optimizer if scales(optimizer) else optimizer
     if isinstance(inner, keras.optimizers.legacy.Optimizer):
         optimizer._create_all_weights(variables)
     else:
@@ -59,23 +59,24 @@ def apply_gradients(optimizer, gradients, variables, options: OptimizerOptions) 
     optimizer.apply_gradients(prepared, experimental_aggregate_gradients=False)
 
 
+def scales(optimizer) -> bool:
+    """Whether ``optimizer`` scales the loss."""
+    return isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
+
+
 def scale_loss(optimizer, loss):
     """``loss`` times the loss scale; as it is without loss scaling."""
-    return optimizer.get_scaled_loss(loss) if _scales(optimizer) else loss
+    return optimizer.get_scaled_loss(loss) if scales(optimizer) else loss
 
 
 def unscale(optimizer, gradients):
     """``gradients`` of a scaled loss over the loss scale; as they are without loss scaling."""
-    return optimizer.get_unscaled_gradients(gradients) if _scales(optimizer) else gradients
+    return optimizer.get_unscaled_gradients(gradients) if scales(optimizer) else gradients
 
 
 def decays(name: str) -> bool:
     """Whether the variable called ``name`` takes weight decay."""
     return re.search(_NOT_DECAYED, name) is None
-
-
-def _scales(optimizer):
-    return isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
 
 
 def _prepare(gradient, variable, options):

@@ -20,7 +20,7 @@ class RunResult:
     """What the steps of one call did; ``sums`` holds the sum of each metric over them.
 
     ``waited`` is in seconds. Where ``finite`` is False, the last of the ``num_steps`` steps met a
-    loss that is not finite and left the weights alone.
+    loss or gradient that is not finite.
     """
 
     num_steps: int
