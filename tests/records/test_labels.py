@@ -1,0 +1,83 @@
+"""The class list: every way to choose it, and the line that names an object outside it."""
+
+import pytest
+
+from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.records.annotation import SourceImage, SourceObject, SourceSet
+from ssd_tfrecord.records.labels import VOC_CLASSES, choose_classes
+
+BOX = (0.0, 0.0, 1.0, 1.0)
+
+
+def _set(*names, **fields):
+    objects = tuple(SourceObject(i, name, BOX) for i, name in enumerate(names, 1))
+    image = SourceImage("1", "1.jpg", "a/1.xml", objects=objects)
+    return SourceSet(images=(image,), origin={}, **fields)
+
+
+def _triples(classes):
+    return [(item.id, item.name, item.original_id) for item in classes]
+
+
+def test_default_is_vocs_twenty_in_the_devkits_order():
+    classes = choose_classes("default", _set("person"))
+    assert [item.name for item in classes] == sorted(VOC_CLASSES)
+    assert _triples(classes)[14] == (15, "person", 15)
+    assert len(classes) == 20
+
+
+def test_default_is_the_jsons_own_list_with_its_ids():
+    classes = choose_classes("default", _set("cat", category_ids={"dog": 3, "cat": 17}))
+    assert _triples(classes) == [(1, "dog", 3), (2, "cat", 17)]
+
+
+def test_auto_sorts_what_is_found():
+    assert _triples(choose_classes("auto", _set("dog", "cat", "dog"))) == [
+        (1, "cat", 1),
+        (2, "dog", 2),
+    ]
+    found = choose_classes("auto", _set("dog", "cat", category_ids={"ox": 1, "dog": 3, "cat": 17}))
+    assert _triples(found) == [(1, "cat", 17), (2, "dog", 3)]
+
+
+def test_a_file_keeps_its_order(tmp_path):
+    path = tmp_path / "names.txt"
+    path.write_text("\ufeffdog\n\n cat \n", encoding="utf-8")
+    assert _triples(choose_classes(str(path), _set("cat"))) == [(1, "dog", 1), (2, "cat", 2)]
+
+
+def test_a_manifest_keeps_classes_that_the_set_lacks(tiny_records):
+    classes = choose_classes(str(tiny_records / "manifest.json"), _set("dog"))
+    assert [item.name for item in classes] == ["cat", "dog", "person"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cat\ndog\ncat\n", r"names\.txt: has 'cat' twice: must have each class on a line"),
+        ("\n", r"names\.txt: is empty: must have"),
+        ("cat\n", r"^a/1\.xml: object 2: class 'dog' must be one of cat; or pass --classes=auto$"),
+    ],
+)
+def test_a_wrong_file_of_names(tmp_path, text, message):
+    path = tmp_path / "names.txt"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        choose_classes(str(path), _set("cat", "dog"))
+
+
+def test_a_missing_file_of_names():
+    with pytest.raises(InputError, match=r"--classes=none\.txt: cannot be read \(.*must be"):
+        choose_classes("none.txt", _set("cat"))
+
+
+def test_a_name_that_is_no_category_of_the_json(tmp_path):
+    path = tmp_path / "names.txt"
+    path.write_text("ox\n")
+    with pytest.raises(InputError, match="'ox' is no category of the JSON, which has: cat, dog"):
+        choose_classes(str(path), _set(category_ids={"cat": 1, "dog": 2}))
+
+
+def test_auto_without_objects():
+    with pytest.raises(InputError, match="--classes=auto: no object has a class"):
+        choose_classes("auto", _set())

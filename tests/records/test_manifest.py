@@ -1,0 +1,131 @@
+"""The manifest: round trip, and one line for each way in which a set can be unusable."""
+
+import json
+import shutil
+
+import pytest
+
+from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.records.manifest import ClassLabel, Manifest, load_classes, load_manifests
+
+
+@pytest.fixture
+def copied(tiny_records, tmp_path):
+    return shutil.copytree(tiny_records, tmp_path / "copy")
+
+
+def _edit(folder, **changes):
+    path = folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_round_trip(copied):
+    manifest = Manifest.load(copied)
+    manifest.save()
+    assert Manifest.load(str(copied)) == manifest
+    assert manifest.classes[1] == ClassLabel(2, "dog", 2)
+    assert manifest.class_names == ("cat", "dog", "person")
+    assert manifest.original_ids == (1, 2, 3)
+    assert manifest.num_classes == 3
+    assert manifest.shard_paths[1] == str(copied / "tiny-00001-of-00002.tfrecord")
+    assert manifest.shard_records == (3, 3)
+    assert not list(copied.glob("*.tmp"))
+
+
+def test_content_is_counted(copied):
+    content = json.loads((copied / "manifest.json").read_text())
+    assert content["per_class"] == {
+        "cat": {"objects": 2, "difficult": 1, "crowd": 0, "images": 2},
+        "dog": {"objects": 3, "difficult": 0, "crowd": 0, "images": 3},
+        "person": {"objects": 2, "difficult": 0, "crowd": 0, "images": 2},
+    }
+    assert content["histograms"]["objects_per_image"]["counts"][:4] == [1, 3, 2, 0]
+    assert content["histograms"]["image_side"]["counts"][0] == 6
+    # person 24x56; dog 30x45; dog 40x40 twice, cat 40x40, person 36x42; cat 64x48.
+    aspect = dict(zip(*content["histograms"]["box_aspect"].values()))
+    assert {edge: count for edge, count in aspect.items() if count} == {
+        0.33: 1,
+        0.5: 1,
+        0.8: 4,
+        1.25: 1,
+    }
+    assert content["pixel_origin"] == 1
+    assert content["schema_version"] == 1
+    assert content["source"]["sets"] == ["2007_trainval"]
+
+
+def test_no_manifest(tmp_path):
+    with pytest.raises(InputError, match=r"no manifest\.json: must be a folder that tools/create"):
+        Manifest.load(tmp_path)
+
+
+def test_no_json(copied):
+    (copied / "manifest.json").write_text("{")
+    with pytest.raises(InputError, match=r"manifest\.json: cannot be read: Expecting property"):
+        Manifest.load(copied)
+
+
+def test_no_object(copied):
+    (copied / "manifest.json").write_text("[]")
+    with pytest.raises(InputError, match="must hold a JSON object; convert anew"):
+        Manifest.load(copied)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schema_version": 2}, r"schema_version 2: must be 1; convert anew"),
+        ({"shards": [{"file": "a"}]}, r"no whole manifest \(.*; convert anew"),
+        ({"classes": [{"id": 2, "name": "a", "original_id": 1}]}, r"class ids \[2\]: must be 1"),
+        ({"classes": [{"id": 1}]}, r"no whole manifest \("),
+        ({"num_records": 7}, r"shards hold 6 records: must be num_records 7"),
+        ({"extra": 7}, r"no whole manifest \("),
+    ],
+)
+def test_wrong_content(copied, changes, message):
+    _edit(copied, **changes)
+    with pytest.raises(InputError, match=message):
+        Manifest.load(copied)
+
+
+def test_missing_key(copied):
+    content = json.loads((copied / "manifest.json").read_text())
+    del content["max_objects"]
+    (copied / "manifest.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"no whole manifest \(.*max_objects"):
+        Manifest.load(copied)
+
+
+def test_missing_shard(copied):
+    (copied / "tiny-00001-of-00002.tfrecord").unlink()
+    with pytest.raises(InputError, match=r"shard tiny-00001-of-00002\.tfrecord is missing"):
+        Manifest.load(copied)
+
+
+def test_shard_of_another_size(copied):
+    shard = copied / "tiny-00000-of-00002.tfrecord"
+    size = shard.stat().st_size
+    shard.write_bytes(shard.read_bytes()[:-1])
+    with pytest.raises(InputError, match=rf"tfrecord: {size - 1} bytes: must be {size}; copy"):
+        Manifest.load(copied)
+
+
+def test_classes_are_read_without_shards(copied):
+    (copied / "tiny-00001-of-00002.tfrecord").unlink()
+    assert [item.name for item in load_classes(copied / "manifest.json")] == [
+        "cat",
+        "dog",
+        "person",
+    ]
+
+
+def test_sets_must_agree_in_their_classes(tiny_records, copied):
+    assert len(load_manifests([tiny_records, copied])) == 2
+    classes = [{"id": 1, "name": "cat", "original_id": 17}]
+    _edit(copied, classes=classes)
+    message = (
+        r"copy: classes are \[cat \(17\)\], but .*tiny has \[cat, dog, person\]: must be the same; "
+        r"convert with --classes=.*tiny/manifest\.json"
+    )
+    with pytest.raises(InputError, match=message):
+        load_manifests([tiny_records, copied])

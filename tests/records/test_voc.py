@@ -1,0 +1,154 @@
+"""VOC's folders: sets and their union, loose folders, images found by name, what is missing."""
+
+import shutil
+
+import pytest
+
+from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.records.voc import read_devkit, read_folder
+
+
+@pytest.fixture
+def devkit(tiny_voc, tmp_path):
+    return shutil.copytree(tiny_voc, tmp_path / "devkit")
+
+
+def _lists(devkit, **sets):
+    for name, text in sets.items():
+        (devkit / f"VOC2007/ImageSets/Main/{name}.txt").write_text(text)
+
+
+def _folder(devkit, **options):
+    year = devkit / "VOC2007"
+    return read_folder(str(year / "Annotations"), str(year / "JPEGImages"), **options)
+
+
+def test_a_set_of_a_devkit(tiny_voc):
+    sources = read_devkit(str(tiny_voc), ["2007_trainval"])
+    assert len(sources.images) == 6
+    first, second = sources.images[:2]
+    assert first.source_id == "VOC2007/000001"
+    assert first.objects[0].box == (0.0, 0.0, 48.0, 64.0)
+    assert [item.difficult for item in second.objects] == [False, True]
+    assert (sources.pixel_origin, sources.notes, sources.category_ids) == (1, (), {})
+
+
+def test_the_union_of_sets_of_several_years(devkit):
+    shutil.copytree(devkit / "VOC2007", devkit / "VOC2012")
+    _lists(devkit, train="000001\n000003\n", val="000002\n")
+    sources = read_devkit(str(devkit), ["2007_train", "2012_trainval", "2007_val"])
+    ids = [image.source_id for image in sources.images]
+    assert len(ids) == 9
+    assert ids[:3] == ["VOC2007/000001", "VOC2007/000003", "VOC2012/000001"]
+    assert ids[-1] == "VOC2007/000002"
+
+
+def test_an_image_in_two_sets_is_an_error(devkit):
+    _lists(devkit, train="000001\n000003\n")
+    with pytest.raises(InputError, match=r"^VOC2007/000001: is listed twice: must be in one set"):
+        read_devkit(str(devkit), ["2007_trainval", "2007_train"])
+
+
+def test_files_of_one_class_have_a_second_column(devkit):
+    _lists(devkit, dog_train="000002  1\n000001 -1\n\n")
+    sources = read_devkit(str(devkit), ["2007_dog_train"])
+    assert [image.source_id for image in sources.images] == ["VOC2007/000002", "VOC2007/000001"]
+
+
+def test_a_set_without_annotations_comes_without_objects_and_says_so(devkit):
+    shutil.copytree(devkit / "VOC2007", devkit / "VOC2012")
+    shutil.rmtree(devkit / "VOC2012/Annotations")
+    sources = read_devkit(str(devkit), ["2007_trainval", "2012_trainval"])
+    assert sum(len(image.objects) for image in sources.images) == 7
+    assert sources.images[6].image_path.endswith("VOC2012/JPEGImages/000001.jpg")
+    (note,) = sources.notes
+    assert note.startswith("2012_trainval: no image has an XML in ")
+
+
+def test_one_missing_xml_is_an_error(devkit):
+    (devkit / "VOC2007/Annotations/000003.xml").unlink()
+    message = r"000003\.xml: is missing, with 1 of 6 files: must be all there, or none"
+    with pytest.raises(InputError, match=message):
+        read_devkit(str(devkit), ["2007_trainval"])
+
+
+def test_a_missing_set_names_those_there_are(devkit):
+    message = r"^--sets=2007_foo: no .*/Main/foo\.txt; there are trainval\.txt$"
+    with pytest.raises(InputError, match=message):
+        read_devkit(str(devkit), ["2007_foo"])
+
+
+def test_an_empty_set(devkit):
+    _lists(devkit, train="\n")
+    with pytest.raises(InputError, match=r"train\.txt is empty: must have an image's stem a line"):
+        read_devkit(str(devkit), ["2007_train"])
+
+
+def test_a_folder_of_xml(devkit):
+    sources = _folder(devkit)
+    assert [image.source_id for image in sources.images] == [f"00000{i}" for i in range(1, 7)]
+    assert _folder(devkit, pixel_origin=0).images[0].objects[0].box == (1.0, 1.0, 48.0, 64.0)
+
+
+def test_a_folder_of_xml_with_an_image_set(devkit):
+    _lists(devkit, some="000004\n000002\n")
+    path = devkit / "VOC2007/ImageSets/Main/some.txt"
+    sources = _folder(devkit, image_set=str(path))
+    assert [image.source_id for image in sources.images] == ["000004", "000002"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"annotations_dir": "none"}, "--annotations_dir=none: must be a folder"),
+        ({"images_dir": "none"}, "--images_dir=none: must be a folder"),
+        ({"image_set": "none.txt"}, r"--image_set: no none\.txt"),
+        ({"annotations_dir": "IMAGES"}, r"--annotations_dir=.*: must hold \.xml files"),
+    ],
+)
+def test_folders_and_files_that_are_not_there(devkit, options, message):
+    year = devkit / "VOC2007"
+    given = {
+        "annotations_dir": str(year / "Annotations"),
+        "images_dir": str(year / "JPEGImages"),
+        **options,
+    }
+    if given["annotations_dir"] == "IMAGES":
+        given["annotations_dir"] = given["images_dir"]
+    with pytest.raises(InputError, match=message):
+        read_folder(**given)
+
+
+def _rename(devkit, filename):
+    path = devkit / "VOC2007/Annotations/000003.xml"
+    path.write_text(path.read_text().replace("000003.jpg", filename))
+
+
+@pytest.mark.parametrize("suffix", [".jpeg", ".JPG", ".png"])
+def test_an_image_is_found_by_the_stem_where_filename_is_not_there(devkit, suffix):
+    _rename(devkit, "elsewhere.jpg")
+    images = devkit / "VOC2007/JPEGImages"
+    (images / "000003.jpg").rename(images / f"000003{suffix}")
+    assert _folder(devkit).images[2].image_path.endswith(f"JPEGImages/000003{suffix}")
+
+
+def test_an_image_is_found_by_filename_first(devkit):
+    _rename(devkit, "sub/photo.jpg")
+    images = devkit / "VOC2007/JPEGImages"
+    (images / "sub").mkdir()
+    shutil.copy(images / "000003.jpg", images / "sub/photo.jpg")
+    assert _folder(devkit).images[2].image_path.endswith("JPEGImages/sub/photo.jpg")
+
+
+@pytest.mark.parametrize("filename", ["../JPEGImages/000001.jpg", "/etc/hostname", "..\\a.jpg"])
+def test_a_filename_may_not_leave_the_folder(devkit, filename):
+    _rename(devkit, filename)
+    with pytest.raises(InputError, match=r"000003\.xml: '.*' must be a name inside .*JPEGImages"):
+        _folder(devkit)
+
+
+def test_an_image_that_is_not_there(devkit):
+    (devkit / "VOC2007/JPEGImages/000003.jpg").unlink()
+    message = r"000003\.xml: neither '000003\.jpg' nor '000003' with a suffix of \.jpg, .* is in "
+    with pytest.raises(InputError, match=message):
+        _folder(devkit)

@@ -1,0 +1,134 @@
+"""VOC XML: pixels, optional tags, hostile files, and the line that each fault gives."""
+
+import pytest
+
+from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.records.voc_xml import parse_voc_xml
+
+BOX = "<bndbox><xmin>3</xmin><ymin>5</ymin><xmax>9</xmax><ymax>11</ymax></bndbox>"
+
+
+def _parse(tmp_path, body, pixel_origin=1):
+    path = tmp_path / "1.xml"
+    path.write_text(body if body.startswith("<?") else f"<annotation>{body}</annotation>")
+    return parse_voc_xml(str(path), "VOC2007/1", pixel_origin)
+
+
+def _object(fields, name="<name>dog</name>"):
+    return f"<object>{name}{fields}</object>"
+
+
+def test_pixels_from_1_with_both_ends_inside_become_edges(tmp_path):
+    (item,) = _parse(tmp_path, _object(BOX)).objects
+    assert item.box == (4.0, 2.0, 11.0, 9.0)
+
+
+def test_pixel_origin_0_keeps_the_numbers(tmp_path):
+    (item,) = _parse(tmp_path, _object(BOX), pixel_origin=0).objects
+    assert item.box == (5.0, 3.0, 11.0, 9.0)
+
+
+def test_tags_in_any_order_and_float_coordinates(tmp_path):
+    body = "<object><bndbox><ymax> 11.5\n</ymax><xmin>3e0</xmin><xmax>9</xmax><ymin>5</ymin>"
+    (item,) = _parse(tmp_path, body + "</bndbox><pose/><name> dog\n</name></object>").objects
+    assert item.box == (4.0, 2.0, 11.5, 9.0)
+    assert item.name == "dog"
+
+
+def test_only_name_and_bndbox_are_needed(tmp_path):
+    content = _parse(tmp_path, _object(BOX))
+    (item,) = content.objects
+    assert (content.filename, content.size) == ("", None)
+    assert (item.difficult, item.truncated, item.crowd, item.pose) == (False, False, False, "")
+
+
+def test_optional_tags_are_read(tmp_path):
+    flags = "<difficult>1</difficult><truncated>1</truncated><pose>Left</pose>"
+    size = "<filename>1.jpg</filename><size><width>64</width><height>48</height></size>"
+    content = _parse(tmp_path, size + _object(flags + BOX))
+    (item,) = content.objects
+    assert (content.filename, content.size) == ("1.jpg", (64, 48))
+    assert (item.difficult, item.truncated, item.pose) == (True, True, "Left")
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        "<size/>",
+        "<size><width/><height/></size>",
+        "<size><width>0</width><height>0</height></size>",
+    ],
+)
+def test_empty_tags_are_as_missing_ones(tmp_path, size):
+    content = _parse(tmp_path, size + _object("<difficult/><truncated> </truncated>" + BOX))
+    assert content.size is None
+    assert (content.objects[0].difficult, content.objects[0].truncated) == (False, False)
+
+
+def test_boxes_of_parts_are_not_objects(tmp_path):
+    part = "<part><name>head</name><bndbox><xmin>1</xmin></bndbox></part>"
+    assert len(_parse(tmp_path, _object(part + BOX)).objects) == 1
+
+
+def test_no_objects(tmp_path):
+    assert _parse(tmp_path, "<segmented>0</segmented>").objects == ()
+
+
+@pytest.mark.parametrize("pixel_origin", [0, 1])
+@pytest.mark.parametrize(
+    ("xmax", "reason"), [("3", "zero_area"), ("2", "inverted")], ids=["zero area", "inverted"]
+)
+def test_a_box_that_covers_nothing_is_rejected_by_the_files_own_numbers(
+    tmp_path, pixel_origin, xmax, reason
+):
+    bad = BOX.replace("<xmax>9", f"<xmax>{xmax}")
+    content = _parse(tmp_path, _object(BOX) + _object(bad), pixel_origin)
+    assert [item.index for item in content.objects] == [1]
+    (reject,) = content.rejects
+    assert (reject.object, reject.name, reject.reason) == (2, "dog", reason)
+    assert (reject.source_id, reject.file) == ("VOC2007/1", str(tmp_path / "1.xml"))
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (_object(BOX, name=""), r"1\.xml: object 1: no <name>: each object needs <name>"),
+        (_object(BOX, name="<name/>"), r"1\.xml: object 1: no <name>: each object needs"),
+        (_object(""), r"1\.xml: object 1 \('dog'\): no <bndbox>: each object needs"),
+        (
+            _object(BOX) + _object(BOX.replace("9", "wide")),
+            r"1\.xml: object 2 \('dog'\): xmax is 'wide': must be a number of pixels",
+        ),
+        (_object(BOX.replace("9", "nan")), r"xmax is 'nan': must be a number of pixels"),
+        (_object(BOX.replace("<ymin>5</ymin>", "")), r"ymin is '': must be a number of pixels"),
+        (_object("<difficult>2</difficult>" + BOX), r"difficult is '2': must be 0 or 1, or miss"),
+        (_object("<truncated>x</truncated>" + BOX), r"truncated is 'x': must be 0 or 1, or miss"),
+        ("<size><width>a</width><height>1</height></size>", r"1\.xml: size: width is 'a': must"),
+        ("<object>", r"1\.xml: no well-formed XML: Opening and ending tag mismatch"),
+        ("<?xml version='1.0'?><kitti/>", r"1\.xml: root is <kitti>: must be VOC's <annotation>"),
+    ],
+)
+def test_a_fault_is_one_line_that_names_file_and_object(tmp_path, body, message):
+    with pytest.raises(InputError, match=message) as error:
+        _parse(tmp_path, body)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "doctype",
+    [
+        '<!DOCTYPE annotation [<!ENTITY x SYSTEM "file:///etc/hostname">]>',
+        '<!DOCTYPE annotation [<!ENTITY x "dog">]>',
+        '<!DOCTYPE annotation SYSTEM "http://127.0.0.1:1/voc.dtd">',
+    ],
+)
+def test_entities_and_dtds_are_refused(tmp_path, doctype):
+    entity = _object(BOX, name="<name>&x;</name>") if "ENTITY" in doctype else _object(BOX)
+    body = f"<?xml version='1.0'?>{doctype}<annotation>{entity}</annotation>"
+    with pytest.raises(InputError, match=r"1\.xml: has a DOCTYPE: entities and DTDs are not read"):
+        _parse(tmp_path, body)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(InputError, match=r"none\.xml: cannot be read: No such file"):
+        parse_voc_xml(str(tmp_path / "none.xml"), "1", 1)
