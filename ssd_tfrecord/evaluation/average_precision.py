@@ -16,10 +16,11 @@ _RECALLS = np.arange(0.0, 1.1, 0.1)
 def average_precisions(ground_truths, detections, num_classes, min_iou=0.5):
     """AP of each class by both of VOC's formulas.
 
-    Detections of a class go by falling score (equal scores: the later image, then the later
-    detection, as voc_eval's numbers on real ties have it). Each belongs to the object of its class with the highest IoU (the first of equals);
-    it is true if that IoU is above ``min_iou`` and the object not taken yet. Where the object is
-    difficult or a crowd, the detection is neither true nor false.
+    Detections of a class go by falling score; of equal ones first the later image's, then the
+    later in its image, the order in which voc_eval's numbers come out of real ties. Each belongs to
+    the object of its class with the highest IoU (the first of equals); it is true if that IoU is
+    above ``min_iou`` and the object not taken yet. Where the object is difficult or a crowd, the
+    detection is neither true nor false.
 
     Args:
       ground_truths: list of ``GroundTruth``.

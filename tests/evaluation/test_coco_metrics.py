@@ -12,6 +12,10 @@ from pycocotools.cocoeval import COCOeval
 from ssd_tfrecord.evaluation.coco import METRICS, coco_metrics, image_ids, result_rows
 from ssd_tfrecord.evaluation.detections import Detections
 from ssd_tfrecord.evaluation.ground_truth import GroundTruth, read_ground_truths
+from ssd_tfrecord.options import RecordSetOptions
+from ssd_tfrecord.records import convert
+from ssd_tfrecord.records.coco import read_instances
+from ssd_tfrecord.records.manifest import Manifest
 
 
 def _fractions(rectangles, image):
@@ -72,8 +76,7 @@ def _perturbed(content, seed):
     results = []
     for item in content["annotations"]:
         for _ in range(rng.integers(0, 3)):
-            x, y, width, height = item["bbox"]
-            shift = rng.normal(scale=0.1, size=4) * [width, height, width, height]
+            shift = rng.normal(scale=0.1, size=4) * np.tile(item["bbox"][2:], 2)
             box = np.maximum(np.add(item["bbox"], shift), 0.5)
             other = rng.choice(content["annotations"])["category_id"]
             results.append(
@@ -112,6 +115,23 @@ def test_equals_pycocotools_on_the_json_of_coco_mini(real_data):
     numbers, _ = coco_metrics(
         _truths(content, category_ids), _found(results, content, category_ids), category_ids
     )
+    np.testing.assert_allclose(list(numbers.values()), _reference(path, results), atol=1e-6)
+
+
+def test_from_records_equals_from_the_json(real_data, tmp_path):
+    folder = real_data / "coco_mini"
+    path = folder / "annotations" / "instances_val2017.json"
+    options = RecordSetOptions(output_dir=str(tmp_path / "set"), num_shards=3)
+    convert.convert(
+        read_instances(str(path), str(folder / "val2017")), options, tool="test", flag_lines=()
+    )
+    manifest = Manifest.load(tmp_path / "set")
+    truths = read_ground_truths(manifest)
+    content = json.loads(path.read_text())
+    results = _perturbed(content, seed=2)
+    found = {image.source_id: image for image in _found(results, content, manifest.original_ids)}
+    found = [found[truth.source_id] for truth in truths]
+    numbers, _ = coco_metrics(truths, found, manifest.original_ids)
     np.testing.assert_allclose(list(numbers.values()), _reference(path, results), atol=1e-6)
 
 

@@ -1,0 +1,99 @@
+"""A model over a record set: every image once, over all replicas, detections out."""
+
+import sys
+
+import tensorflow as tf
+import tqdm
+
+from ssd_tfrecord.data.pipeline import evaluation_dataset
+from ssd_tfrecord.evaluation.detections import unpad
+from ssd_tfrecord.evaluation.ground_truth import read_ground_truths
+from ssd_tfrecord.geometry import suppression
+from ssd_tfrecord.options import DetectionOptions, ReadOptions
+from ssd_tfrecord.pixels.color import subtract_mean
+from ssd_tfrecord.records.manifest import Manifest
+
+
+def detection_fn(model, anchors, options: DetectionOptions):
+    """The function from uint8 images [B, S, S, 3] to what ``suppression.detect`` returns.
+
+    One replica's part; evaluation, during training too, and detection have no other.
+    """
+    anchors = tf.constant(anchors)
+
+    def detect(images):
+        outputs = model(subtract_mean(images), training=False)
+        return suppression.detect(outputs["offsets"], outputs["logits"], anchors, options)
+
+    return detect
+
+
+def detect_records(
+    model,
+    anchors,
+    manifest: Manifest,
+    *,
+    detection: DetectionOptions,
+    reading: ReadOptions,
+    batch_size: int,
+    input_size: int,
+    strategy: tf.distribute.Strategy,
+):
+    """The detections of every record of ``manifest``, in record order.
+
+    Args:
+      model: as ``model.ssd.build`` makes it, built in the scope of ``strategy``.
+      anchors: float32 [A, 4].
+      manifest: the record set.
+      detection: thresholds and counts.
+      reading: how records are read.
+      batch_size: images a step over all replicas; rounded up to a multiple of them.
+      input_size: side S in pixels.
+      strategy: of one host.
+
+    Returns: list of ``Detections``. Memory grows with the detections alone.
+    Raises: RuntimeError if an image did not come out exactly once.
+    """
+    replicas = strategy.num_replicas_in_sync
+    dataset = evaluation_dataset(
+        manifest,
+        input_size=input_size,
+        batch_size=-(-batch_size // replicas) * replicas,
+        options=reading,
+    )
+    detect = detection_fn(model, anchors, detection)
+
+    @tf.function
+    def step(batch):
+        def replica_fn(batch):
+            found = detect(batch["images"])
+            return {**found, "indices": batch["indices"], "valid": batch["valid"]}
+
+        return strategy.run(replica_fn, (batch,))
+
+    truths = read_ground_truths(manifest)
+    found = {}
+    with tqdm.tqdm(total=manifest.num_records, unit=" images", file=sys.stderr) as progress:
+        for batch in strategy.experimental_distribute_dataset(dataset):
+            for index, padded in _valid_rows(strategy, step(batch)):
+                if index in found:
+                    raise RuntimeError(f"{manifest.directory}: record {index} came out twice")
+                truth = truths[index]
+                found[index] = unpad(truth.source_id, truth.height, truth.width, padded)
+                progress.update()
+    if sorted(found) != list(range(manifest.num_records)):
+        raise RuntimeError(
+            f"{manifest.directory}: {len(found)} of {manifest.num_records} images came out"
+        )
+    return [found[index] for index in range(manifest.num_records)]
+
+
+def _valid_rows(strategy, results):
+    """(record index, {boxes, scores, labels} as NumPy) of each image that is no filling."""
+    names = list(results)
+    replicas = zip(*(strategy.experimental_local_results(results[name]) for name in names))
+    for tensors in replicas:
+        arrays = {name: tensor.numpy() for name, tensor in zip(names, tensors)}
+        indices, valid = arrays.pop("indices"), arrays.pop("valid")
+        for row in valid.nonzero()[0]:
+            yield int(indices[row]), {name: array[row] for name, array in arrays.items()}
