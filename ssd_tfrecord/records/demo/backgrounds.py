@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 
 def draw_background(height, width, rng):
-    """RGB float32 [height, width, 3] in [0, 1], of a kind, palette and clutter drawn by ``rng``."""
+    """RGB float32 [height, width, 3] up to 255, of a kind, palette and clutter drawn by ``rng``."""
     first, second, third = (tuple(color) for color in _palette(rng))
     pattern_fn = PATTERNS[rng.integers(len(PATTERNS))]
     image = Image.new("RGB", (width, height), first)
@@ -15,7 +15,7 @@ def draw_background(height, width, rng):
     image.paste(third, mask=_mask((_noise(height, width, 3, rng) * 1.6 - 0.8).clip(max=0.7)))
     _draw_clutter(image, rng)
     image = image.filter(ImageFilter.BoxBlur(rng.uniform(0.4, 1.5)))
-    return np.asarray(image, np.float32) * np.float32(1 / 255)
+    return np.array(image, np.float32)
 
 
 def _mask(tone):

@@ -37,9 +37,9 @@ def draw_object(name, side, light, rng):
     x, y = (_pixel_centers(extent, step, scale, factor) for extent in (columns, rows))
     u, v = turned(x[None, :], y[:, None])
     distance = shape_fn(u, v, proportion)
-    rgb = texture_fn(u, v, rng) * _shading(distance, scale, light)[..., None]
+    rgb = np.clip(texture_fn(u, v, rng) * _shading(distance, scale, light)[..., None], 0, 1)
     alpha = np.clip(distance * scale + 0.5, 0, 1)
-    return np.clip(_pool(rgb, factor), 0, 1), _pool(alpha, factor)
+    return (_halve(rgb), _halve(alpha)) if factor == 2 else (rgb, alpha)
 
 
 def _pixel_centers(extent, step, scale, factor):
@@ -49,9 +49,10 @@ def _pixel_centers(extent, step, scale, factor):
     return (middle + (np.arange(count) - (count - 1) / 2) / scale).astype(np.float32)
 
 
-def _pool(image, factor):
-    height, width = image.shape[0] // factor, image.shape[1] // factor
-    return image.reshape(height, factor, width, factor, *image.shape[2:]).mean(axis=(1, 3))
+def _halve(image):
+    """Means of 2 x 2 pixels; slices are ten times as fast as a mean over two axes."""
+    rows = image[::2] + image[1::2]
+    return (rows[:, ::2] + rows[:, 1::2]) / 4
 
 
 def _shading(distance, scale, light):

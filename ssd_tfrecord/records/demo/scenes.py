@@ -50,7 +50,7 @@ class _Plan:
 
 
 class _Canvas:
-    """Pixels and owner while objects are laid, the nearer ones later."""
+    """Pixels, float32 up to 255, and their owner while objects are laid, the nearer ones later."""
 
     def __init__(self, pixels, light):
         self.pixels, self.light = pixels, light
@@ -86,7 +86,7 @@ class _Canvas:
         self._cast_shadow(left, top, alpha)
         here, part = self.clip(left, top, alpha)
         cover = alpha[part][..., None]
-        self.pixels[here] += (rgb[part] - self.pixels[here]) * cover
+        self.pixels[here] += (rgb[part] * 255 - self.pixels[here]) * cover
         solid = alpha > 0.5
         covered = self.owner[here][solid[part]]
         self.seen = np.append(self.seen - self._count(covered), covered.size)
@@ -208,9 +208,8 @@ def _visible_object(canvas, index):
 
 
 def _develop(pixels, rng):
-    """Exposure, a colour cast and sensor noise; uint8 of float [H, W, 3] in [0, 1]."""
-    gain = rng.uniform(0.8, 1.12) * rng.uniform(0.95, 1.05, 3)
-    reach = np.float32(rng.uniform(2, 12) / 256)
-    noise = rng.integers(-128, 128, pixels.shape, np.int8) * reach
-    noise += pixels * (255 * gain).astype(np.float32)
-    return np.clip(noise, 0, 255, out=noise).astype(np.uint8)
+    """Exposure, a colour cast and sensor noise, in place; returns uint8 [H, W, 3]."""
+    pixels *= (rng.uniform(0.8, 1.12) * rng.uniform(0.95, 1.05, 3)).astype(np.float32)
+    noise = rng.integers(-128, 128, pixels.shape, np.int8)
+    pixels += noise * np.float32(rng.uniform(2, 12) / 256)
+    return np.clip(pixels, 0, 255, out=pixels).astype(np.uint8)
