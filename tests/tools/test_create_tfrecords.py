@@ -1,0 +1,101 @@
+"""The converters' commands: what they print and write, help without TensorFlow, one-line errors."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from ssd_tfrecord import config, flags
+from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.records.manifest import Manifest
+
+ROOT = pathlib.Path(__file__).parents[2]
+VOC, COCO = "tools/create_voc_tfrecords.py", "tools/create_coco_tfrecords.py"
+
+
+def _run(tool, *words):
+    return subprocess.run(
+        [sys.executable, tool, *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+def test_voc_command_converts_and_prints_its_table(tiny_voc, tmp_path):
+    words = [f"--voc_root={tiny_voc}", "--sets=2007_trainval", f"--output_dir={tmp_path / 'set'}"]
+    result = _run(VOC, *words)
+    assert result.returncode == 0, result.stderr
+    assert " images/s" in result.stderr
+    table = {tuple(line.split()) for line in result.stdout.splitlines()}
+    assert {("images", "6"), ("objects", "7"), ("class", "dog", "3")} <= table
+    manifest = Manifest.load(tmp_path / "set")
+    assert (manifest.tool, manifest.name, manifest.num_classes) == (
+        "create_voc_tfrecords",
+        "set",
+        20,
+    )
+    assert "--sets=2007_trainval" in manifest.flags
+    again = flags.parse(config.ConvertVocConfig, ["prog", *manifest.flags])
+    assert again == flags.parse(config.ConvertVocConfig, ["prog", *words])
+
+    repeated = _run(VOC, *words)
+    assert repeated.returncode == 2
+    assert repeated.stderr.splitlines()[-1].startswith(f"error: --output_dir={tmp_path / 'set'}: ")
+    assert "Traceback" not in repeated.stderr
+
+
+def test_coco_command_names_what_is_missing(tmp_path):
+    result = _run(
+        COCO, "--annotations=none.json", f"--images_dir={tmp_path}", f"--output_dir={tmp_path}/a"
+    )
+    assert result.returncode == 2
+    message = "error: --annotations=none.json: cannot be read: No such file or directory"
+    assert result.stderr.splitlines()[-1] == message
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("tool", [VOC, COCO])
+def test_help_and_flag_errors_do_not_import_tensorflow(tool):
+    code = (
+        "import runpy, sys\n"
+        "sys.argv = [sys.argv[1], sys.argv[2]]\n"
+        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "except SystemExit as stop: print(stop.code, 'tensorflow' in sys.modules)\n"
+    )
+    for word, expected in (("--help", "0 False"), ("--num_shards=0", "2 False")):
+        result = subprocess.run(
+            [sys.executable, "-c", code, tool, word],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert result.stdout.splitlines()[-1] == expected
+        if word == "--help":
+            assert "--output_dir=" in result.stdout
+            assert "--num_shards=16" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "give either --voc_root with --sets, or --annotations_dir with --images_dir"),
+        (["--voc_root=a"], "--sets: must be given"),
+        (["--annotations_dir=a"], "--images_dir: must be given"),
+        (["--voc_root=a", "--sets=b", "--image_set=c"], "--images_dir, --image_set: go with"),
+        (["--annotations_dir=a", "--images_dir=b", "--sets=c"], "--sets: goes with --voc_root"),
+        (["--voc_root=a", "--sets=b", "--output_dir="], "--output_dir: must be given"),
+        (["--voc_root=a", "--sets=b", "--set_name=c/d"], "--set_name=c/d: must be a name, not a"),
+        (["--voc_root=a", "--sets=b", "--pixel_origin=2"], "--pixel_origin=2: must be one of 0, 1"),
+    ],
+)
+def test_voc_flags_that_do_not_go_together(words, message):
+    with pytest.raises(InputError, match=message):
+        flags.parse(config.ConvertVocConfig, ["prog", "--output_dir=x", *words])
+
+
+@pytest.mark.parametrize("missing", ["annotations", "images_dir", "output_dir"])
+def test_coco_flags_that_must_be_given(missing):
+    words = [f"--{name}=x" for name in ("annotations", "images_dir", "output_dir")]
+    words.remove(f"--{missing}=x")
+    with pytest.raises(InputError, match=f"^--{missing}: must be given$"):
+        flags.parse(config.ConvertCocoConfig, ["prog", *words])
