@@ -48,10 +48,16 @@ class Checkpoints:
         return self._save(self._best, step)
 
     def write_classes(self, classes: tuple[ClassLabel, ...]) -> None:
-        """Writes the class list beside the checkpoints."""
+        """Writes the class list beside the checkpoints; it must be theirs if they have one."""
+        path = self._folder / CLASSES_FILE
+        if path.exists() and (before := _read_classes(path)) != list(classes):
+            raise InputError(
+                f"--train_records: classes are {_names(classes)}, but the run in "
+                f"{self._folder.parent} has {_names(before)}: must be the same"
+            )
         self._folder.mkdir(parents=True, exist_ok=True)
         content = json.dumps([dataclasses.asdict(label) for label in classes], indent=1)
-        run_folder.write_text(self._folder / CLASSES_FILE, content + "\n")
+        run_folder.write_text(path, content + "\n")
 
     def _manager(self, folder, keep):
         return tf.train.CheckpointManager(self._state, str(folder), max_to_keep=keep)
@@ -129,3 +135,7 @@ def _read_classes(path):
         return [ClassLabel(**item) for item in json.loads(path.read_text(encoding="utf-8"))]
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path}: cannot be read ({error}); train wrote it at its start") from None
+
+
+def _names(classes):
+    return "[" + ", ".join(f"{label.name} ({label.original_id})" for label in classes) + "]"

@@ -32,9 +32,26 @@ class History:
         """Adds the numbers of ``values`` that have a column to the row of ``step``."""
         if not self.rows or int(self.rows[-1]["step"]) != step:
             self.rows.append(dict.fromkeys(COLUMNS, "") | {"step": str(step)})
-        known = {name: f"{values[name]:.8g}" for name in COLUMNS[1:] if name in values}
-        self.rows[-1].update(known)
+        known = {name: values[name] for name in COLUMNS[1:] if values.get(name) is not None}
+        self.rows[-1].update({name: f"{value:.8g}" for name, value in known.items()})
         self._write()
+
+    def evaluated(self, step: int) -> bool:
+        """Whether ``step`` has been evaluated."""
+        return any(int(row["step"]) == step and row["eval_loss"] for row in self.rows)
+
+    def best(self, metric: str) -> tuple[int, int] | None:
+        """(step of the best ``metric``, the first of equals; evaluations since), None before."""
+        rows = [row for row in self.rows if row["eval_loss"]]
+        values = [float(row[metric] or "-inf") for row in rows]
+        if not values or max(values) == float("-inf"):
+            return None
+        place = values.index(max(values))
+        return int(rows[place]["step"]), len(rows) - 1 - place
+
+    def last(self, metric: str) -> float | None:
+        """``metric`` of the last evaluation that has it."""
+        return next((float(row[metric]) for row in reversed(self.rows) if row[metric]), None)
 
     def draw(self) -> None:
         """Draws the losses and, where there are any, the metrics into ``curves.png``."""

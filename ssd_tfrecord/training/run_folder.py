@@ -34,8 +34,8 @@ CHANGEABLE |= {field.name for field in dataclasses.fields(CheckpointOptions)}
 CHANGEABLE |= {field.name for field in dataclasses.fields(DetectionOptions)}
 
 
-def prepare(config: TrainConfig) -> None:
-    """Makes ``config.run_dir``, or checks that the run in it may go on; writes ``flags.txt``.
+def check(config: TrainConfig) -> None:
+    """Checks that a run with ``config`` may write into ``config.run_dir``; changes nothing.
 
     Raises ``InputError`` where the folder holds something else than a run, or a run of other
     flags; the message lists each with its old and new value.
@@ -49,10 +49,19 @@ def prepare(config: TrainConfig) -> None:
             f"--run_dir={config.run_dir}: holds files but no {FLAGS_FILE}, so no run; must be "
             "empty, new, or the folder of a run"
         )
-    if ours and config.restart:
-        _remove_run(folder)
-    elif ours:
+    if ours and not config.restart:
         _check_unchanged(config, (folder / FLAGS_FILE).read_text(encoding="utf-8"))
+
+
+def begin(config: TrainConfig) -> None:
+    """Makes ``config.run_dir``, emptied of a run by ``--restart``, and writes ``flags.txt``.
+
+    Called once all of ``config`` has proved usable, so that a wrong flag leaves no run behind.
+    """
+    check(config)
+    folder = pathlib.Path(config.run_dir)
+    if config.restart and (folder / FLAGS_FILE).is_file():
+        _remove_run(folder)
     folder.mkdir(parents=True, exist_ok=True)
     lines = flags.to_lines(dataclasses.replace(config, restart=False))
     write_text(folder / FLAGS_FILE, "\n".join(lines) + "\n")

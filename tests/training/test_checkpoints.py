@@ -65,7 +65,7 @@ def run(tmp_path_factory):
     """A run of a small SSD whose best checkpoint is at step 1 and the last at step 2."""
     run_dir = tmp_path_factory.mktemp("runs") / "a"
     config = TrainConfig(train_records=("x",), run_dir=str(run_dir), model=SMALL)
-    run_folder.prepare(config)
+    run_folder.begin(config)
     model = ssd.build(SMALL, AnchorOptions(), 2)
     optimizer = optimizers.create(OPTIONS, 100, "float32")
     optimizers.build(optimizer, model.trainable_variables)
@@ -92,7 +92,7 @@ def test_run_is_loaded_whole(run, monkeypatch, checkpoint, step):
 
 
 def test_best_falls_back_to_the_last(tmp_path, run):
-    run_folder.prepare(TrainConfig(train_records=("x",), run_dir=str(tmp_path), model=SMALL))
+    run_folder.begin(TrainConfig(train_records=("x",), run_dir=str(tmp_path), model=SMALL))
     model = ssd.build(SMALL, AnchorOptions(), 2)
     kept = Checkpoints(tmp_path, model=model, optimizer=tf.train.Checkpoint(), keep=1)
     kept.write_classes(CLASSES)
@@ -103,7 +103,7 @@ def test_best_falls_back_to_the_last(tmp_path, run):
 def test_missing_checkpoints_are_named(tmp_path, run):
     with pytest.raises(InputError, match="--checkpoint=nope: no such checkpoint; must be best, la"):
         checkpoints.load_run(run, "nope")
-    run_folder.prepare(TrainConfig(train_records=("x",), run_dir=str(tmp_path)))
+    run_folder.begin(TrainConfig(train_records=("x",), run_dir=str(tmp_path)))
     with pytest.raises(InputError, match="checkpoints: no checkpoint yet; train until"):
         checkpoints.load_run(tmp_path, "last")
 
@@ -114,3 +114,13 @@ def test_run_of_a_checkpoint(run, tmp_path):
     assert checkpoints.split_path(run) == (str(run), "best")
     with pytest.raises(InputError, match=r"no folder above it has flags\.txt"):
         checkpoints.split_path(tmp_path / "ckpt-3")
+
+
+def test_other_classes_than_the_run_has(tmp_path):
+    kept = dense(run_dir=tmp_path)[2]
+    kept.write_classes(CLASSES)
+    kept.write_classes(CLASSES)
+    with pytest.raises(
+        InputError, match=r"classes are \[cat \(17\)\], but the run in "
+    ):
+        kept.write_classes(CLASSES[:1])

@@ -31,6 +31,21 @@ def test_rows_after_the_restored_step_are_cut(tmp_path):
     assert lines(tmp_path) == HEADER + "10,10,,,,,,,,,,\n20,20,,,,,,,,,,\n30,7,,,,,,,,,,\n"
 
 
+def test_best_is_the_first_of_equals_and_evaluations_since_are_counted(tmp_path):
+    history = History(tmp_path, 0)
+    assert history.best("voc07_map") is None
+    history.append(5, {"eval_loss": 9.0, "voc07_map": None})
+    assert history.best("voc07_map") is None
+    for step, value in ((10, 0.25), (20, 0.5), (30, 0.5), (40, 0.125)):
+        history.append(step - 1, {"loss": 1.0})
+        history.append(step, {"eval_loss": 3.0, "voc07_map": value, "num_images": 7})
+    assert history.best("voc07_map") == (20, 2)
+    assert History(tmp_path, 10).best("voc07_map") == (10, 0)
+    assert history.last("voc07_map") == 0.125
+    assert history.evaluated(40)
+    assert not history.evaluated(39)
+
+
 def test_curves_are_a_picture_with_and_without_metrics(tmp_path):
     history = History(tmp_path, 0)
     history.draw()

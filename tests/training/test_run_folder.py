@@ -20,14 +20,14 @@ def changed(config, **values):
 
 
 def test_flags_are_written_whole_and_read_back(config, tmp_path):
-    run_folder.prepare(changed(config, restart=True))
+    run_folder.begin(changed(config, restart=True))
     assert "--train_records=a,b\n" in (tmp_path / "run" / "flags.txt").read_text()
     assert run_folder.read_config(config.run_dir) == config
 
 
 def test_same_flags_go_on_and_so_do_other_cadences_devices_and_workers(config):
-    run_folder.prepare(config)
-    run_folder.prepare(config)
+    run_folder.begin(config)
+    run_folder.begin(config)
     longer = changed(
         config,
         num_steps=7,
@@ -36,34 +36,34 @@ def test_same_flags_go_on_and_so_do_other_cadences_devices_and_workers(config):
         devices=DeviceOptions(num_virtual_devices=2),
         reading=ReadOptions(num_workers=5),
     )
-    run_folder.prepare(longer)
+    run_folder.begin(longer)
     assert run_folder.read_config(config.run_dir) == longer
 
 
 def test_other_flags_are_listed_with_old_and_new_value(config):
-    run_folder.prepare(config)
+    run_folder.begin(config)
     other = changed(config, seed=3, optimizer=OptimizerOptions(lr_boundaries=(5, 9)))
     with pytest.raises(InputError) as error:
-        run_folder.prepare(other)
+        run_folder.check(other)
     assert "(--seed: 0 -> 3; --lr_boundaries: empty -> 5,9); give them as" in str(error.value)
     assert run_folder.read_config(config.run_dir) == config
 
 
 def test_precision_is_a_device_option_that_may_not_change(config):
-    run_folder.prepare(config)
+    run_folder.begin(config)
     other = changed(config, devices=DeviceOptions(precision="mixed_bfloat16"))
     with pytest.raises(InputError, match="--precision: float32 -> mixed_bfloat16"):
-        run_folder.prepare(other)
+        run_folder.begin(other)
 
 
 def test_restart_removes_what_a_run_wrote_and_nothing_else(config, tmp_path):
-    run_folder.prepare(config)
+    run_folder.begin(config)
     run = tmp_path / "run"
     (run / "checkpoints" / "best").mkdir(parents=True)
     (run / "history.csv").write_text("step\n")
     (run / "nonfinite-7.npz").write_text("")
     (run / "notes.md").write_text("mine")
-    run_folder.prepare(changed(config, seed=3, restart=True))
+    run_folder.begin(changed(config, seed=3, restart=True))
     assert sorted(path.name for path in run.iterdir()) == ["flags.txt", "notes.md"]
     assert run_folder.read_config(config.run_dir).seed == 3
 
@@ -72,14 +72,14 @@ def test_restart_removes_what_a_run_wrote_and_nothing_else(config, tmp_path):
 def test_foreign_folder_is_refused_and_left_alone(config, tmp_path, restart):
     (tmp_path / "run" / "train").mkdir(parents=True)
     with pytest.raises(InputError, match=r"holds files but no flags\.txt, so no run; must be"):
-        run_folder.prepare(changed(config, restart=restart))
+        run_folder.begin(changed(config, restart=restart))
     assert (tmp_path / "run" / "train").is_dir()
 
 
 def test_file_in_the_place_of_the_folder(config, tmp_path):
     (tmp_path / "run").write_text("")
     with pytest.raises(InputError, match="is a file; must be a folder"):
-        run_folder.prepare(config)
+        run_folder.begin(config)
 
 
 def test_reading_a_folder_without_a_run(tmp_path):

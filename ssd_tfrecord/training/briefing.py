@@ -1,0 +1,37 @@
+"""What a run says before its first step: its data, and what shuffling it takes."""
+
+from ssd_tfrecord.data.order import buffered_records
+from ssd_tfrecord.options import ReadOptions
+from ssd_tfrecord.records.manifest import Manifest
+
+
+def data_table(train: tuple[Manifest, ...], evaluation: Manifest | None) -> str:
+    """Images and objects of each record set, then the objects of each class."""
+    sets = [*train, *([evaluation] if evaluation else [])]
+    kinds = ["train"] * len(train) + ["eval"] * (len(sets) - len(train))
+    rows = [("Data", *(f"{kind}: {item.name}" for kind, item in zip(kinds, sets)))]
+    for title, count in (
+        ("images", lambda item: item.num_records),
+        ("objects", lambda item: item.num_objects),
+        ("difficult", lambda item: item.num_difficult),
+        ("crowd", lambda item: item.num_crowd),
+    ):
+        rows.append((f"  {title}", *(f"{count(item):,}" for item in sets)))
+    for name in sets[0].class_names:
+        counts = [item.per_class.get(name, {}).get("objects", 0) for item in sets]
+        rows.append((f"    {name}", *(f"{count:,}" for count in counts)))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        row[0].ljust(widths[0])
+        + "".join(f"  {cell:>{width}}" for cell, width in zip(row[1:], widths[1:]))
+        for row in rows
+    )
+
+
+def shuffle_line(train: tuple[Manifest, ...], options: ReadOptions) -> str:
+    """How many records the shuffle buffer holds, and the memory it takes."""
+    num_records = sum(item.num_records for item in train)
+    num_bytes = sum(shard.bytes for item in train for shard in item.shards)
+    buffered = buffered_records(train, options)
+    megabytes = num_bytes * buffered / max(1, num_records) / 1e6
+    return f"Shuffling: {buffered:,} of {num_records:,} records, about {megabytes:,.0f} MB"

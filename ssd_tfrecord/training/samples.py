@@ -1,0 +1,50 @@
+"""Training samples as the network sees them, drawn with their boxes."""
+
+import dataclasses
+
+import numpy as np
+from PIL import Image
+
+from ssd_tfrecord.config import TrainConfig
+from ssd_tfrecord.data import pipeline
+from ssd_tfrecord.evaluation import pictures
+from ssd_tfrecord.evaluation.ground_truth import GroundTruth
+from ssd_tfrecord.pixels import color
+
+
+def sample_pictures(config: TrainConfig, manifests, step: int, count: int) -> list[Image.Image]:
+    """``count`` augmented samples, other ones at each ``step``.
+
+    They are drawn as those of the run are, but in another order: no long buffer is filled for them.
+    """
+    batches = pipeline.training_dataset(
+        manifests,
+        input_size=config.model.input_size,
+        batch_size=count,
+        seed=(config.seed + step) % 2**31,
+        framing_options=config.framing,
+        read_options=dataclasses.replace(config.reading, shuffle_buffer_mb=1),
+    )
+    batch = next(iter(batches))
+    seen = color.prepare(batch["images"], batch["rectangles"], batch["color"]).numpy()
+    pixels = np.clip(seen + color.MEAN_RGB, 0, 255).astype(np.uint8)
+    names = manifests[0].class_names
+    return [
+        pictures.draw_ground_truth(Image.fromarray(image), _truth(image, boxes, labels), names)
+        for image, boxes, labels in zip(pixels, batch["boxes"].numpy(), batch["labels"].numpy())
+    ]
+
+
+def _truth(image, boxes, labels):
+    boxes, labels = boxes[labels > 0], labels[labels > 0]
+    nothing = np.zeros(len(labels), bool)
+    return GroundTruth(
+        source_id="",
+        height=image.shape[0],
+        width=image.shape[1],
+        boxes=boxes,
+        labels=labels,
+        difficult=nothing,
+        crowd=nothing,
+        area=np.zeros(len(labels), np.float32),
+    )
