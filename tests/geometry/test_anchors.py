@@ -1,0 +1,144 @@
+"""Anchors against rows worked by hand from the sizes, steps and aspect ratios of the paper."""
+
+import numpy as np
+import pytest
+
+from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.geometry.anchors import anchor_boxes, anchors_per_cell, map_sizes
+from ssd_tfrecord.options import AnchorOptions
+
+# Index of the cell's first anchor, (y, x) of the cell's centre, and the sides in pixels of its
+# anchors: two squares, then the flat box of each aspect ratio as (height, width).
+SSD300_VOC = [
+    (0, (4, 4), (30, 42.42641), [(21.21320, 42.42641)]),
+    (2960, (156, 148), (30, 42.42641), [(21.21320, 42.42641)]),
+    (5772, (300, 300), (30, 42.42641), [(21.21320, 42.42641)]),
+    (5776, (8, 8), (60, 81.60882), [(42.42641, 84.85281), (34.64102, 103.92305)]),
+    (6856, (152, 152), (60, 81.60882), [(42.42641, 84.85281), (34.64102, 103.92305)]),
+    (7936, (296, 296), (60, 81.60882), [(42.42641, 84.85281), (34.64102, 103.92305)]),
+    (7942, (16, 16), (111, 134.09698), [(78.48885, 156.97771), (64.08588, 192.25764)]),
+    (8266, (176, 144), (111, 134.09698), [(78.48885, 156.97771), (64.08588, 192.25764)]),
+    (8536, (304, 304), (111, 134.09698), [(78.48885, 156.97771), (64.08588, 192.25764)]),
+    (8542, (32, 32), (162, 185.75790), [(114.55130, 229.10260), (93.53074, 280.59223)]),
+    (8614, (160, 160), (162, 185.75790), [(114.55130, 229.10260), (93.53074, 280.59223)]),
+    (8686, (288, 288), (162, 185.75790), [(114.55130, 229.10260), (93.53074, 280.59223)]),
+    (8692, (50, 50), (213, 237.13287), [(150.61375, 301.22749)]),
+    (8708, (150, 150), (213, 237.13287), [(150.61375, 301.22749)]),
+    (8724, (250, 250), (213, 237.13287), [(150.61375, 301.22749)]),
+    (8728, (150, 150), (264, 288.37476), [(186.67619, 373.35238)]),
+]
+SSD300_COCO = [
+    (0, (4, 4), (21, 30.74085), [(14.84924, 29.69848)]),
+    (2960, (156, 148), (21, 30.74085), [(14.84924, 29.69848)]),
+    (5772, (300, 300), (21, 30.74085), [(14.84924, 29.69848)]),
+    (5776, (8, 8), (45, 66.74579), [(31.81981, 63.63961), (25.98076, 77.94229)]),
+    (6856, (152, 152), (45, 66.74579), [(31.81981, 63.63961), (25.98076, 77.94229)]),
+    (7936, (296, 296), (45, 66.74579), [(31.81981, 63.63961), (25.98076, 77.94229)]),
+    (7942, (16, 16), (99, 123.07315), [(70.00357, 140.00714), (57.15768, 171.47303)]),
+    (8266, (176, 144), (99, 123.07315), [(70.00357, 140.00714), (57.15768, 171.47303)]),
+    (8536, (304, 304), (99, 123.07315), [(70.00357, 140.00714), (57.15768, 171.47303)]),
+    (8542, (32, 32), (153, 177.96348), [(108.18734, 216.37468), (88.33459, 265.00377)]),
+    (8614, (160, 160), (153, 177.96348), [(108.18734, 216.37468), (88.33459, 265.00377)]),
+    (8686, (288, 288), (153, 177.96348), [(108.18734, 216.37468), (88.33459, 265.00377)]),
+    (8692, (50, 50), (207, 232.43709), [(146.37110, 292.74221)]),
+    (8708, (150, 150), (207, 232.43709), [(146.37110, 292.74221)]),
+    (8724, (250, 250), (207, 232.43709), [(146.37110, 292.74221)]),
+    (8728, (150, 150), (261, 286.73158), [(184.55487, 369.10974)]),
+]
+SSD512_VOC = [
+    (0, (4, 4), (35, 51.57519), [(24.74874, 49.49747)]),
+    (8320, (260, 260), (35, 51.57519), [(24.74874, 49.49747)]),
+    (16380, (508, 508), (35, 51.57519), [(24.74874, 49.49747)]),
+    (16384, (8, 8), (76, 107.83320), [(53.74012, 107.48023), (43.87862, 131.63586)]),
+    (19546, (264, 248), (76, 107.83320), [(53.74012, 107.48023), (43.87862, 131.63586)]),
+    (22522, (504, 504), (76, 107.83320), [(53.74012, 107.48023), (43.87862, 131.63586)]),
+    (22528, (16, 16), (153, 187.58998), [(108.18734, 216.37468), (88.33459, 265.00377)]),
+    (24058, (496, 496), (153, 187.58998), [(108.18734, 216.37468), (88.33459, 265.00377)]),
+    (24064, (32, 32), (230, 265.72542), [(162.63456, 325.26912), (132.79056, 398.37169)]),
+    (24442, (480, 480), (230, 265.72542), [(162.63456, 325.26912), (132.79056, 398.37169)]),
+    (24448, (64, 64), (307, 343.34822), [(217.08178, 434.16356), (177.24653, 531.73960)]),
+    (24538, (448, 448), (307, 343.34822), [(217.08178, 434.16356), (177.24653, 531.73960)]),
+    (24544, (128, 128), (384, 420.28562), [(271.52900, 543.05801)]),
+    (24556, (384, 384), (384, 420.28562), [(271.52900, 543.05801)]),
+    (24560, (256, 256), (460, 497.01107), [(325.26912, 650.53824)]),
+]
+
+
+@pytest.mark.parametrize(
+    ("rows", "input_size", "scales", "count"),
+    [
+        (SSD300_VOC, 300, "voc", 8732),
+        (SSD300_COCO, 300, "coco", 8732),
+        (SSD512_VOC, 512, "voc", 24564),
+    ],
+    ids=["SSD300 VOC", "SSD300 COCO", "SSD512 VOC"],
+)
+def test_first_middle_and_last_cells_are_as_worked_by_hand(rows, input_size, scales, count):
+    boxes = anchor_boxes(AnchorOptions(anchor_scales=scales), input_size)
+    assert boxes.dtype == np.float32 and boxes.shape == (count, 4)
+    for index, (y, x), squares, flats in rows:
+        shapes = [(side, side) for side in squares]
+        for height, width in flats:
+            shapes += [(height, width), (width, height)]
+        expected = [(y - h / 2, x - w / 2, y + h / 2, x + w / 2) for h, w in shapes]
+        got = boxes[index : index + len(shapes)] * input_size
+        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-4, err_msg=str(index))
+
+
+def test_x_runs_before_y():
+    boxes = anchor_boxes(AnchorOptions(), 300)
+    center_of_second_cell = (boxes[4, :2] + boxes[4, 2:]) / 2 * 300
+    np.testing.assert_allclose(center_of_second_cell, [4, 12], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("scales", "listed"),
+    [
+        ("voc", "0.1,0.2,0.37,0.54,0.71,0.88,1.05"),
+        ("coco", "0.07,0.15,0.33,0.51,0.69,0.87,1.05"),
+    ],
+)
+def test_the_published_sizes_of_300_are_also_a_list_of_scales(scales, listed):
+    published = anchor_boxes(AnchorOptions(anchor_scales=scales), 300)
+    np.testing.assert_allclose(
+        anchor_boxes(AnchorOptions(anchor_scales=listed), 300), published, atol=1e-6
+    )
+
+
+def test_aspect_ratios_choose_the_anchors_of_each_map():
+    options = AnchorOptions(aspect_ratios="2:2,3:2:2:4:1.5")
+    assert anchors_per_cell(options, 300) == (4, 6, 4, 4, 4, 4)
+    boxes = anchor_boxes(options, 300)
+    assert len(boxes) == 4 * (38 * 38 + 100 + 25 + 9 + 1) + 6 * 19 * 19
+    # Map 4 has sizes 213 and aspect 4: half as high, twice as wide; centre 250 in its last cell.
+    np.testing.assert_allclose(
+        boxes[-6] * 300, [250 - 53.25, 250 - 213, 250 + 53.25, 250 + 213], atol=1e-4
+    )
+
+
+def test_maps_and_anchors_of_a_cell():
+    assert map_sizes(300) == (38, 19, 10, 5, 3, 1)
+    assert map_sizes(512) == (64, 32, 16, 8, 4, 2, 1)
+    assert anchors_per_cell(AnchorOptions(), 300) == (4, 6, 6, 6, 4, 4)
+    assert anchors_per_cell(AnchorOptions(), 512) == (4, 6, 6, 6, 6, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            AnchorOptions(anchor_scales="0.1,0.5,0.9"),
+            "--anchor_scales=0.1,0.5,0.9: has 3 scales; --input_size=300 takes 7, one a map and "
+            "a last one",
+        ),
+        (
+            AnchorOptions(aspect_ratios="2:2,3"),
+            "--aspect_ratios=2:2,3: has 2 maps; --input_size=300 takes 6",
+        ),
+    ],
+    ids=["scales", "aspect ratios"],
+)
+def test_a_wrong_number_of_maps_is_an_error(options, message):
+    with pytest.raises(InputError) as caught:
+        anchor_boxes(options, 300)
+    assert str(caught.value) == message
