@@ -7,8 +7,7 @@ added ones those of SSD's Caffe code.
 
 from ssd_tfrecord.model.keras import keras
 from ssd_tfrecord.model.layers import ChannelL2Norm, batch_norm_layer, xavier
-
-MEAN_RGB = (123.0, 117.0, 104.0)
+from ssd_tfrecord.pixels.color import MEAN_RGB
 
 _VGG16_BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 

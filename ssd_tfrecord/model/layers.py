@@ -26,13 +26,47 @@ def batch_norm_layer(name: str, mode: str) -> keras.layers.Layer:
 
     A frozen layer is not trained, and uses its moving averages in training too.
     """
-    return keras.layers.BatchNormalization(
+    return BatchNorm(
         momentum=BATCH_NORM_MOMENTUM,
         epsilon=BATCH_NORM_EPSILON,
-        synchronized=mode == "sync",
+        synchronized=True,
         trainable=mode == "sync",
         name=name,
     )
+
+
+class BatchNorm(keras.layers.BatchNormalization):
+    """Keras's synchronised layer, through TensorFlow's fused kernel wherever one replica suffices.
+
+    A training step of MobileNetV2 takes less than half the time so, evaluation a third. Keras's
+    own fused layer is no choice: its moving variance is the unbiased one (N / (N - 1)), the
+    synchronised one's is not, and a run would depend on the number of replicas.
+    """
+
+    def call(self, inputs, training=None):
+        training = bool(training) and self.trainable
+        if training and tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            return super().call(inputs, training=True)
+        if not training:
+            return self._fused(inputs, mean=self.moving_mean, variance=self.moving_variance)[0]
+        outputs, mean, unbiased = self._fused(inputs)
+        count = inputs.shape[1] * inputs.shape[2] * tf.cast(tf.shape(inputs)[0], unbiased.dtype)
+        self._average(self.moving_mean, mean)
+        self._average(self.moving_variance, unbiased * ((count - 1) / count))
+        return outputs
+
+    def _fused(self, inputs, **moments):
+        return tf.compat.v1.nn.fused_batch_norm(
+            inputs,
+            self.gamma,
+            self.beta,
+            epsilon=self.epsilon,
+            is_training=not moments,
+            **moments,
+        )
+
+    def _average(self, moving, value):
+        moving.assign_sub((moving - value) * (1 - self.momentum))
 
 
 class ChannelL2Norm(keras.layers.Layer):
