@@ -1,0 +1,37 @@
+"""The table of a network's layers that a run begins with."""
+
+import re
+
+from ssd_tfrecord.model.keras import keras
+
+# Layers of one block share a row: block_6_expand, block_6_expand_BN … are block_6, and
+# conv6_1 and conv6_2 are conv6; conv4_3_norm stands alone.
+_BLOCK = re.compile(r"block_?\d+|expanded_conv|extra_\d+|head_\d+_[a-z]+|conv\d+(?=_[12])")
+
+
+def block_of(layer_name: str) -> str:
+    """The block that a layer belongs to by its name; its own name where it stands alone."""
+    match = _BLOCK.match(layer_name)
+    return match[0] if match else layer_name
+
+
+def summary_table(model: keras.Model) -> str:
+    """Blocks of ``model`` that have weights: name, output [height, width, channels], parameters.
+
+    Its last lines say how many parameters there are in all, and how many are trained.
+    """
+    rows = {}
+    for layer in model.layers:
+        if layer.count_params():
+            name = block_of(layer.name)
+            count = rows.get(name, (None, 0))[1] + layer.count_params()
+            rows[name] = " × ".join(str(side) for side in layer.output_shape[1:]), count
+    lines = [("layer", "output", "parameters")]
+    lines += [(name, shape, f"{count:,}") for name, (shape, count) in rows.items()]
+    trained = sum(weight.shape.num_elements() for weight in model.trainable_weights)
+    lines += [("all", "", f"{model.count_params():,}"), ("trained", "", f"{trained:,}")]
+    widths = [max(len(line[column]) for line in lines) for column in range(3)]
+    return "\n".join(
+        f"{name:<{widths[0]}}  {shape:<{widths[1]}}  {count:>{widths[2]}}"
+        for name, shape, count in lines
+    )
