@@ -10,8 +10,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ssd_tfrecord.options import RecordSetOptions
+from ssd_tfrecord.config import TrainConfig
+from ssd_tfrecord.model import ssd
+from ssd_tfrecord.model.keras import keras
+from ssd_tfrecord.options import ModelOptions, RecordSetOptions
 from ssd_tfrecord.records import convert, voc
+from ssd_tfrecord.records.manifest import Manifest
+from ssd_tfrecord.training import checkpoints, run_folder
 
 # Logical devices can be declared only once, before TensorFlow touches any device.
 tf.config.set_logical_device_configuration(
@@ -91,3 +96,35 @@ def tiny_records(tiny_voc, tmp_path_factory):
     sources = voc.read_devkit(str(tiny_voc), ["2007_trainval"])
     convert.convert(sources, options, tool="conftest", flag_lines=())
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_records, tmp_path_factory):
+    """Run folder of an untrained small SSD for the classes of ``tiny_records``, at step 3."""
+    run_dir = tmp_path_factory.mktemp("runs") / "tiny"
+    small = ModelOptions(backbone="mobilenet_v2", width=0.1, backbone_weights="none")
+    config = TrainConfig(train_records=(str(tiny_records),), run_dir=str(run_dir), model=small)
+    run_folder.begin(config)
+    model = ssd.build(small, config.anchors, 3)
+    kept = checkpoints.Checkpoints(run_dir, model=model, optimizer=tf.train.Checkpoint(), keep=1)
+    kept.write_classes(Manifest.load(tiny_records).classes)
+    kept.save(3)
+    return run_dir
+
+
+@pytest.fixture
+def quick_run(tiny_run, monkeypatch):
+    """``tiny_run``, but loaded as a network that takes no time: every anchor has the same score."""
+
+    def load_run(run_dir, checkpoint):
+        config = run_folder.read_config(run_dir)
+        image = keras.Input([300, 300, 3])
+        mean = keras.layers.GlobalAveragePooling2D()(image)
+        logits = keras.layers.Dense(4, kernel_initializer="zeros")(mean)
+        offsets = keras.layers.Dense(4, kernel_initializer="zeros")(mean)
+        repeat = keras.layers.RepeatVector(8732)
+        model = keras.Model(image, {"offsets": repeat(offsets), "logits": repeat(logits)})
+        return checkpoints.LoadedRun(model, config, ("cat", "dog", "person"), (1, 2, 3), 3)
+
+    monkeypatch.setattr(checkpoints, "load_run", load_run)
+    return tiny_run

@@ -52,3 +52,22 @@ def devkit_boxes(boxes, height, width):
     """VOC's boxes float64 [N, 4] as [xmin, ymin, xmax, ymax]: pixels from 1, both ends inside."""
     ymin, xmin, ymax, xmax = pixel_boxes(boxes, height, width).T
     return np.stack([xmin + 1, ymin + 1, xmax, ymax], axis=-1)
+
+
+def json_entry(image: Detections, class_names):
+    """One image of detections.json: source_id as ``image``, size, and a dict a detection.
+
+    A detection has label (the class name), score, and box [xmin, ymin, xmax, ymax] in pixels,
+    edges counted from 0.
+    """
+    boxes = pixel_boxes(image.boxes, image.height, image.width)[:, [1, 0, 3, 2]].tolist()
+    rows = zip(image.labels, image.scores.tolist(), boxes)
+    return {
+        "image": image.source_id,
+        "width": image.width,
+        "height": image.height,
+        "detections": [
+            {"label": class_names[label - 1], "score": score, "box": box}
+            for label, score, box in rows
+        ],
+    }

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.records.schema import parse_example
+from ssd_tfrecord.records.voc_xml import parse_voc_xml
 
 
 @dataclass(frozen=True)
@@ -47,3 +48,26 @@ def _without_pixels(serialized):
 def _ground_truth(record):
     size = {name: int(record[name]) for name in ("height", "width")}
     return GroundTruth(**{**record, **size, "source_id": record["source_id"].decode()})
+
+
+def read_voc_xml(path, height, width, class_names):
+    """The ground truth of an image of ``height`` x ``width`` pixels from its VOC XML.
+
+    Returns: GroundTruth, and the class names its labels count: ``class_names``, then those that
+    only the XML has.
+    Raises: InputError for a file that is no VOC XML.
+    """
+    objects = parse_voc_xml(str(path), str(path), pixel_origin=1).objects
+    names = tuple(dict.fromkeys([*class_names, *(item.name for item in objects)]))
+    boxes = np.array([item.box for item in objects], np.float64).reshape(-1, 4)
+    truth = GroundTruth(
+        source_id=str(path),
+        height=height,
+        width=width,
+        boxes=np.clip(boxes / [height, width, height, width], 0.0, 1.0).astype(np.float32),
+        labels=np.array([names.index(item.name) + 1 for item in objects], np.int32),
+        difficult=np.array([item.difficult for item in objects], bool),
+        crowd=np.zeros(len(objects), bool),
+        area=np.zeros(len(objects), np.float32),
+    )
+    return truth, names

@@ -6,6 +6,7 @@ import tensorflow as tf
 import tqdm
 
 from ssd_tfrecord.data.pipeline import evaluation_dataset
+from ssd_tfrecord.data.rendering import resize
 from ssd_tfrecord.evaluation.detections import unpad
 from ssd_tfrecord.evaluation.ground_truth import read_ground_truths
 from ssd_tfrecord.geometry import suppression
@@ -86,6 +87,28 @@ def detect_records(
             f"{manifest.directory}: {len(found)} of {manifest.num_records} images came out"
         )
     return [found[index] for index in range(manifest.num_records)]
+
+
+def image_detector(model, anchors, options: DetectionOptions, *, input_size, batch_size):
+    """A function that detects in pictures as ``detect_records`` does in records.
+
+    Returns: a function of names and RGB arrays uint8 [height, width, 3] of any sizes, at most
+    ``batch_size`` of them, that gives their ``Detections``. It is compiled before it is returned.
+    """
+    detect = tf.function(detection_fn(model, anchors, options))
+    nothing = tf.zeros([input_size, input_size, 3], tf.uint8)
+
+    def run(names, images):
+        small = [resize(image, [input_size, input_size]) for image in images]
+        batch = tf.stack(small + [nothing] * (batch_size - len(small)))
+        arrays = {name: tensor.numpy() for name, tensor in detect(batch).items()}
+        return [
+            unpad(name, *image.shape[:2], {key: array[row] for key, array in arrays.items()})
+            for row, (name, image) in enumerate(zip(names, images))
+        ]
+
+    run([], [])
+    return run
 
 
 def _valid_rows(strategy, results):

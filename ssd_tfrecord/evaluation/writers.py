@@ -1,0 +1,98 @@
+"""Detections as files that other tools read: VOC's devkit, COCO's results, Cartucho/mAP's text."""
+
+import collections
+import json
+import pathlib
+
+from ssd_tfrecord.evaluation.coco import image_ids, result_rows
+from ssd_tfrecord.evaluation.detections import devkit_boxes
+
+
+def write_detections(kind, folder, *, ground_truths, detections, class_names, original_ids):
+    """Writes ``detections`` afresh into ``folder``.
+
+    Args:
+      kind: voc: comp4_det_test_<class>.txt for every class, lines of
+        ``image score xmin ymin xmax ymax`` in VOC's pixels (from 1, both ends inside);
+        coco: results.json with COCO's image and category ids, boxes [x, y, width, height];
+        cartucho: detection-results/ and ground-truth/ with a text file an image, lines of
+        ``class [score] left top right bottom [difficult]`` in VOC's pixels, spaces in class names
+        underscored.
+      folder: made if need be; text files of an earlier call are removed.
+      ground_truths: list of ``GroundTruth``, written by cartucho alone.
+      detections: list of ``Detections`` of the same images.
+      class_names: name of each class, in label order.
+      original_ids: COCO's category id of each class, in label order.
+    """
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if kind == "voc":
+        _write_voc(folder, detections, class_names)
+    elif kind == "coco":
+        _write_coco(folder, detections, original_ids)
+    else:
+        _write_cartucho(folder, ground_truths, detections, class_names)
+
+
+def image_names(source_ids):
+    """Names for images in files: 000001 of VOC2007/000001; where two agree, VOC2007_000001."""
+    stems = [source_id.rsplit("/", 1)[-1] for source_id in source_ids]
+    counts = collections.Counter(stems)
+    return [
+        stem if counts[stem] == 1 else source_id.replace("/", "_")
+        for stem, source_id in zip(stems, source_ids)
+    ]
+
+
+def _write_voc(folder, detections, class_names):
+    _clear(folder, "comp4_det_test_*.txt")
+    lines = {name: [] for name in class_names}
+    for image, name in zip(detections, _names(detections)):
+        for label, score, box in _devkit_rows(image):
+            lines[class_names[label - 1]].append(f"{name} {score:.6f} {box}")
+    for name, rows in lines.items():
+        _write_lines(folder / f"comp4_det_test_{name.replace('/', '_')}.txt", rows)
+
+
+def _write_coco(folder, detections, original_ids):
+    ids = image_ids([image.source_id for image in detections])
+    with open(folder / "results.json", "w", encoding="utf-8") as file:
+        json.dump(result_rows(detections, ids, original_ids), file)
+
+
+def _write_cartucho(folder, ground_truths, detections, class_names):
+    class_names = [name.replace(" ", "_") for name in class_names]
+    for part in ("detection-results", "ground-truth"):
+        (folder / part).mkdir(exist_ok=True)
+        _clear(folder / part, "*.txt")
+    for truth, image, name in zip(ground_truths, detections, _names(detections)):
+        found = [f"{class_names[label - 1]} {s:.6f} {box}" for label, s, box in _devkit_rows(image)]
+        _write_lines(folder / "detection-results" / f"{name}.txt", found)
+        boxes = _devkit_texts(truth)
+        objects = [
+            f"{class_names[label - 1]} {box}{' difficult' if ignored else ''}"
+            for label, box, ignored in zip(truth.labels, boxes, truth.difficult | truth.crowd)
+        ]
+        _write_lines(folder / "ground-truth" / f"{name}.txt", objects)
+
+
+def _clear(folder, pattern):
+    for path in folder.glob(pattern):
+        path.unlink()
+
+
+def _names(images):
+    return image_names([image.source_id for image in images])
+
+
+def _devkit_rows(image):
+    return zip(image.labels, image.scores, _devkit_texts(image))
+
+
+def _devkit_texts(image):
+    boxes = devkit_boxes(image.boxes, image.height, image.width)
+    return [" ".join(f"{edge:.3f}" for edge in box) for box in boxes]
+
+
+def _write_lines(path, lines):
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -1,0 +1,84 @@
+"""python -m ssd_tfrecord.detect on a tiny run: files, folders, globs, and what is refused."""
+
+import json
+import shutil
+
+import pytest
+from PIL import Image
+
+from ssd_tfrecord import detect, flags
+from ssd_tfrecord.config import DetectConfig
+from ssd_tfrecord.evaluation.image_files import open_image
+
+
+def _run(run_dir, images, output_dir, *arguments):
+    images = ",".join(str(item) for item in images)
+    words = [f"--run_dir={run_dir}", f"--images={images}", f"--output_dir={output_dir}"]
+    return flags.run(DetectConfig, detect.main, ["detect", *words, *arguments])
+
+
+@pytest.fixture(scope="module")
+def photos(tiny_voc, tmp_path_factory):
+    """A folder with two JPEGs, a PNG of the same stem as one, a palette GIF and a text file."""
+    folder = tmp_path_factory.mktemp("photos")
+    for stem in ("000001", "000002"):
+        shutil.copy(tiny_voc / "VOC2007" / "JPEGImages" / f"{stem}.jpg", folder)
+    with Image.open(folder / "000001.jpg") as image:
+        image.save(folder / "000001.png")
+        image.convert("P").save(folder / "palette.gif")
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+def test_pictures_json_and_summary(tiny_run, tiny_voc, photos, tmp_path, capsys):
+    annotations = tiny_voc / "VOC2007" / "Annotations"
+    code = _run(
+        tiny_run,
+        [photos],
+        tmp_path,
+        "--score_threshold=0.2",
+        "--max_detections=5",
+        "--batch_size=3",
+        f"--annotations_dir={annotations}",
+    )
+    assert code == 0
+    names = ["000001-2.jpg", "000001.jpg", "000002.jpg", "palette.jpg"]
+    assert sorted(path.name for path in tmp_path.glob("*.jpg")) == names
+    sizes = {name: open_image(tmp_path / name).size for name in names}
+    # Beside their ground truth, or alone.
+    assert sizes["000002.jpg"][0] > 800 and sizes["palette.jpg"] == (400, 300)
+    entries = json.loads((tmp_path / "detections.json").read_text())
+    assert [entry["image"].rsplit("/", 1)[1] for entry in entries] == [
+        "000001.jpg",
+        "000001.png",
+        "000002.jpg",
+        "palette.gif",
+    ]
+    two = entries[2]
+    assert set(two) == {"image", "width", "height", "detections"}
+    assert (two["width"], two["height"]) == (80, 60) and 0 < len(two["detections"]) <= 5
+    for row in two["detections"]:
+        xmin, ymin, xmax, ymax = row["box"]
+        assert 0 <= xmin <= xmax <= 80 and 0 <= ymin <= ymax <= 60
+        assert row["label"] in ("cat", "dog", "person") and row["score"] > 0.2
+    # The PNG holds the very pixels of the JPEG.
+    assert entries[0]["detections"] == entries[1]["detections"]
+    out = capsys.readouterr().out
+    assert "4 images, " in out and " ms an image" in out
+
+
+def test_no_detection_at_all(quick_run, photos, tmp_path, capsys):
+    assert _run(quick_run, [photos / "000001.jpg"], tmp_path, "--score_threshold=1") == 0
+    entries = json.loads((tmp_path / "detections.json").read_text())
+    assert [entry["detections"] for entry in entries] == [[]]
+    assert "1 images, 0 detections" in capsys.readouterr().out
+
+
+def test_errors_are_one_line(quick_run, photos, tmp_path, capsys):
+    assert _run(quick_run, [f"{photos}/*.png", f"{photos}/*.xyz"], tmp_path) == 2
+    assert f"error: --images={photos}/*.xyz: no image there; must be" in capsys.readouterr().err
+    assert _run(quick_run, [photos], tmp_path, "--annotations_dir=nowhere") == 2
+    assert "--annotations_dir=nowhere: must be a folder" in capsys.readouterr().err
+    assert _run(quick_run, [photos / "notes.txt"], tmp_path) == 2
+    error = capsys.readouterr().err
+    assert "notes.txt: cannot be decoded" in error and error.count("\n") == 1
