@@ -1,0 +1,103 @@
+"""One training step: a pure function of a batch, run in replica context.
+
+uint8 images -> colour -> matching -> network -> loss over the global batch -> gradients -> weights.
+"""
+
+import tensorflow as tf
+
+from ssd_tfrecord.geometry import matching
+from ssd_tfrecord.model import losses
+from ssd_tfrecord.options import LossOptions, OptimizerOptions
+from ssd_tfrecord.pixels import color
+from ssd_tfrecord.training import optimizers
+
+
+def make_train_step(
+    model,
+    optimizer,
+    anchors_A4,
+    *,
+    loss_options: LossOptions,
+    optimizer_options: OptimizerOptions,
+    xla: bool = False,
+):
+    """The function ``step(batch) -> scalars`` that ``strategy.run`` takes.
+
+    ``batch`` is this replica's part of a batch of ``data.pipeline.training_dataset``. The scalars,
+    float32 and equal on every replica, are of the global batch: ``loss`` and its parts
+    ``class_loss`` and ``box_loss`` (weighted), each over the number of positives;
+    ``positives_per_image``; ``unmatched_objects``, which overlap no anchor; ``gradient_norm``;
+    ``finite``, 1 or 0. Where the loss is not finite the gradients are taken as 0, so that the
+    weights stay finite; the caller stops the run.
+
+    Args:
+        xla: compile loss and gradients. Everything that exchanges data between replicas, and the
+            check for finite numbers, stays outside.
+    """
+    anchors_A4 = tf.constant(anchors_A4)
+
+    def loss_and_gradients(images, targets, num_positives):
+        with tf.GradientTape() as tape:
+            outputs = model(images, training=True)
+            class_sum, box_sum, _ = losses.multibox_sums(outputs, targets, anchors_A4, loss_options)
+            class_loss = tf.math.divide_no_nan(class_sum, num_positives)
+            box_loss = loss_options.box_loss_weight * tf.math.divide_no_nan(box_sum, num_positives)
+            scaled = optimizers.scale_loss(optimizer, class_loss + box_loss)
+        return class_loss, box_loss, tape.gradient(scaled, model.trainable_variables)
+
+    if xla:
+        loss_and_gradients = tf.function(loss_and_gradients, jit_compile=True)
+
+    def step(batch):
+        images = color.prepare(batch["images"], batch["rectangles"], batch["color"])
+        targets, counts = assign_targets(batch, anchors_A4)
+        num_images, num_positives, num_unmatched = tf.unstack(_sum_over_replicas(counts))
+        class_loss, box_loss, gradients = loss_and_gradients(images, targets, num_positives)
+        gradients = optimizers.unscale(optimizer, _sum_over_replicas(gradients))
+        class_loss, box_loss = tf.unstack(_sum_over_replicas(tf.stack([class_loss, box_loss])))
+        norm = tf.linalg.global_norm(gradients)
+        finite = tf.math.is_finite(class_loss + box_loss)
+        if not optimizers.scales(optimizer):  # loss scaling skips an overflow by itself
+            finite &= tf.math.is_finite(norm)
+            gradients = [tf.where(finite, gradient, 0.0) for gradient in gradients]
+        optimizers.apply_gradients(
+            optimizer, gradients, model.trainable_variables, optimizer_options
+        )
+        return {
+            "loss": class_loss + box_loss,
+            "class_loss": class_loss,
+            "box_loss": box_loss,
+            "positives_per_image": num_positives / num_images,
+            "unmatched_objects": num_unmatched,
+            "gradient_norm": norm,
+            "finite": tf.cast(finite, tf.float32),
+        }
+
+    return step
+
+
+def assign_targets(batch, anchors_A4):
+    """Box and label of each anchor, and float32 [3]: images, positives, unmatched objects."""
+    labels_BM = batch["labels"]
+    match_BA = matching.match(batch["boxes"], labels_BM, anchors_A4)
+    targets = losses.assign(match_BA, batch["boxes"], labels_BM)
+    # Column 0 collects the background.
+    matched_BM = tf.math.unsorted_segment_max(
+        tf.ones_like(match_BA), _segments(match_BA, labels_BM), tf.size(labels_BM) + 1
+    )
+    num_matched = tf.reduce_sum(tf.cast(matched_BM[1:] > 0, tf.int32))
+    num_objects = tf.math.count_nonzero(labels_BM, dtype=tf.int32)
+    num_positives = tf.math.count_nonzero(match_BA >= 0, dtype=tf.int32)
+    counts = [tf.shape(labels_BM)[0], num_positives, num_objects - num_matched]
+    return targets, tf.cast(tf.stack(counts), tf.float32)
+
+
+def _segments(match_BA, labels_BM):
+    """1 + the object's place in the flattened batch, 0 for background: int32 [B, A]."""
+    num_images, num_objects = tf.unstack(tf.shape(labels_BM))
+    place_BA = match_BA + 1 + tf.range(num_images)[:, tf.newaxis] * num_objects
+    return tf.where(match_BA >= 0, place_BA, 0)
+
+
+def _sum_over_replicas(values):
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)

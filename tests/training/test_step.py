@@ -1,0 +1,165 @@
+"""The step: it learns, its scalars are the global batch's, and replicas do not change it."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ssd_tfrecord.geometry import anchors
+from ssd_tfrecord.model import ssd
+from ssd_tfrecord.model.keras import keras
+from ssd_tfrecord.options import AnchorOptions, LossOptions, ModelOptions, OptimizerOptions
+from ssd_tfrecord.training import optimizers
+from ssd_tfrecord.training.step import assign_targets, make_train_step
+
+SGD = OptimizerOptions(learning_rate=1e-3)
+
+
+def mobilenet(batch_norm="sync"):
+    return ModelOptions(
+        backbone="mobilenet_v2", width=0.1, backbone_weights="none", batch_norm=batch_norm
+    )
+
+
+VGG = ModelOptions(backbone_weights="none")
+
+
+def batch_of(count, seed=0, objects=3):
+    rng = np.random.default_rng(seed)
+    low = rng.random((count, objects, 2), np.float32) * 0.6
+    boxes = np.concatenate([low, low + 0.15 + rng.random((count, objects, 2), np.float32) / 4], -1)
+    labels = rng.integers(1, 4, (count, objects)).astype(np.int32)
+    labels[:, -1] = 0
+    boxes[:, -1] = 0
+    return {
+        "images": rng.integers(0, 256, (count, 300, 300, 3)).astype(np.uint8),
+        "boxes": boxes,
+        "labels": labels,
+        "rectangles": np.int32([[0, 0, 300, 300]] * count),
+        "color": np.float32([[0, 1, 1, 0, 1]] * count),
+        "indices": np.arange(count),
+    }
+
+
+def run_steps(model_options, batches, *, replicas=1, xla=False, optimizer_options=SGD):
+    """Scalars of each step and the final weights."""
+    names = [f"CPU:{index}" for index in range(replicas)]
+    strategy = tf.distribute.get_strategy()
+    if replicas > 1:
+        strategy = tf.distribute.MirroredStrategy(
+            names, cross_device_ops=tf.distribute.ReductionToOneDevice()
+        )
+    with strategy.scope():
+        model = ssd.build(model_options, AnchorOptions(), 3, seed=1)
+        optimizer = optimizers.create(optimizer_options, 10, "float32")
+        optimizers.build(optimizer, model.trainable_variables)
+    step = make_train_step(
+        model,
+        optimizer,
+        anchors.anchor_boxes(AnchorOptions(), 300),
+        loss_options=LossOptions(),
+        optimizer_options=optimizer_options,
+        xla=xla,
+    )
+
+    @tf.function
+    def run(batch):
+        return strategy.run(step, args=(batch,))
+
+    def part(batch):
+        size = len(batch["labels"]) // replicas
+        return strategy.experimental_distribute_values_from_function(
+            lambda context: {
+                name: tf.constant(value[context.replica_id_in_sync_group * size :][:size])
+                for name, value in batch.items()
+            }
+        )
+
+    scalars = []
+    for batch in batches:
+        result = run(part(batch))
+        first = {k: strategy.experimental_local_results(v) for k, v in result.items()}
+        for values in first.values():
+            assert len({float(value) for value in values}) == 1  # equal on every replica
+        scalars.append({k: float(v[0]) for k, v in first.items()})
+    return scalars, [w.numpy() for w in model.trainable_variables]
+
+
+def assert_same_run(left, right, tolerance):
+    for a, b in zip(left[0], right[0], strict=True):
+        for name in a:
+            np.testing.assert_allclose(a[name], b[name], rtol=tolerance, err_msg=name)
+    for a, b in zip(left[1], right[1], strict=True):
+        np.testing.assert_allclose(a, b, atol=tolerance)
+
+
+@pytest.mark.parametrize("batch_norm", ["sync", "frozen"])
+def test_two_replicas_equal_one_on_mobilenet(batch_norm):
+    batches = [batch_of(4, seed) for seed in range(3)]
+    # Replica 0's images have objects, replica 1's none: the normaliser must be the global one.
+    batches[1]["labels"][2:] = 0
+    one = run_steps(mobilenet(batch_norm), batches)
+    assert_same_run(one, run_steps(mobilenet(batch_norm), batches, replicas=2), 1e-5)
+
+
+@pytest.mark.slow
+def test_two_replicas_equal_one_on_vgg():
+    batches = [batch_of(2, seed) for seed in range(2)]
+    assert_same_run(run_steps(VGG, batches), run_steps(VGG, batches, replicas=2), 1e-5)
+
+
+def test_xla_equals_graph():
+    batches = [batch_of(2, seed) for seed in range(2)]
+    one = run_steps(mobilenet("frozen"), batches)
+    assert_same_run(one, run_steps(mobilenet("frozen"), batches, xla=True), 1e-4)
+
+
+def test_the_loss_falls_on_a_repeated_batch():
+    batches = [batch_of(2)] * 12
+    options = OptimizerOptions(learning_rate=1e-2)
+    scalars, _ = run_steps(mobilenet(), batches, optimizer_options=options)
+    assert scalars[-1]["loss"] < 0.7 * scalars[0]["loss"]
+    assert scalars[0]["loss"] == pytest.approx(scalars[0]["class_loss"] + scalars[0]["box_loss"])
+
+
+def test_a_batch_without_objects_has_no_loss_and_only_decay_moves_weights():
+    batch = batch_of(2)
+    batch["labels"][:] = 0
+    scalars, weights = run_steps(mobilenet("frozen"), [batch])
+    assert scalars[0]["loss"] == scalars[0]["gradient_norm"] == 0.0
+    assert scalars[0]["finite"] == 1.0
+    fresh = ssd.build(mobilenet("frozen"), AnchorOptions(), 3, seed=1)
+    for before, after in zip(fresh.trainable_variables, weights, strict=True):
+        decay = 1 - 1e-3 * 5e-4 if optimizers.decays(before.name) else 1.0
+        np.testing.assert_allclose(after, before.numpy() * decay, rtol=1e-6)
+
+
+def test_a_loss_that_is_not_finite_is_told_and_leaves_weights_finite():
+    # A rate of 1e25 throws the weights so far that the second loss overflows.
+    wild = OptimizerOptions(learning_rate=1e25, weight_decay=0.0)
+    scalars, weights = run_steps(mobilenet("frozen"), [batch_of(2)] * 2, optimizer_options=wild)
+    assert [step["finite"] for step in scalars] == [1.0, 0.0]
+    assert all(np.isfinite(weight).all() for weight in weights)
+
+
+def test_counts_by_hand():
+    # Two anchors; image 0: object 0 is anchor 0, object 1 overlaps nothing; image 1 is empty.
+    anchor = tf.constant([[0.0, 0.0, 0.2, 0.2], [0.5, 0.5, 0.7, 0.7]])
+    batch = {
+        "boxes": tf.constant([[[0.0, 0.0, 0.2, 0.2], [0.8, 0.8, 1.0, 1.0]], [[0.0] * 4] * 2]),
+        "labels": tf.constant([[2, 1], [0, 0]]),
+    }
+    targets, counts = assign_targets(batch, anchor)
+    np.testing.assert_array_equal(targets["labels"], [[2, 0], [0, 0]])
+    np.testing.assert_array_equal(counts, [2.0, 1.0, 1.0])
+
+
+def test_under_loss_scaling_the_step_is_that_of_float32():
+    keras.mixed_precision.set_global_policy("float32")
+    batches = [batch_of(2, seed) for seed in range(2)]
+    plain = run_steps(mobilenet("frozen"), batches)
+    with pytest.MonkeyPatch.context() as patch:
+        create = optimizers.create
+        patch.setattr(optimizers, "create", lambda *args: create(args[0], args[1], "mixed_float16"))
+        scaled = run_steps(mobilenet("frozen"), batches)
+    # The scale is a power of two: exact, until something overflows.
+    assert_same_run(plain, scaled, 1e-6)
