@@ -48,6 +48,12 @@ def test_by_hand_true_false_true():
     np.testing.assert_allclose(voc12, [0.5 * 1 + 0.5 * 2 / 3], rtol=1e-12)
 
 
+def test_a_recall_of_three_fifths_misses_the_sixth_point_as_in_voc_eval():
+    boxes = [[0, 20 * row, 10, 20 * row + 10] for row in range(5)]
+    voc07, _ = average_precisions([_truth(boxes)], [_found(boxes[:3], [0.9, 0.8, 0.7])], 1)
+    np.testing.assert_allclose(voc07, [6 / 11], rtol=1e-12)
+
+
 @pytest.mark.parametrize("mark", ["difficult", "crowd"])
 def test_detections_on_a_difficult_object_or_a_crowd_count_as_nothing(mark):
     truths = [_truth([SQUARE, OTHER], **{mark: [True, False]})]
