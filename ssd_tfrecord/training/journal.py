@@ -21,20 +21,14 @@ class Journal:
         self._folder = pathlib.Path(config.run_dir)
         self._summaries = Summaries(config.run_dir)
         self._window = Window(config.global_batch_size, num_replicas)
-        self._line = ProgressLine(config.num_steps, self._metric)
+        self._line = ProgressLine(config.num_steps, config.global_batch_size, self._metric)
         self.history = History(config.run_dir, step)
 
     def steps(self, step: int, result, *, seconds: float, rate: float, point: bool) -> None:
         """Takes in a ``RunResult`` that ended at ``step``; writes a point if it is time."""
         self._window.add(result, seconds)
         means = self._window.means() | {"learning_rate": rate}
-        self._line.show(
-            step,
-            means,
-            seconds_per_step=self._window.seconds / self._window.num_steps,
-            value=self.history.last(self._metric),
-            point=point,
-        )
+        self._line.show(step, means, value=self.history.last(self._metric), point=point)
         if point:
             self._summaries.numbers("train", step, means | {"host_rss_mb": host_rss_mb()})
             self.history.append(step, means)

@@ -18,6 +18,9 @@ class Terminal(io.StringIO):
 
 def test_means_over_the_calls_since_the_last_point():
     window = Window(global_batch_size=8, num_replicas=2)
+    window.add(RunResult(1, True, 9.0, {"loss": 11.0}), seconds=99.0)
+    assert window.means() == {"loss": 11.0}  # the first call compiles: its time is no rate
+    window.clear()
     window.add(RunResult(3, True, 0.5, {"loss": 6.0}), seconds=1.5)
     window.add(RunResult(1, True, 0.0, {"loss": 4.0}), seconds=0.5)
     assert window.means() == {
@@ -31,15 +34,16 @@ def test_means_over_the_calls_since_the_last_point():
     assert window.means()["loss"] == 7.0
 
 
-MEANS = {"loss": 2.5, "images_per_s": 16.04, "data_wait": 0.25, "learning_rate": 1e-3}
-LINE = "step 40/100  loss 2.5000  16.0 images/s  data wait 25%  lr 0.001  ETA 0:02:00"
+MEANS = {"loss": 2.5, "images_per_s": 16.0, "data_wait": 0.25, "learning_rate": 1e-3}
+# 60 steps of 32 images at 16 a second.
+LINE = "step 40/100  loss 2.5000  16.0 images/s  data wait 25%  ETA 0:02:00  lr 0.001"
 
 
 def test_line_on_a_terminal_is_written_over():
     stream = Terminal()
-    line = ProgressLine(100, "voc07_map", stream)
-    line.show(40, MEANS, seconds_per_step=2.0, value=0.5, point=False)
-    line.show(40, MEANS, seconds_per_step=2.0, value=None, point=False)
+    line = ProgressLine(100, 32, "voc07_map", stream)
+    line.show(40, MEANS, value=0.5, point=False)
+    line.show(40, MEANS, value=None, point=False)
     line.say("done")
     full = LINE + "  voc07_map 0.5000"
     assert stream.getvalue() == f"{full}\r{LINE.ljust(len(full))}\r\ndone\n"
@@ -47,11 +51,18 @@ def test_line_on_a_terminal_is_written_over():
 
 def test_log_file_gets_a_line_at_each_point_alone():
     stream = io.StringIO()
-    line = ProgressLine(100, "voc07_map", stream)
-    line.show(40, MEANS, seconds_per_step=2.0, value=None, point=False)
-    line.show(40, MEANS, seconds_per_step=2.0, value=None, point=True)
+    line = ProgressLine(100, 32, "voc07_map", stream)
+    line.show(40, MEANS, value=None, point=False)
+    line.show(40, MEANS, value=None, point=True)
     line.say("done")
     assert stream.getvalue() == f"{LINE}\ndone\n"
+
+
+def test_line_before_anything_is_timed():
+    stream = io.StringIO()
+    means = {"loss": 2.5, "learning_rate": 1e-3}
+    ProgressLine(100, 32, "voc07_map", stream).show(1, means, value=None, point=True)
+    assert stream.getvalue() == "step 1/100  loss 2.5000  lr 0.001\n"
 
 
 def test_memory_is_that_of_a_process_with_tensorflow():
