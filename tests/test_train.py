@@ -1,14 +1,22 @@
-"""The trainer from its command on: a run, its resume, its stop and its errors."""
+"""The trainer from its command on: a run, its stop and resume, its replicas, its errors."""
 
 import csv
 import dataclasses
 import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from ssd_tfrecord import train
+from ssd_tfrecord import flags, train
 from ssd_tfrecord.config import TrainConfig
+from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.evaluation.ground_truth import read_ground_truths
 from ssd_tfrecord.options import (
     CheckpointOptions,
     DeviceOptions,
@@ -16,24 +24,36 @@ from ssd_tfrecord.options import (
     ModelOptions,
     OptimizerOptions,
 )
+from ssd_tfrecord.records.manifest import Manifest
+from ssd_tfrecord.training import checkpoints, session
+from ssd_tfrecord.training.loop import Loop
 
 SMALL = ModelOptions(backbone="mobilenet_v2", width=0.1, backbone_weights="none")
+FROZEN = dataclasses.replace(SMALL, batch_norm="frozen")
 
 
-@pytest.fixture
-def config(tiny_records, tmp_path):
+def small_config(records, run_dir, **values):
     """Six steps of the smallest network on six images, a point at each."""
-    return TrainConfig(
-        train_records=(str(tiny_records),),
-        run_dir=str(tmp_path / "run"),
-        num_steps=6,
-        global_batch_size=4,
-        steps_per_loop=2,
-        model=SMALL,
-        framing=FramingOptions(augmentation="flip"),
-        optimizer=OptimizerOptions(learning_rate=1e-3, lr_boundaries=(4,), warmup_steps=2),
-        checkpoints=CheckpointOptions(checkpoint_every=4, eval_every=3, summary_every=1),
-    )
+    settings = {
+        "train_records": (str(records),),
+        "run_dir": str(run_dir),
+        "num_steps": 6,
+        "global_batch_size": 4,
+        "steps_per_loop": 2,
+        "model": SMALL,
+        "framing": FramingOptions(augmentation="flip"),
+        "optimizer": OptimizerOptions(learning_rate=1e-3, lr_boundaries=(4,), warmup_steps=2),
+        "checkpoints": CheckpointOptions(checkpoint_every=4, eval_every=3, summary_every=1),
+    }
+    return TrainConfig(**settings | values)
+
+
+@pytest.fixture(scope="module")
+def whole_run(tiny_records, tmp_path_factory):
+    """Folder of a run with evaluations that was never stopped."""
+    run_dir = tmp_path_factory.mktemp("runs") / "whole"
+    train.main(small_config(tiny_records, run_dir, eval_records=str(tiny_records)))
+    return run_dir
 
 
 def history(run_dir):
@@ -45,46 +65,144 @@ def losses(run_dir):
     return np.array([float(row["loss"]) for row in history(run_dir)])
 
 
-def test_run_leaves_everything_behind(config, tiny_records, tmp_path, capsys):
-    train.main(dataclasses.replace(config, eval_records=str(tiny_records)))
-    run = tmp_path / "run"
+def summary_tags(folder):
+    """Tags of every event file in ``folder``."""
+    tags = set()
+    for path in folder.glob("events.*"):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            tags |= {value.tag for value in event.summary.value}
+    return tags
+
+
+def test_run_leaves_everything_behind(whole_run):
     names = {"flags.txt", "checkpoints", "train", "eval", "history.csv", "curves.png"}
-    assert {path.name for path in run.iterdir()} == names | {"metrics.json"}
-    checkpoints = sorted(path.name for path in (run / "checkpoints").glob("*.index"))
-    assert checkpoints == ["ckpt-3.index", "ckpt-4.index", "ckpt-6.index"]
-    assert len(list((run / "checkpoints" / "best").glob("*.index"))) == 1
-    metrics = json.loads((run / "metrics.json").read_text())
-    assert (metrics["step"], metrics["num_images"]) == (6, 6)
-    rows = history(run)
+    assert {path.name for path in whole_run.iterdir()} == names | {"metrics.json"}
+    kept = sorted(path.name for path in (whole_run / "checkpoints").glob("*.index"))
+    assert kept == ["ckpt-3.index", "ckpt-4.index", "ckpt-6.index"]
+    assert len(list((whole_run / "checkpoints" / "best").glob("*.index"))) == 1
+    metrics = json.loads((whole_run / "metrics.json").read_text())
+    assert (metrics["step"], metrics["num_images"], metrics["num_objects"]) == (6, 6, 7)
+    rows = history(whole_run)
     assert [row["step"] for row in rows] == list("123456")
     rates = [float(row["learning_rate"]) for row in rows]
     np.testing.assert_allclose(rates, [5e-4, 1e-3, 1e-3, 1e-3, 1e-4, 1e-4], rtol=1e-6)
     assert [row["step"] for row in rows if row["eval_loss"]] == ["3", "6"]
+
+
+@pytest.mark.filterwarnings("ignore:.*tf_record_iterator:DeprecationWarning")
+def test_tensorboard_has_numbers_and_pictures(whole_run):
+    train_tags, eval_tags = summary_tags(whole_run / "train"), summary_tags(whole_run / "eval")
+    assert {"loss", "class_loss", "box_loss", "learning_rate", "gradient_norm"} <= train_tags
+    assert {"positives_per_image", "unmatched_objects", "images_per_s"} <= train_tags
+    assert {"images_per_s_per_replica", "data_wait", "host_rss_mb", "samples/3"} <= train_tags
+    assert {"loss", "voc07_map", "coco_ap", "ap_per_class/cat/voc12", "detections/3"} <= eval_tags
+
+
+def test_run_stopped_by_ctrl_c_goes_on_to_the_same_losses(
+    whole_run, tiny_records, tmp_path, monkeypatch, capsys
+):
+    config = small_config(tiny_records, tmp_path / "run", eval_records=str(tiny_records))
+    run_steps = Loop._run_steps
+
+    def interrupted(self, step):
+        done = run_steps(self, step)
+        if done == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return done
+
+    monkeypatch.setattr(Loop, "_run_steps", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train.main(config)
+    monkeypatch.undo()
+    assert "stopped at step 3; the same command goes on from there" in capsys.readouterr().out
+    assert len(losses(config.run_dir)) == 3
+    train.main(config)
+    np.testing.assert_allclose(losses(config.run_dir), losses(whole_run), rtol=1e-5)
+    resumed = history(config.run_dir)
+    assert [row["step"] for row in resumed if row["eval_loss"]] == ["3", "6"]
     said = capsys.readouterr().out
-    for words in (
-        "Devices: 1 replica(s), float32",
-        "train: tiny",
-        "Shuffling: 6 of 6 records",
-        "backbone weights: none",
-        "step 6/6  loss ",
-        f"done at step 6; the run is in {run}",
-        f"tensorboard --logdir {run}",
-    ):
-        assert words in said
+    assert "going on from step 3" in said
+    assert f"tensorboard --logdir {config.run_dir}" in said
 
 
-def test_run_resumed_at_its_half_gives_the_same_losses(config, tmp_path):
-    train.main(config)
-    half = dataclasses.replace(config, run_dir=str(tmp_path / "halves"))
-    train.main(dataclasses.replace(half, num_steps=3))
-    assert len(losses(half.run_dir)) == 3
-    train.main(half)
-    assert len(losses(half.run_dir)) == 6
-    np.testing.assert_allclose(losses(half.run_dir), losses(config.run_dir), rtol=1e-5)
+def test_finished_run_says_so_again(whole_run, tiny_records, capsys):
+    train.main(small_config(tiny_records, whole_run, eval_records=str(tiny_records)))
+    said = capsys.readouterr().out
+    assert f"done at step 6; the run is in {whole_run}" in said
+    assert "evaluation at step" not in said
+    assert len(losses(whole_run)) == 6
 
 
-def test_two_replicas_give_the_losses_of_one(config, tmp_path):
+def test_other_flags_for_the_same_folder(whole_run, tiny_records):
+    config = small_config(tiny_records, whole_run, eval_records=str(tiny_records), seed=3)
+    with pytest.raises(InputError, match=r"this run has other flags \(--seed: 0 -> 3\)"):
+        train.main(config)
+
+
+def test_weights_come_from_another_run(whole_run, tiny_records, tmp_path, capsys):
+    classes = Manifest.load(tiny_records).classes
+    config = small_config(tiny_records, tmp_path / "run", init_checkpoint=str(whole_run))
+    state = session.create_state(config, classes, tf.distribute.get_strategy())
+    assert state.step == 0
+    source = checkpoints.load_run(whole_run, "best").model
+    for ours, theirs in zip(state.model.get_weights(), source.get_weights()):
+        np.testing.assert_array_equal(ours, theirs)
+    assert "classes taken over: background, cat, dog, person" in capsys.readouterr().out
+
+
+def test_loss_that_is_not_finite_names_step_and_images(tiny_records, tmp_path):
+    config = small_config(
+        tiny_records,
+        tmp_path / "run",
+        model=FROZEN,
+        steps_per_loop=6,
+        optimizer=OptimizerOptions(learning_rate=1e30),
+        checkpoints=CheckpointOptions(checkpoint_every=1000, eval_every=1000, summary_every=1000),
+    )
+    with pytest.raises(InputError) as error:
+        train.main(config)
+    [saved] = (tmp_path / "run").glob("nonfinite-*.npz")
+    step = int(saved.stem.split("-")[1])
+    assert step > 1  # the first step's loss comes from the first weights
+    with np.load(saved) as batch:
+        assert batch["images"].shape == (4, 300, 300, 3)
+        names = list(batch["source_ids"])
+        indices = batch["indices"]
+    truths = read_ground_truths(Manifest.load(tiny_records))
+    assert names == [truths[index].source_id for index in indices]
+    message = f"step {step}: the loss or its gradient is not finite; images {', '.join(names)}; "
+    assert str(error.value).startswith(message + f"the batch is in {saved}")
+    assert not list((tmp_path / "run" / "checkpoints").glob("ckpt-*"))
+
+
+@pytest.mark.slow
+def test_two_replicas_give_the_losses_of_one(tiny_records, tmp_path):
+    one = small_config(tiny_records, tmp_path / "one", model=FROZEN)
+    train.main(one)
     two = DeviceOptions(num_virtual_devices=2)
-    train.main(config)
-    train.main(dataclasses.replace(config, run_dir=str(tmp_path / "two"), devices=two))
-    np.testing.assert_allclose(losses(tmp_path / "two"), losses(config.run_dir), rtol=1e-5)
+    train.main(dataclasses.replace(one, run_dir=str(tmp_path / "two"), devices=two))
+    np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), rtol=1e-5)
+
+
+def test_missing_records_end_the_command_without_importing_tensorflow(tmp_path):
+    code = (
+        "import sys\n"
+        "from ssd_tfrecord import config, flags, train\n"
+        "code = flags.run(config.TrainConfig, train.main)\n"
+        "assert 'tensorflow' not in sys.modules and 'numpy' not in sys.modules\n"
+        "sys.exit(code)\n"
+    )
+    words = [f"--run_dir={tmp_path / 'run'}", "--train_records=nowhere"]
+    command = [sys.executable, "-c", code, *words]
+    root = pathlib.Path(train.__file__).parents[1]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: nowhere: no manifest.json")
+    assert not (tmp_path / "run").exists()
+
+
+def test_foreign_folder_is_refused(tiny_records, tmp_path, capsys):
+    (tmp_path / "mine.txt").write_text("")
+    words = ["train", f"--run_dir={tmp_path}", f"--train_records={tiny_records}"]
+    assert flags.run(TrainConfig, train.main, words) == 2
+    assert "holds files but no flags.txt, so no run" in capsys.readouterr().err
