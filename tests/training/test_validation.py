@@ -1,0 +1,114 @@
+"""The loss on the evaluation set, samples and tables, on the tiny record set."""
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ssd_tfrecord.config import TrainConfig
+from ssd_tfrecord.geometry.anchors import anchor_boxes
+from ssd_tfrecord.model.keras import keras
+from ssd_tfrecord.options import AnchorOptions, FramingOptions, ReadOptions
+from ssd_tfrecord.records.manifest import Manifest
+from ssd_tfrecord.training import bad_batch, briefing, samples, validation
+from ssd_tfrecord.training.step import assign_targets
+
+ANCHORS = anchor_boxes(AnchorOptions(), 300)
+
+
+@pytest.fixture
+def config(tiny_records, tmp_path):
+    return TrainConfig(
+        train_records=(str(tiny_records),),
+        run_dir=str(tmp_path),
+        global_batch_size=4,
+        framing=FramingOptions(augmentation="flip"),
+    )
+
+
+@pytest.fixture(scope="module")
+def manifest(tiny_records):
+    return Manifest.load(tiny_records)
+
+
+def silent_model():
+    """A network whose offsets and logits are all 0: every class has probability 1 / 4."""
+    image = keras.Input((300, 300, 3))
+    level = keras.layers.GlobalAveragePooling2D()(image)[:, :1, tf.newaxis] * 0.0
+    rows = tf.ones([1, len(ANCHORS), 1])
+    return keras.Model(
+        image, {"offsets": level * rows * tf.ones(4), "logits": level * rows * tf.ones(4)}
+    )
+
+
+def test_loss_set_holds_each_object_once(manifest, config):
+    batches = list(validation.loss_dataset(manifest, config).as_numpy_iterator())
+    assert [len(batch["images"]) for batch in batches] == [4, 4]
+    assert sum(np.count_nonzero(batch["labels"]) for batch in batches) == manifest.num_objects
+    shown = np.concatenate([batch["indices"] for batch in batches])[: manifest.num_records]
+    assert sorted(shown) == list(range(manifest.num_records))
+
+
+@pytest.mark.parametrize("batch_size", [4, 6])
+def test_loss_is_that_of_the_whole_set_for_any_batch_size(manifest, config, batch_size):
+    config = dataclasses.replace(config, global_batch_size=batch_size)
+    strategy = tf.distribute.get_strategy()
+    validator = validation.Validator(silent_model(), ANCHORS, manifest, config, strategy)
+    whole = next(
+        iter(validation.loss_dataset(manifest, dataclasses.replace(config, global_batch_size=6)))
+    )
+    targets, (_, positives, _) = assign_targets(whole, tf.constant(ANCHORS))
+    # Each positive and its three negatives cost log 4; the rest is smooth L1 of the targets.
+    assert validator.loss() == pytest.approx(_expected(targets, float(positives)), rel=1e-5)
+
+
+def _expected(targets, positives):
+    labels, boxes = targets["labels"].numpy(), targets["boxes"].numpy()
+    size = ANCHORS[:, 2:] - ANCHORS[:, :2]
+    center = (ANCHORS[:, 2:] + ANCHORS[:, :2]) / 2
+    total = 0.0
+    for image, anchor in zip(*np.nonzero(labels)):
+        box = boxes[image, anchor]
+        offset = ((box[2:] + box[:2]) / 2 - center[anchor]) / size[anchor] / 0.1
+        scale = np.log((box[2:] - box[:2]) / size[anchor]) / 0.2
+        distance = np.abs(np.concatenate([offset, scale]))
+        total += np.where(distance < 1, distance**2 / 2, distance - 0.5).sum()
+    return 4 * np.log(4) + total / positives
+
+
+def test_samples_are_drawn_pictures_that_differ_from_step_to_step(manifest, config):
+    first = samples.sample_pictures(config, (manifest,), 1, 3)
+    second = samples.sample_pictures(config, (manifest,), 2, 3)
+    assert len(first) == 3
+    assert {picture.mode for picture in first} == {"RGB"}
+    assert any(np.asarray(a).tobytes() != np.asarray(b).tobytes() for a, b in zip(first, second))
+
+
+def test_batch_of_a_step_is_drawn_anew(manifest, config):
+    batches = bad_batch.training_batches(config, (manifest,), 0).take(3).as_numpy_iterator()
+    third = list(batches)[2]
+    again = next(bad_batch.training_batches(config, (manifest,), 2).as_numpy_iterator())
+    for name, value in third.items():
+        np.testing.assert_array_equal(again[name], value)
+
+
+def test_data_table_counts_images_and_classes(manifest):
+    lines = briefing.data_table((manifest,), manifest).splitlines()
+    assert lines[0].split() == ["Data", "train:", "tiny", "eval:", "tiny"]
+    rows = {line.split()[0]: line.split()[1:] for line in lines[1:]}
+    assert rows == {
+        "images": ["6", "6"],
+        "objects": ["7", "7"],
+        "difficult": ["1", "1"],
+        "crowd": ["0", "0"],
+        "cat": ["2", "2"],
+        "dog": ["3", "3"],
+        "person": ["2", "2"],
+    }
+
+
+def test_shuffle_line_gives_records_and_memory(manifest):
+    line = briefing.shuffle_line((manifest,), ReadOptions(shuffle_buffer_mb=1))
+    assert re.fullmatch(r"Shuffling: 6 of 6 records, about 0 MB", line)
