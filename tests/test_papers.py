@@ -1,0 +1,231 @@
+"""README and WORKSPACE say what is true: flags, commands, files and the notebook's keys."""
+
+import dataclasses
+import pathlib
+import re
+import shlex
+
+import pytest
+
+from ssd_tfrecord import config, flags
+
+ROOT = pathlib.Path(__file__).parent.parent
+PAPERS = ("README.md", "WORKSPACE.md")
+PROGRAMS = {
+    "ssd_tfrecord.train": config.TrainConfig,
+    "ssd_tfrecord.evaluate": config.EvalConfig,
+    "ssd_tfrecord.detect": config.DetectConfig,
+    "tools/create_voc_tfrecords.py": config.ConvertVocConfig,
+    "tools/create_coco_tfrecords.py": config.ConvertCocoConfig,
+    "tools/create_demo_dataset.py": config.DemoConfig,
+}
+# Slurm's, TensorBoard's, and the form of a flag.
+NOT_OURS = {"nodes", "ntasks", "gpus-per-node", "cpus-per-task", "mem", "time", "signal"}
+NOT_OURS |= {"requeue", "open-mode", "logdir", "name"}
+
+# The keys of the notebook's configuration, all of them.
+NOTEBOOK_KEYS = """
+    DRIVE_PATH CHECKPOINT_DIR CHECKPOINT_FILEPATH BASE_WEIGHTS BASE_NAME ASPECT_RATIOS
+    DEFAULT_BOXES_NUM INPUT_SHAPE IMAGE_DIM N_CHANNELS WEIGHT_DECAY MOMENTUM ALPHA REGRESSION_TYPE
+    CHECKPOINT_PERIOD PLOT_PERIOD BATCH_SIZE NUM_WORKERS LOAD_MODEL TENSORBOARD_LOGS IOU_THRESHOLDES
+    PATCHFIND_ATTEMPTS CONFIDENCE_THRESHOLD JACCARD_THRESHOLD MAX_NMS_BOXES TOP_K_BOXES DATASET_NAME
+    DATASET_YEAR TESTSET_YEAR DATASET_KEY DATA_PATH TRAINVAL_PATH TEST_PATH TRAIN_ANN_PATH
+    VAL_ANN_PATH ANN_PATH TEST_ANN_PATH SCALES LR_VALUES BOUNDARIES IMGS_FOLDER ANNS_FOLDER
+    ITERATIONS
+"""
+
+
+def text(name):
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def flag_names(config_class):
+    """Names of every flag of ``config_class``, those of its options included."""
+    for field in dataclasses.fields(config_class):
+        if dataclasses.is_dataclass(field.default):
+            yield from flag_names(type(field.default))
+        else:
+            yield field.name
+
+
+def shell_lines(name):
+    """Lines of the paper's sh and bash blocks, continued ones joined."""
+    blocks = re.findall(r"```(?:sh|bash)\n(.*?)```", text(name), re.DOTALL)
+    return "\n".join(blocks).replace("\\\n", " ").splitlines()
+
+
+def commands(name):
+    """(program, words behind it) of each python command of the paper."""
+    for line in shell_lines(name):
+        words = shlex.split(line, comments=True)
+        if "python" in words:
+            words = words[words.index("python") + 1 :]
+            words = words[1:] if words[0] == "-m" else words
+            yield words[0], words[1:]
+
+
+def table(name, heading):
+    """Rows of the table under ``heading``, without its head."""
+    lines = text(name).split(f"\n## {heading}\n")[1].split("\n## ")[0].splitlines()
+    rows = [line.strip("|").split(" | ") for line in lines if line.startswith("| `")]
+    return [[cell.strip(" |") for cell in row] for row in rows]
+
+
+def tree_folders():
+    """{folder: file names} of the tree that WORKSPACE.md draws."""
+    block = text("WORKSPACE.md").split("\nThe tree:\n\n")[1].split("\n\n")[0]
+    folder, folders = "", {}
+    for line in block.splitlines():
+        head, names = re.fullmatch(r" {4}(?:(\S+/)| {2}) *(.*)", line).groups()
+        folder = head or folder
+        folders.setdefault(folder, []).extend(re.findall(r"\w+\.py", names))
+    return folders
+
+
+ALL_FLAGS = {name for options in PROGRAMS.values() for name in flag_names(options)}
+ALL_FLAGS |= {"help", "flagfile"}
+COMMANDS = [(name, program, words) for name in PAPERS for program, words in commands(name)]
+
+
+@pytest.mark.parametrize("name", [*PAPERS, "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_every_flag_that_is_mentioned_exists(name):
+    mentioned = set(re.findall(r"(?<![\w-])--([a-z][\w-]*)", text(name)))
+    assert mentioned - ALL_FLAGS - NOT_OURS == set()
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [item[1:] for item in COMMANDS],
+    ids=[f"{name} {program} {number}" for number, (name, program, _) in enumerate(COMMANDS)],
+)
+def test_every_command_parses(program, words, monkeypatch, tmp_path):
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "ssd300_a.flags").write_text(job_flagfile())
+    monkeypatch.chdir(tmp_path)
+    path = f"{program.replace('.', '/')}.py" if program.startswith("ssd_tfrecord") else program
+    assert (ROOT / path).is_file()
+    assert isinstance(flags.parse(PROGRAMS[program], [program, *words]), PROGRAMS[program])
+
+
+def job_flagfile():
+    return (
+        text("WORKSPACE.md")
+        .split("    # jobs/ssd300_a.flags\n")[1]
+        .split("\n\n")[0]
+        .replace("    --", "--")
+    )
+
+
+def test_both_papers_have_commands_and_readme_has_all_programs():
+    assert {name for name, _, _ in COMMANDS} == set(PAPERS)
+    in_readme = {program for name, program, _ in COMMANDS if name == "README.md"}
+    assert in_readme == set(PROGRAMS) - {"tools/create_demo_dataset.py"}
+
+
+def test_job_overrides_the_recipe_it_begins_with(monkeypatch, tmp_path):
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "a.flags").write_text(job_flagfile())
+    job = flags.parse(config.TrainConfig, ["train", f"--flagfile={tmp_path / 'a.flags'}"])
+    assert (job.num_steps, job.run_dir) == (120_000, "/runs/ssd300_a")
+    assert (job.devices.precision, job.devices.require_gpu) == ("mixed_float16", True)
+
+
+def test_make_targets_exist():
+    targets = set(re.findall(r"^(\w+):", text("Makefile"), re.MULTILINE))
+    named = {
+        target
+        for name in (*PAPERS, "CONTRIBUTING.md")
+        for target in re.findall(r"(?:^|`)make (\w+)", text(name), re.MULTILINE)
+    }
+    assert {"demo", "test", "venv"} <= named
+    assert named <= targets
+
+
+def test_files_of_the_tree_exist():
+    folders = tree_folders()
+    for folder, names in folders.items():
+        assert names or folder in ("configs/", "tests/")
+        assert [name for name in names if not (ROOT / folder / name).is_file()] == []
+    packages = {f"{path.parent.relative_to(ROOT)}/" for path in ROOT.glob("ssd_tfrecord/**/*.py")}
+    assert packages <= set(folders)
+
+
+@pytest.mark.parametrize("name", [*PAPERS, "CONTRIBUTING.md"])
+def test_files_and_links_that_are_named_exist(name):
+    for path in re.findall(r"\]\(([^)#]+)[^)]*\)", text(name)):
+        assert path.startswith("http") or (ROOT / path).exists(), path
+    for path in re.findall(r"\b((?:ssd_tfrecord|tests|tools|configs)/[\w/]+\.\w+)", text(name)):
+        assert (ROOT / path).exists(), path
+    parts = "records|data|pixels|geometry|model|training|evaluation"
+    for path in re.findall(rf"(?<![\w/])((?:{parts})/\w+\.py)", text(name)):
+        assert (ROOT / "ssd_tfrecord" / path).exists(), path
+
+
+def test_headings_that_are_linked_to_exist():
+    headings = re.findall(r"^#+ (.+)$", text("WORKSPACE.md"), re.MULTILINE)
+    slugs = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in headings}
+    linked = {
+        anchor
+        for name in ("README.md", "CONTRIBUTING.md")
+        for anchor in re.findall(r"\(WORKSPACE\.md#([^)]+)\)", text(name))
+    }
+    assert linked
+    assert linked <= slugs
+
+
+def test_readme_is_short_and_starts_with_the_quickstart():
+    assert 100 <= len(text("README.md").splitlines()) <= 160
+    assert re.findall(r"^## (.+)$", text("README.md"), re.MULTILINE)[0] == "Quickstart"
+
+
+def test_every_key_of_the_notebook_has_its_row():
+    keys = [row[0].strip("`") for row in table("WORKSPACE.md", "Notebook key → flag")]
+    assert len(keys) == 43
+    assert keys == NOTEBOOK_KEYS.split()
+
+
+@pytest.mark.parametrize(
+    "row", table("WORKSPACE.md", "Notebook key → flag"), ids=lambda row: row[0].strip("`")
+)
+def test_row_of_the_notebook_names_a_flag_that_exists(row):
+    named = re.findall(r"`--(\w+)`", row[1])
+    assert named or row[:2] == ["`N_CHANNELS`", "none"]
+    assert set(named) <= ALL_FLAGS
+
+
+def test_workspace_names_every_flag_of_every_program_but_the_demo():
+    shown = set(re.findall(r"--(\w+)", text("WORKSPACE.md")))
+    programs = [options for options in PROGRAMS.values() if options is not config.DemoConfig]
+    assert {name for options in programs for name in flag_names(options)} - shown == set()
+
+
+@pytest.mark.parametrize(
+    ("file", "md5"),
+    [
+        # As torchvision.datasets.voc and the COCO mirrors list them.
+        ("VOCtrainval_06-Nov-2007.tar", "c52e279531787972c589f7e41ab4ae64"),
+        ("VOCtest_06-Nov-2007.tar", "b6e924de25625d8de591ea690078ad9f"),
+        ("VOCtrainval_11-May-2012.tar", "6cd6e144f989b92b3379bac3b3de84fd"),
+        ("train2017.zip", "cced6f7f71b7629ddf16f17bbcfab6b2"),
+        ("val2017.zip", "442b8da7639aecaf257c1dceb8ba8c80"),
+        ("annotations_trainval2017.zip", "f4bbac642086de4f52a3fdda2de5fa2c"),
+    ],
+)
+def test_checksums_of_the_archives(file, md5):
+    assert f"\n{md5}  {file}\n" in text("README.md")
+    assert re.search(rf"^curl -LO \$\w+/\S*{re.escape(file)}$", text("README.md"), re.MULTILINE)
+
+
+def test_run_folder_of_the_paper_is_the_run_folder_of_the_code():
+    from ssd_tfrecord.training import run_folder
+
+    block = text("WORKSPACE.md").split("    runs/a/\n")[1].split("\n\n")[0]
+    shown = set(re.findall(r"^ {6}([\w.]+)", block, re.MULTILINE))
+    assert set(run_folder.RUN_NAMES) <= shown
+
+
+def test_licence_is_the_one_that_the_project_declares():
+    assert 'license = "Apache-2.0"' in text("pyproject.toml")
+    assert "Apache License\n                           Version 2.0, January 2004" in text("LICENSE")
+    assert "END OF TERMS AND CONDITIONS" in text("LICENSE")
