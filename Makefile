@@ -21,5 +21,20 @@ check: venv
 	$(RUN) -m ruff format --check .
 	$(RUN) -m pytest -q tests/test_layout.py
 
+# Everything below demo/: what is there already is not made again, and training goes on.
+demo: venv demo/records/train/manifest.json demo/records/test/manifest.json
+	$(RUN) -m ssd_tfrecord.train --flagfile=configs/demo.flags --run_dir=demo/run \
+	    --train_records=demo/records/train --eval_records=demo/records/test
+	$(RUN) -m ssd_tfrecord.evaluate --run_dir=demo/run --records=demo/records/test
+	@echo "pictures: demo/run/pictures, curves: demo/run/curves.png"
+	@echo "look closer: $(VENV)/bin/tensorboard --logdir demo/run"
+
+demo/records/%/manifest.json: demo/VOCdevkit/VOCdemo/ImageSets/Main/%.txt
+	$(RUN) tools/create_voc_tfrecords.py --voc_root=demo/VOCdevkit --sets=demo_$* \
+	    --classes=auto --num_shards=4 --output_dir=demo/records/$*
+
+demo/VOCdevkit/VOCdemo/ImageSets/Main/%.txt: | venv
+	test -e $@ || $(RUN) tools/create_demo_dataset.py --output_dir=demo/VOCdevkit
+
 clean:
 	rm -rf $(VENV) demo .pytest_cache .ruff_cache *.egg-info

@@ -12,6 +12,7 @@ from ssd_tfrecord.config import DemoConfig
 
 
 def main(config):
+    """Draws the data set, and prints what it holds."""
     from ssd_tfrecord.records.demo.dataset import format_tallies, write_demo_dataset
 
     tallies = write_demo_dataset(

@@ -110,13 +110,15 @@ def _training_sample(record, index, uniforms, input_size, options):
     )
     # Crowd regions count for the crop's IoU but are not trained on; difficult objects are.
     labels = tf.where(plan["kept"] & ~record["crowd"], record["labels"], 0)
-    distorted = options.augmentation == "ssd"
+    colors = tf.constant(color.IDENTITY)
+    if options.augmentation == "ssd":
+        colors = coloring.draw(uniforms[: coloring.NUM_UNIFORMS])
     return {
         "images": rendering.render(record["encoded"], plan, size=size, output_size=input_size),
         "boxes": tf.where(labels[:, tf.newaxis] > 0, plan["boxes"], 0.0),
         "labels": labels,
         "rectangles": plan["rectangle"],
-        "color": coloring.draw(uniforms[: coloring.NUM_UNIFORMS]) if distorted else tf.constant(color.IDENTITY),
+        "color": colors,
         "indices": index,
     }
 
