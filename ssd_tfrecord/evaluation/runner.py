@@ -7,7 +7,7 @@ import tqdm
 
 from ssd_tfrecord.data.pipeline import evaluation_dataset
 from ssd_tfrecord.data.rendering import resize
-from ssd_tfrecord.evaluation.detections import unpad
+from ssd_tfrecord.evaluation.detections import Detections, unpad
 from ssd_tfrecord.evaluation.ground_truth import read_ground_truths
 from ssd_tfrecord.geometry import suppression
 from ssd_tfrecord.options import DetectionOptions, ReadOptions
@@ -29,64 +29,67 @@ def detection_fn(model, anchors, options: DetectionOptions):
     return detect
 
 
-def detect_records(
-    model,
-    anchors,
-    manifest: Manifest,
-    *,
-    detection: DetectionOptions,
-    reading: ReadOptions,
-    batch_size: int,
-    input_size: int,
-    strategy: tf.distribute.Strategy,
-):
-    """The detections of every record of ``manifest``, in record order.
+def detect_records(model, anchors, manifest: Manifest, *, detection, strategy, **reading):
+    """``RecordDetector`` for one time: the detections of every record, in record order."""
+    return RecordDetector(model, anchors, detection, strategy).detect(manifest, **reading)
+
+
+class RecordDetector:
+    """Detects over record sets; its graph is traced once, however often it is asked.
 
     Args:
       model: as ``model.ssd.build`` makes it, built in the scope of ``strategy``.
       anchors: float32 [A, 4].
-      manifest: the record set.
       detection: thresholds and counts.
-      reading: how records are read.
-      batch_size: images a step over all replicas; rounded up to a multiple of them.
-      input_size: side S in pixels.
       strategy: of one host.
-
-    Returns: list of ``Detections``. Memory grows with the detections alone.
-    Raises: RuntimeError if an image did not come out exactly once.
     """
-    replicas = strategy.num_replicas_in_sync
-    dataset = evaluation_dataset(
-        manifest,
-        input_size=input_size,
-        batch_size=-(-batch_size // replicas) * replicas,
-        options=reading,
-    )
-    detect = detection_fn(model, anchors, detection)
 
-    @tf.function
-    def step(batch):
+    def __init__(self, model, anchors, detection: DetectionOptions, strategy):
+        self._strategy = strategy
+        detect = detection_fn(model, anchors, detection)
+
         def replica_fn(batch):
             found = detect(batch["images"])
             return {**found, "indices": batch["indices"], "valid": batch["valid"]}
 
-        return strategy.run(replica_fn, (batch,))
+        self._step = tf.function(lambda batch: strategy.run(replica_fn, (batch,)), autograph=False)
 
-    truths = read_ground_truths(manifest)
-    found = {}
-    with tqdm.tqdm(total=manifest.num_records, unit=" images", file=sys.stderr) as progress:
-        for batch in strategy.experimental_distribute_dataset(dataset):
-            for index, padded in _valid_rows(strategy, step(batch)):
-                if index in found:
-                    raise RuntimeError(f"{manifest.directory}: record {index} came out twice")
-                truth = truths[index]
-                found[index] = unpad(truth.source_id, truth.height, truth.width, padded)
-                progress.update()
-    if sorted(found) != list(range(manifest.num_records)):
-        raise RuntimeError(
-            f"{manifest.directory}: {len(found)} of {manifest.num_records} images came out"
+    def detect(
+        self, manifest: Manifest, *, reading: ReadOptions, batch_size: int, input_size: int
+    ) -> list[Detections]:
+        """The detections of every record of ``manifest``, in record order.
+
+        Args:
+          manifest: the record set.
+          reading: how records are read.
+          batch_size: images a step over all replicas; rounded up to a multiple of them.
+          input_size: side S in pixels.
+
+        Memory grows with the detections alone.
+        Raises: RuntimeError if an image did not come out exactly once.
+        """
+        replicas = self._strategy.num_replicas_in_sync
+        dataset = evaluation_dataset(
+            manifest,
+            input_size=input_size,
+            batch_size=-(-batch_size // replicas) * replicas,
+            options=reading,
         )
-    return [found[index] for index in range(manifest.num_records)]
+        truths = read_ground_truths(manifest)
+        found = {}
+        with tqdm.tqdm(total=manifest.num_records, unit=" images", file=sys.stderr) as progress:
+            for batch in self._strategy.experimental_distribute_dataset(dataset):
+                for index, padded in _valid_rows(self._strategy, self._step(batch)):
+                    if index in found:
+                        raise RuntimeError(f"{manifest.directory}: record {index} came out twice")
+                    truth = truths[index]
+                    found[index] = unpad(truth.source_id, truth.height, truth.width, padded)
+                    progress.update()
+        if sorted(found) != list(range(manifest.num_records)):
+            raise RuntimeError(
+                f"{manifest.directory}: {len(found)} of {manifest.num_records} images came out"
+            )
+        return [found[index] for index in range(manifest.num_records)]
 
 
 def image_detector(model, anchors, options: DetectionOptions, *, input_size, batch_size):

@@ -9,7 +9,7 @@ from ssd_tfrecord.data import pipeline
 from ssd_tfrecord.evaluation import pictures
 from ssd_tfrecord.evaluation.ground_truth import read_ground_truths
 from ssd_tfrecord.evaluation.metrics import compute_metrics
-from ssd_tfrecord.evaluation.runner import detect_records
+from ssd_tfrecord.evaluation.runner import RecordDetector
 from ssd_tfrecord.model import losses
 from ssd_tfrecord.options import FramingOptions
 from ssd_tfrecord.pixels import color
@@ -22,6 +22,7 @@ class Validator:
 
     def __init__(self, model, anchors, manifest: Manifest, config: TrainConfig, strategy):
         self._model = model
+        self._detector = RecordDetector(model, anchors, config.detection, strategy)
         self._anchors = anchors
         self._manifest = manifest
         self._config = config
@@ -32,15 +33,11 @@ class Validator:
 
     def metrics(self) -> dict:
         """Detects on every image once; the numbers of metrics.json but ``step``."""
-        self._detections = detect_records(
-            self._model,
-            self._anchors,
+        self._detections = self._detector.detect(
             self._manifest,
-            detection=self._config.detection,
             reading=self._config.reading,
             batch_size=self._config.global_batch_size,
             input_size=self._config.model.input_size,
-            strategy=self._strategy,
         )
         return compute_metrics(
             self._ground_truths,
