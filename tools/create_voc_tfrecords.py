@@ -11,7 +11,6 @@ def main(config):
     """Converts what ``config`` names, and prints what was written."""
     # Decoding runs on the CPU; TensorFlow would take all of a GPU's memory for nothing.
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from ssd_tfrecord.records import convert, voc
 
     if config.voc_root:

@@ -120,7 +120,5 @@ def test_other_classes_than_the_run_has(tmp_path):
     kept = dense(run_dir=tmp_path)[2]
     kept.write_classes(CLASSES)
     kept.write_classes(CLASSES)
-    with pytest.raises(
-        InputError, match=r"classes are \[cat \(17\)\], but the run in "
-    ):
+    with pytest.raises(InputError, match=r"classes are \[cat \(17\)\], but the run in "):
         kept.write_classes(CLASSES[:1])
