@@ -144,8 +144,9 @@ def _render_plan(boxes_N4, size, offset, crop, output_size):
 def _mirror(plan, mirrored, output_size):
     ymin, xmin, ymax, xmax = tf.unstack(plan["rectangle"])
     rectangle = tf.stack([ymin, output_size - xmax, ymax, output_size - xmin])
+    moves = mirrored & (xmin < xmax)  # an empty rectangle stays [0, 0, 0, 0]
     return {
         **plan,
-        "rectangle": tf.where(mirrored, rectangle, plan["rectangle"]),
+        "rectangle": tf.where(moves, rectangle, plan["rectangle"]),
         "boxes": tf.where(mirrored, box_ops.flip_left_right(plan["boxes"]), plan["boxes"]),
     }

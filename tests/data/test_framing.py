@@ -69,12 +69,16 @@ def test_mirroring_moves_boxes_and_rectangle():
     np.testing.assert_allclose(plan["boxes"], [[0.0, 0.75, 0.25, 1.0]], atol=1e-6)
 
 
-def test_a_window_that_misses_the_picture_has_an_empty_rectangle():
+@pytest.mark.parametrize("flip", [0.4, 0.9], ids=["mirrored", "straight"])
+def test_a_window_that_misses_the_picture_has_an_empty_rectangle(flip):
     # Canvas 400x400, picture in the lower right; a window of scale 0.3 in the upper left.
     windows = [[0, 0]] * 4
     windows[1] = [0, 0.5]
-    uniforms = one_trial(expand=0.1, ratio=1.0, y=0.999, x=0.999, pick=0.999, windows=windows)
+    uniforms = one_trial(
+        expand=0.1, ratio=1.0, y=0.999, x=0.999, pick=0.999, flip=flip, windows=windows
+    )
     plan = frame(BOX, [100, 100], uniforms)
+    assert plan["mirrored"] == (flip < 0.5)
     np.testing.assert_array_equal(plan["rectangle"], [0, 0, 0, 0])
     assert plan["window"][2:].tolist() == [1, 1]
     assert not plan["kept"].any()

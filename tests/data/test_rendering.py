@@ -55,6 +55,14 @@ def test_pixels_land_in_the_rectangle_and_nowhere_else():
     assert not got.any()
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_an_empty_rectangle_is_a_sample_too(mirrored):
+    encoded = jpeg(np.full((40, 60, 3), 180, np.uint8))
+    empty = plan([39, 59, 1, 1], [0, 0, 0, 0], mirrored)
+    got = rendering.render(encoded, empty, size=tf.constant([40, 60]), output_size=100)
+    assert got.shape == (100, 100, 3)
+
+
 def test_mirrored_sample_is_the_mirror_of_the_other(photo):
     encoded, size = jpeg(photo), tf.constant([117, 161])
     window = [10, 20, 80, 100]
