@@ -26,8 +26,9 @@ demo: venv demo/records/train/manifest.json demo/records/test/manifest.json
 	$(RUN) -m ssd_tfrecord.train --flagfile=configs/demo.flags --run_dir=demo/run \
 	    --train_records=demo/records/train --eval_records=demo/records/test
 	$(RUN) -m ssd_tfrecord.evaluate --run_dir=demo/run --records=demo/records/test
-	@echo "pictures: demo/run/pictures, curves: demo/run/curves.png"
-	@echo "look closer: $(VENV)/bin/tensorboard --logdir demo/run"
+	@echo "curves: demo/run/curves.png; more: $(VENV)/bin/tensorboard --logdir demo/run"
+
+.SECONDARY:  # else make would remove the ImageSets it went through
 
 demo/records/%/manifest.json: demo/VOCdevkit/VOCdemo/ImageSets/Main/%.txt
 	$(RUN) tools/create_voc_tfrecords.py --voc_root=demo/VOCdevkit --sets=demo_$* \
