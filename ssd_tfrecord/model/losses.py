@@ -19,7 +19,7 @@ def multibox_sums(outputs, targets, anchors_A4, options):
 
     Args:
         outputs: {"offsets": [B, A, 4], "logits": [B, A, C + 1]}, float32.
-        targets: {"boxes": [B, A, 4], "labels": int32 [B, A]} as ``assign`` makes them.
+        targets: {"boxes": [B, A, 4], "labels": integer [B, A]} as ``assign`` makes them.
         anchors_A4: float32 [A, 4].
         options: ``LossOptions``.
     """
@@ -49,17 +49,24 @@ def hard_negatives(loss_BA, positive_BA, ratio):
     """
     # An unmatched anchor's best IoU is below 0.5: matching leaves none above it free.
     loss_BA = tf.where(positive_BA, -1.0, tf.stop_gradient(loss_BA))
+    # Counts are float32: exact here, and TensorFlow keeps int32 arithmetic of a GPU on the host.
+    num_positives_B1 = _count(positive_BA)
     num_anchors = tf.shape(loss_BA)[1]
-    num_positives_B = tf.reduce_sum(tf.cast(positive_BA, tf.int32), axis=1)
-    wanted_B = tf.cast(tf.cast(num_positives_B, tf.float32) * ratio, tf.int32)
-    wanted_B = tf.minimum(wanted_B, num_anchors - num_positives_B)
+    wanted_B1 = tf.floor(num_positives_B1 * ratio)
+    wanted_B1 = tf.minimum(wanted_B1, tf.cast(num_anchors, tf.float32) - num_positives_B1)
     sorted_BA = tf.sort(loss_BA, axis=1, direction="DESCENDING")
-    last_B1 = tf.gather(sorted_BA, tf.maximum(wanted_B - 1, 0)[:, None], batch_dims=1)
+    last_B1 = tf.gather(
+        sorted_BA, tf.cast(tf.maximum(wanted_B1 - 1.0, 0.0), tf.int32), batch_dims=1
+    )
     above_BA = loss_BA > last_B1
-    tied_BA = tf.cast(loss_BA == last_B1, tf.int32)
-    room_B1 = wanted_B[:, None] - tf.reduce_sum(tf.cast(above_BA, tf.int32), axis=1, keepdims=True)
-    kept_BA = above_BA | ((tied_BA > 0) & (tf.cumsum(tied_BA, axis=1) <= room_B1))
-    return kept_BA & (wanted_B[:, None] > 0)
+    tied_BA = loss_BA == last_B1
+    room_B1 = wanted_B1 - _count(above_BA)
+    first_BA = tf.cumsum(tf.cast(tied_BA, tf.float32), axis=1) <= room_B1
+    return (above_BA | (tied_BA & first_BA)) & (wanted_B1 > 0.0)
+
+
+def _count(mask_BA):
+    return tf.reduce_sum(tf.cast(mask_BA, tf.float32), axis=1, keepdims=True)
 
 
 def _masked_sum(values, mask):

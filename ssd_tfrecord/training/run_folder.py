@@ -25,6 +25,7 @@ RUN_NAMES = (
     "curves.png",
     "metrics.json",
     "pictures",
+    "detections",
 )
 BAD_BATCHES = "nonfinite-*.npz"
 

@@ -78,9 +78,15 @@ def make_train_step(
 
 def assign_targets(batch, anchors_A4):
     """Box and label of each anchor, and float32 [3]: images, positives, unmatched objects."""
-    labels_BM = batch["labels"]
-    match_BA = matching.match(batch["boxes"], labels_BM, anchors_A4)
-    targets = losses.assign(match_BA, batch["boxes"], labels_BM)
+    return _assign(batch["boxes"], batch["labels"], anchors_A4)
+
+
+# Always compiled: outside XLA TensorFlow keeps int32 arithmetic of a GPU on the host (so the labels
+# leave as int64), and on the CPU it is a third of the work.
+@tf.function(jit_compile=True)
+def _assign(boxes_BM4, labels_BM, anchors_A4):
+    match_BA = matching.match(boxes_BM4, labels_BM, anchors_A4)
+    targets = losses.assign(match_BA, boxes_BM4, labels_BM)
     # Column 0 collects the background.
     matched_BM = tf.math.unsorted_segment_max(
         tf.ones_like(match_BA), _segments(match_BA, labels_BM), tf.size(labels_BM) + 1
@@ -89,6 +95,7 @@ def assign_targets(batch, anchors_A4):
     num_objects = tf.math.count_nonzero(labels_BM, dtype=tf.int32)
     num_positives = tf.math.count_nonzero(match_BA >= 0, dtype=tf.int32)
     counts = [tf.shape(labels_BM)[0], num_positives, num_objects - num_matched]
+    targets["labels"] = tf.cast(targets["labels"], tf.int64)
     return targets, tf.cast(tf.stack(counts), tf.float32)
 
 
