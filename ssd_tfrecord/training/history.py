@@ -33,7 +33,7 @@ class History:
         if not self.rows or int(self.rows[-1]["step"]) != step:
             self.rows.append(dict.fromkeys(COLUMNS, "") | {"step": str(step)})
         known = {name: values[name] for name in COLUMNS[1:] if values.get(name) is not None}
-        self.rows[-1].update({name: f"{value:.8g}" for name, value in known.items()})
+        self.rows[-1].update({name: _text(value) for name, value in known.items()})
         self._write()
 
     def evaluated(self, step: int) -> bool:
@@ -48,6 +48,11 @@ class History:
             return None
         place = values.index(max(values))
         return int(rows[place]["step"]), len(rows) - 1 - place
+
+    def improves(self, metric: str, value: float | None) -> bool:
+        """Whether ``value`` would be the best ``metric`` so far, as it would be written."""
+        written = [float(row[metric]) for row in self.rows if row["eval_loss"] and row[metric]]
+        return value is not None and float(_text(value)) > max(written, default=float("-inf"))
 
     def last(self, metric: str) -> float | None:
         """``metric`` of the last evaluation that has it."""
@@ -83,6 +88,10 @@ class History:
             writer.writeheader()
             writer.writerows(self.rows)
         os.replace(aside, self._folder / "history.csv")
+
+
+def _text(value):
+    return f"{value:.8g}"
 
 
 def _read(path):

@@ -34,21 +34,19 @@ class Journal:
             self.history.append(step, means)
             self._window.clear()
 
-    def evaluation(self, step: int, metrics: dict, loss: float) -> bool:
-        """Writes an evaluation; whether it is the best so far."""
+    def evaluation(self, step: int, metrics: dict, loss: float) -> None:
+        """Writes an evaluation."""
         content = json.dumps(metrics | {"step": step}, indent=1)
         run_folder.write_text(self._folder / "metrics.json", content + "\n")
         self._summaries.numbers("eval", step, metrics | {"loss": loss})
         self.history.append(step, metrics | {"eval_loss": loss})
         self.history.draw()
-        best = self.history.best(self._metric)
         shown = ", ".join(
             f"{name} {metrics[name]:.4f}"
             for name in ("voc07_map", "voc12_map", "coco_ap")
             if metrics[name] is not None
         )
         self.say(f"evaluation at step {step}: loss {loss:.4f}, {shown}")
-        return best is not None and best[0] == step
 
     def pictures(self, kind: str, step: int, name: str, pictures) -> None:
         """Writes a list of Pillow images."""

@@ -95,8 +95,10 @@ class Loop:
         if self._evaluate_fn and due and not stop.signal and not history.evaluated(step):
             self._save(step)
             metrics, loss = self._evaluate_fn(step)
-            if self._journal.evaluation(step, metrics, loss):
+            # The row says that all of this is done: a run killed before it evaluates again.
+            if history.improves(options.best_metric, metrics[options.best_metric]):
                 self._checkpoints.save_best(step)
+            self._journal.evaluation(step, metrics, loss)
             self._show_fn(step)
         best = history.best(options.best_metric)
         if not options.patience or best is None or best[1] < options.patience:

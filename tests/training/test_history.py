@@ -42,6 +42,10 @@ def test_best_is_the_first_of_equals_and_evaluations_since_are_counted(tmp_path)
     assert history.best("voc07_map") == (20, 2)
     assert History(tmp_path, 10).best("voc07_map") == (10, 0)
     assert history.last("voc07_map") == 0.125
+    assert [history.improves("voc07_map", value) for value in (None, 0.5, 0.500000001, 0.51)] == [
+        *(False, False, False, True)
+    ]
+    assert History(tmp_path, 5).improves("voc07_map", 0.0)
     assert history.evaluated(40)
     assert not history.evaluated(39)
 
