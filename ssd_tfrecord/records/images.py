@@ -3,6 +3,7 @@
 import io
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
 from PIL import Image
 
@@ -43,13 +44,25 @@ def _to_jpeg(path, content):
     target = io.BytesIO()
     try:
         with Image.open(io.BytesIO(content)) as image:
-            image.convert("RGB").save(target, "JPEG", quality=JPEG_QUALITY)
+            _to_rgb(image).save(target, "JPEG", quality=JPEG_QUALITY)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         raise InputError(
             f"{path}: cannot be decoded: must be a whole JPEG, PNG, BMP or other image that "
-            "Pillow opens"
+            "Pillow opens, of 8 or 16 bits a channel"
         ) from None
     return target.getvalue()
+
+
+def _to_rgb(image):
+    # Pillow would cut off what 8 bits do not hold: all but the darkest grey would be white.
+    if image.mode.startswith("I"):
+        pixels = np.asarray(image).astype(np.int64)
+        if pixels.min() < 0 or pixels.max() > 65535:
+            raise ValueError("more than 16 bits a channel")
+        image = Image.fromarray(np.uint8((pixels + 128) // 257))
+    if image.mode == "F":
+        raise ValueError("no range of floats is white's")
+    return image.convert("RGB")
 
 
 def _decoded_size(path, encoded):

@@ -46,6 +46,25 @@ def test_a_palette_becomes_rgb(tmp_path):
     assert Image.open(io.BytesIO(read_image(str(path)).encoded)).mode == "RGB"
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
+def test_16_bits_are_scaled_to_8(tmp_path, kind):
+    # 0, 257 · 5, … 257 · 255 = 65535: the greys 0, 5, … 255.
+    greys = np.arange(0, 256, 5)
+    ramp = np.broadcast_to(np.uint16(257 * greys), (16, 52))
+    path = _write(tmp_path / "x-ray.png", Image.fromarray(np.ascontiguousarray(ramp)), kind)
+    decoded = np.asarray(Image.open(io.BytesIO(read_image(str(path)).encoded)), int)
+    assert decoded.shape == (16, 52, 3)
+    assert np.abs(decoded - greys[None, :, None]).max() <= 2
+
+
+@pytest.mark.parametrize("value", [np.float32(0.5), np.int32(65536), np.int32(-1)])
+def test_32_bits_are_an_error_that_names_the_image(tmp_path, value):
+    path = _write(tmp_path / "a.tif", Image.fromarray(np.full((8, 8), value)), "TIFF")
+    message = r"a\.tif: cannot be decoded: must be .*, of 8 or 16 bits a channel$"
+    with pytest.raises(InputError, match=message):
+        read_image(str(path))
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_a_truncated_image_is_an_error_that_names_it(tmp_path, kind):
     path = _write(tmp_path / "half.jpg", _gradient(), kind)
