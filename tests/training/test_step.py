@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from ssd_tfrecord.geometry import anchors
-from ssd_tfrecord.model import ssd
+from ssd_tfrecord.model import layers, ssd
 from ssd_tfrecord.model.keras import keras
 from ssd_tfrecord.options import AnchorOptions, LossOptions, ModelOptions, OptimizerOptions
 from ssd_tfrecord.training import optimizers
@@ -92,24 +92,16 @@ def assert_same_run(left, right, tolerance):
         np.testing.assert_allclose(a, b, atol=tolerance)
 
 
-def test_two_replicas_equal_one_on_mobilenet_with_frozen_averages():
+@pytest.mark.parametrize("batch_norm", ["sync", "frozen"])
+def test_two_replicas_equal_one_on_mobilenet(batch_norm, monkeypatch):
+    # 60 fresh normalised layers amplify the last digit of float32: at epsilon 1e-3 the gradient of
+    # one replica differs by 1 % if the batch is merely reversed. At 1 nothing is amplified.
+    monkeypatch.setattr(layers, "BATCH_NORM_EPSILON", 1.0)
     batches = [batch_of(4, seed) for seed in range(3)]
     # Replica 0's images have objects, replica 1's none: the normaliser must be the global one.
     batches[1]["labels"][2:] = 0
-    one = run_steps(mobilenet("frozen"), batches)
-    assert_same_run(one, run_steps(mobilenet("frozen"), batches, replicas=2), 1e-5)
-
-
-def test_two_replicas_equal_one_on_mobilenet_with_averages_over_the_global_batch():
-    batch = batch_of(4)
-    batch["labels"][2:] = 0
-    (one,), _ = run_steps(mobilenet("sync"), [batch])
-    (two,), _ = run_steps(mobilenet("sync"), [batch], replicas=2)
-    # 60 fresh normalised layers amplify the last digit: with the batch reversed, one replica's
-    # own gradient norm differs by up to 3 %. The layer's gradients are compared in test_layers.
-    assert two.pop("gradient_norm") == pytest.approx(one.pop("gradient_norm"), rel=0.05)
-    for name, value in one.items():
-        assert two[name] == pytest.approx(value, rel=1e-5), name
+    one = run_steps(mobilenet(batch_norm), batches)
+    assert_same_run(one, run_steps(mobilenet(batch_norm), batches, replicas=2), 1e-5)
 
 
 @pytest.mark.slow
