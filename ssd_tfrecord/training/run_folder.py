@@ -33,6 +33,8 @@ BAD_BATCHES = "nonfinite-*.npz"
 CHANGEABLE = {"num_steps", "steps_per_loop", "num_workers", "num_virtual_devices", "require_gpu"}
 CHANGEABLE |= {field.name for field in dataclasses.fields(CheckpointOptions)}
 CHANGEABLE |= {field.name for field in dataclasses.fields(DetectionOptions)}
+# checkpoints/best was chosen by it.
+CHANGEABLE -= {"best_metric"}
 
 
 def check(config: TrainConfig) -> None:
@@ -73,7 +75,10 @@ def read_config(run_dir) -> TrainConfig:
     path = pathlib.Path(run_dir) / FLAGS_FILE
     if not path.is_file():
         raise InputError(f"--run_dir={run_dir}: has no {FLAGS_FILE}; must be the folder of a run")
-    return flags.parse(TrainConfig, ["train", f"--flagfile={path}"])
+    try:
+        return flags.parse(TrainConfig, ["train", f"--flagfile={path}"])
+    except InputError as error:  # another version wrote it, or a hand
+        raise InputError(f"{path}: {error}") from None
 
 
 def write_text(path, text):
@@ -87,10 +92,14 @@ def write_text(path, text):
 def _check_unchanged(config, old_text):
     old = _values(old_text.splitlines())
     new = _values(flags.to_lines(config))
+    changeable, reasons = CHANGEABLE | {"restart"}, {}
+    if config.optimizer.lr_schedule == "cosine":
+        changeable -= {"num_steps"}
+        reasons["num_steps"] = ", which changes the rates of --lr_schedule=cosine"
     changed = [
-        f"--{name}: {old[name] or 'empty'} -> {new[name] or 'empty'}"
+        f"--{name}: {old[name] or 'empty'} -> {new[name] or 'empty'}{reasons.get(name, '')}"
         for name in new
-        if name in old and old[name] != new[name] and name not in CHANGEABLE | {"restart"}
+        if name in old and old[name] != new[name] and name not in changeable
     ]
     if changed:
         raise InputError(

@@ -32,7 +32,7 @@ def test_same_flags_go_on_and_so_do_other_cadences_devices_and_workers(config):
         config,
         num_steps=7,
         steps_per_loop=3,
-        checkpoints=CheckpointOptions(checkpoint_every=2, eval_every=3, best_metric="coco_ap"),
+        checkpoints=CheckpointOptions(checkpoint_every=2, eval_every=3),
         devices=DeviceOptions(num_virtual_devices=2),
         reading=ReadOptions(num_workers=5),
     )
@@ -54,6 +54,23 @@ def test_precision_is_a_device_option_that_may_not_change(config):
     other = changed(config, devices=DeviceOptions(precision="mixed_bfloat16"))
     with pytest.raises(InputError, match="--precision: float32 -> mixed_bfloat16"):
         run_folder.begin(other)
+
+
+def test_metric_that_chose_the_best_checkpoint_may_not_change(config):
+    run_folder.begin(config)
+    other = changed(config, checkpoints=CheckpointOptions(best_metric="coco_ap"))
+    with pytest.raises(InputError, match="--best_metric: voc07_map -> coco_ap"):
+        run_folder.begin(other)
+
+
+def test_number_of_steps_may_not_change_where_it_changes_the_rates(config):
+    cosine = changed(config, optimizer=OptimizerOptions(lr_schedule="cosine"))
+    run_folder.begin(cosine)
+    with pytest.raises(InputError) as error:
+        run_folder.begin(changed(cosine, num_steps=7))
+    said = "(--num_steps: 120000 -> 7, which changes the rates of --lr_schedule=cosine); give them"
+    assert said in str(error.value)
+    run_folder.begin(changed(cosine, steps_per_loop=3))
 
 
 def test_restart_removes_what_a_run_wrote_and_nothing_else(config, tmp_path):
@@ -80,6 +97,14 @@ def test_file_in_the_place_of_the_folder(config, tmp_path):
     (tmp_path / "run").write_text("")
     with pytest.raises(InputError, match="is a file; must be a folder"):
         run_folder.begin(config)
+
+
+def test_flags_of_another_version_are_named_with_their_file(config, tmp_path):
+    run_folder.begin(config)
+    with open(tmp_path / "run" / "flags.txt", "a", encoding="utf-8") as file:
+        file.write("--colour=warm\n")
+    with pytest.raises(InputError, match=r"run/flags\.txt: Unknown command line flag 'colour'"):
+        run_folder.read_config(config.run_dir)
 
 
 def test_reading_a_folder_without_a_run(tmp_path):
