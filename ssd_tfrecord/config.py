@@ -27,6 +27,15 @@ def _require(config, *names):
             raise InputError(f"--{name}: must be given")
 
 
+def check_batch_size(global_batch_size: int, num_replicas: int) -> None:
+    """Raises ``InputError`` where the batch cannot be shared out evenly."""
+    if global_batch_size % num_replicas:
+        raise InputError(
+            f"--global_batch_size={global_batch_size}: must be a multiple of the {num_replicas} "
+            "replicas"
+        )
+
+
 @dataclass(frozen=True)
 class ConvertVocConfig(Options):
     """Pascal VOC XML -> TFRecords, from a VOCdevkit or from any folder of XML."""
@@ -123,12 +132,8 @@ class TrainConfig(Options):
         _require(self, "train_records", "run_dir")
         if self.checkpoints.patience and not self.eval_records:
             raise InputError("--patience: needs --eval_records")
-        replicas = self.devices.num_virtual_devices or 1
-        if self.global_batch_size % replicas:
-            raise InputError(
-                f"--global_batch_size={self.global_batch_size}: must be a multiple of the "
-                f"{replicas} replicas"
-            )
+        self.anchors.check_maps(self.model.input_size)
+        check_batch_size(self.global_batch_size, self.devices.num_virtual_devices or 1)
 
 
 @dataclass(frozen=True)

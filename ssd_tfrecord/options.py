@@ -114,6 +114,10 @@ class ReadOptions(Options):
     num_workers: int = option(0, "threads of the input pipeline; 0: one a core", minimum=0)
 
 
+# Feature maps with anchors, for each input size.
+_NUM_MAPS = {300: 6, 512: 7}
+
+
 @dataclass(frozen=True)
 class AnchorOptions(Options):
     """The default boxes."""
@@ -153,6 +157,20 @@ class AnchorOptions(Options):
         if any(ratio <= 1 for part in ratios for ratio in part):
             raise InputError(what)
         return ratios
+
+    def check_maps(self, input_size):
+        """Raises ``InputError`` unless there are as many scales and ratios as maps."""
+        scales, ratios, maps = self.scales(), self.ratios(), _NUM_MAPS[input_size]
+        takes = f"--input_size={input_size} takes"
+        if scales and len(scales) != maps + 1:
+            raise InputError(
+                f"--anchor_scales={self.anchor_scales}: has {len(scales)} scales; "
+                f"{takes} {maps + 1}, one a map and a last one"
+            )
+        if ratios and len(ratios) != maps:
+            raise InputError(
+                f"--aspect_ratios={self.aspect_ratios}: has {len(ratios)} maps; {takes} {maps}"
+            )
 
 
 def _floats(text, message):
@@ -265,6 +283,14 @@ class DeviceOptions(Options):
         "arithmetic of the network; losses and weights are always float32",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
     )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.require_gpu and self.num_virtual_devices:
+            raise InputError(
+                f"--require_gpu: --num_virtual_devices={self.num_virtual_devices} computes on the "
+                "CPU; give one of the two"
+            )
 
 
 @dataclass(frozen=True)

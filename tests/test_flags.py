@@ -44,7 +44,22 @@ def test_config_survives_its_own_flagfile(tmp_path):
         (["--backbone=mobilenet_v2", "--input_size=512"], "mobilenet_v2 takes 300"),
         (["--width=0.5"], "--width=0.5: vgg16 takes 1"),
         (["--patience=3"], "--patience: needs --eval_records"),
-        (["--num_virtual_devices=3"], "must be a multiple of the 3 replicas"),
+        (
+            ["--num_virtual_devices=3"],
+            "--global_batch_size=32: must be a multiple of the 3 replicas",
+        ),
+        (
+            ["--num_virtual_devices=2", "--require_gpu"],
+            "--require_gpu: --num_virtual_devices=2 computes on the CPU; give one of the two",
+        ),
+        (
+            ["--anchor_scales=0.1,0.5"],
+            "--anchor_scales=0.1,0.5: has 2 scales; --input_size=300 takes 7, one a map and a",
+        ),
+        (
+            ["--aspect_ratios=2:2:2:2:2:2", "--input_size=512"],
+            "--aspect_ratios=2:2:2:2:2:2: has 6 maps; --input_size=512 takes 7",
+        ),
         (["--run_dir="], "--run_dir: must be given"),
         (["--flagfile=missing.flags"], "missing.flags"),
     ],

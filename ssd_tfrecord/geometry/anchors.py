@@ -6,7 +6,6 @@ of the authors' Caffe code. Anchors are neither clipped nor rounded.
 
 import numpy as np
 
-from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import AnchorOptions
 
 _MAP_SIZES = {300: (38, 19, 10, 5, 3, 1), 512: (64, 32, 16, 8, 4, 2, 1)}
@@ -33,6 +32,7 @@ def map_sizes(input_size: int) -> tuple[int, ...]:
 
 def anchors_per_cell(options: AnchorOptions, input_size: int) -> tuple[int, ...]:
     """Anchors in a cell of each map: two squares, and two for each aspect ratio."""
+    options.check_maps(input_size)
     return tuple(2 + 2 * len(ratios) for ratios in _ratios(options, input_size))
 
 
@@ -49,6 +49,7 @@ def anchor_boxes(options: AnchorOptions, input_size: int) -> np.ndarray:
     Raises:
       InputError: the options hold another number of scales or aspect ratios than there are maps.
     """
+    options.check_maps(input_size)
     sizes = _sizes(options, input_size)
     maps = zip(_MAP_SIZES[input_size], _STEPS[input_size], sizes[:-1], sizes[1:])
     boxes = [
@@ -80,21 +81,8 @@ def _sizes(options, input_size):
     scales = options.scales()
     if scales is None:
         return _SIZES[input_size, options.anchor_scales]
-    needed = len(_MAP_SIZES[input_size]) + 1
-    if len(scales) != needed:
-        raise InputError(
-            f"--anchor_scales={options.anchor_scales}: has {len(scales)} scales; "
-            f"--input_size={input_size} takes {needed}, one a map and a last one"
-        )
     return tuple(scale * input_size for scale in scales)
 
 
 def _ratios(options, input_size):
-    ratios = options.ratios() or _RATIOS[input_size]
-    needed = len(_MAP_SIZES[input_size])
-    if len(ratios) != needed:
-        raise InputError(
-            f"--aspect_ratios={options.aspect_ratios}: has {len(ratios)} maps; "
-            f"--input_size={input_size} takes {needed}"
-        )
-    return ratios
+    return options.ratios() or _RATIOS[input_size]

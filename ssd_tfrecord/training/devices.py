@@ -32,15 +32,6 @@ def strategy(options: DeviceOptions) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy() if gpus else tf.distribute.get_strategy()
 
 
-def check_batch_size(global_batch_size: int, num_replicas: int) -> None:
-    """Raises ``InputError`` where the batch cannot be shared out evenly."""
-    if global_batch_size % num_replicas:
-        raise InputError(
-            f"--global_batch_size={global_batch_size}: must be a multiple of the {num_replicas} "
-            "replicas"
-        )
-
-
 def check_xla(xla: bool, batch_norm: str, backbone: str, num_replicas: int) -> None:
     """Raises ``InputError`` where a compiled replica would have to wait for the others."""
     if xla and num_replicas > 1 and batch_norm == "sync" and backbone != "vgg16":

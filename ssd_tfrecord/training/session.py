@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from ssd_tfrecord.config import TrainConfig
+from ssd_tfrecord.config import TrainConfig, check_batch_size
 from ssd_tfrecord.geometry.anchors import anchor_boxes
 from ssd_tfrecord.model import ssd, summary, transfer, weights
 from ssd_tfrecord.model.keras import keras
@@ -47,7 +47,7 @@ class State:
 def run(config: TrainConfig, train: tuple[Manifest, ...], evaluation: Manifest | None) -> None:
     """Trains from the step that the run folder stands at; Ctrl-C saves a checkpoint."""
     strategy = devices.strategy(config.devices)
-    devices.check_batch_size(config.global_batch_size, strategy.num_replicas_in_sync)
+    check_batch_size(config.global_batch_size, strategy.num_replicas_in_sync)
     model = config.model
     devices.check_xla(config.xla, model.batch_norm, model.backbone, strategy.num_replicas_in_sync)
     print(devices.table(strategy, config.devices.precision))

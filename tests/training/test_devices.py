@@ -49,12 +49,6 @@ def test_precision_becomes_the_policy_of_new_layers():
     assert keras.layers.Dense(1).compute_dtype == "float32"
 
 
-def test_batch_that_does_not_divide():
-    devices.check_batch_size(6, 3)
-    with pytest.raises(InputError, match="--global_batch_size=8: must be a multiple of the 3"):
-        devices.check_batch_size(8, 3)
-
-
 def test_xla_and_synchronised_batch_norm_on_several_replicas():
     devices.check_xla(True, "frozen", "mobilenet_v2", 2)
     devices.check_xla(True, "sync", "mobilenet_v2", 1)
