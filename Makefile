@@ -4,6 +4,7 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 
 .PHONY: venv test check demo clean
+.NOTPARALLEL:
 
 venv: $(VENV)/.installed
 
