@@ -21,7 +21,8 @@ def run(config_class, program, argv=None):
     A wrong flag or input ends with one line on stderr and code 2, ``--help`` with 0, Ctrl-C
     with 130.
     """
-    # TensorFlow's own log reports no error that an exception does not; 0 shows all of it.
+    # TensorFlow's log of its start is noise, but for the GPU libraries that it misses: the trainer
+    # says to set 0 where it finds no GPU.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     argv = list(sys.argv if argv is None else argv)
     if any(word in ("--help", "-help", "-h", "--helpfull", "--helpshort") for word in argv[1:]):

@@ -8,6 +8,9 @@ from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.model.keras import keras
 from ssd_tfrecord.options import DeviceOptions
 
+# TensorFlow names the GPU libraries that it misses in its log alone, which flags.run silences.
+WHY_NO_GPU = "TF_CPP_MIN_LOG_LEVEL=0 in the environment shows why"
+
 
 def strategy(options: DeviceOptions) -> tf.distribute.Strategy:
     """The strategy over all GPUs, over virtual CPU devices, or the default one of a single CPU.
@@ -18,8 +21,8 @@ def strategy(options: DeviceOptions) -> tf.distribute.Strategy:
     gpus = tf.config.list_physical_devices("GPU")
     if options.require_gpu and not gpus:
         raise InputError(
-            "--require_gpu: TensorFlow sees no GPU; install ssd_tfrecord[cuda] and a driver, or "
-            "leave the flag out to compute on the CPU"
+            f"--require_gpu: TensorFlow sees no GPU ({WHY_NO_GPU}); install ssd_tfrecord[cuda] and "
+            "a driver, or leave the flag out to compute on the CPU"
         )
     keras.mixed_precision.set_global_policy(options.precision)
     if options.num_virtual_devices:
@@ -43,11 +46,15 @@ def check_xla(xla: bool, batch_norm: str, backbone: str, num_replicas: int) -> N
 
 def table(strategy: tf.distribute.Strategy, precision: str) -> str:
     """The lines that say what computes, and in which arithmetic."""
-    gpus = tf.config.list_physical_devices("GPU")
+    used = _device_names(strategy)
+    gpus = [gpu for gpu in tf.config.list_physical_devices("GPU") if _name(gpu) in used]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     lines = [f"Devices: {strategy.num_replicas_in_sync} replica(s), {precision}"]
-    lines += [f"  {gpu.name.removeprefix('/physical_device:')}  {_model(gpu)}" for gpu in gpus]
-    lines += [] if gpus else [f"  no GPU: computing on the CPU, {cores} cores"]
+    lines += [f"  {_name(gpu)}  {_model(gpu)}" for gpu in gpus]
+    if len(used) > len(gpus):
+        lines.append(f"  {len(used)} virtual devices on the CPU, {cores} cores")
+    elif not gpus:
+        lines.append(f"  no GPU: computing on the CPU, {cores} cores ({WHY_NO_GPU})")
     return "\n".join(lines)
 
 
@@ -67,6 +74,17 @@ def _virtual_devices(count):
             "in this process; start another"
         ) from None
     return names
+
+
+def _device_names(strategy):
+    """Names like GPU:0 of the devices that a mirrored strategy uses; none of the default one."""
+    if not isinstance(strategy, tf.distribute.MirroredStrategy):
+        return []
+    return [name.rpartition("/device:")[2] for name in strategy.extended.worker_devices]
+
+
+def _name(gpu):
+    return gpu.name.removeprefix("/physical_device:")
 
 
 def _model(gpu):

@@ -26,11 +26,26 @@ def test_one_cpu_takes_the_default_strategy_and_says_so():
     assert one is tf.distribute.get_strategy()
     table = devices.table(one, "float32")
     assert table.startswith("Devices: 1 replica(s), float32\n  no GPU: computing on the CPU, ")
+    assert table.endswith(" cores (TF_CPP_MIN_LOG_LEVEL=0 in the environment shows why)")
+
+
+def test_table_names_the_devices_that_compute_and_no_others(monkeypatch):
+    two = devices.strategy(DeviceOptions(num_virtual_devices=2))
+    names = ["/physical_device:GPU:0", "/physical_device:GPU:1"]
+    gpus = [tf.config.PhysicalDevice(name, "GPU") for name in names]
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
+    monkeypatch.setattr(devices, "_model", lambda gpu: "Tesla T4")
+    said = devices.table(two, "float32").splitlines()
+    assert said[0] == "Devices: 2 replica(s), float32"
+    assert len(said) == 2
+    assert said[1].startswith("  2 virtual devices on the CPU, ")
+    monkeypatch.setattr(devices, "_device_names", lambda strategy: ["GPU:1"])
+    assert devices.table(two, "float32").splitlines()[1:] == ["  GPU:1  Tesla T4"]
 
 
 @NO_GPU
 def test_required_gpu_that_is_missing_is_an_error():
-    with pytest.raises(InputError, match="--require_gpu: TensorFlow sees no GPU"):
+    with pytest.raises(InputError, match=r"TensorFlow sees no GPU \(TF_CPP_MIN_LOG_LEVEL=0"):
         devices.strategy(DeviceOptions(require_gpu=True))
 
 
