@@ -44,10 +44,6 @@ class StepRunner:
             self._run_steps, input_signature=[tf.TensorSpec([], tf.int32)], autograph=False
         )
 
-    def trace(self) -> None:
-        """Builds the graph, so that the first call is not timed with it."""
-        self._function.get_concrete_function()
-
     def run(self, num_steps: int) -> RunResult:
         """Runs ``num_steps`` steps, fewer where one of them is not finite."""
         done, finite, waited, sums = self._function(tf.constant(num_steps, tf.int32))

@@ -50,7 +50,6 @@ def counting_step(traces, *, bad=-1, seconds=0.0):
 def test_steps_run_on_from_call_to_call_with_one_trace(strategy):
     traces = []
     runner = StepRunner(counting_step(traces), batches(), strategy)
-    runner.trace()
     first = runner.run(3)
     # 0 + 1, 2 + 3, 4 + 5; then 6 + 7.
     assert (first.num_steps, first.finite, first.sums["loss"]) == (3, True, 15.0)
