@@ -11,6 +11,9 @@ from ssd_tfrecord.errors import InputError
 
 JPEG_MAGIC = b"\xff\xd8\xff"
 JPEG_QUALITY = 95
+# Beside JPEG. Image files come from strangers, and Pillow's other plugins start programs
+# (EPS: Ghostscript) or are hardly ever used.
+FORMATS = ("PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,7 @@ class EncodedImage:
 
 
 def read_image(path: str) -> EncodedImage:
-    """The image of a file: a JPEG bit for bit, any other that Pillow opens as RGB JPEG.
+    """The image of a file: a JPEG bit for bit, one of FORMATS as RGB JPEG.
 
     Raises: InputError if it cannot be read or decoded whole.
     """
@@ -43,12 +46,12 @@ def read_image(path: str) -> EncodedImage:
 def _to_jpeg(path, content):
     target = io.BytesIO()
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _to_rgb(image).save(target, "JPEG", quality=JPEG_QUALITY)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         raise InputError(
-            f"{path}: cannot be decoded: must be a whole JPEG, PNG, BMP or other image that "
-            "Pillow opens, of 8 or 16 bits a channel"
+            f"{path}: cannot be decoded: must be a whole JPEG, {', '.join(FORMATS)}, of 8 or "
+            "16 bits a channel"
         ) from None
     return target.getvalue()
 
@@ -61,7 +64,7 @@ def _to_rgb(image):
             raise ValueError("more than 16 bits a channel")
         image = Image.fromarray(np.uint8((pixels + 128) // 257))
     if image.mode == "F":
-        raise ValueError("no range of floats is white's")
+        raise ValueError("floats that have no known white")
     return image.convert("RGB")
 
 

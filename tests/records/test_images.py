@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.records.images import read_image
@@ -30,7 +30,7 @@ def test_a_jpeg_is_kept_bit_for_bit_whatever_its_name(tmp_path, mode):
     assert (image.height, image.width, image.reencoded) == (30, 40, False)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "BMP"])
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM"])
 def test_another_kind_becomes_a_jpeg_of_the_same_picture(tmp_path, kind):
     path = _write(tmp_path / "named.jpg", _gradient(), kind)
     image = read_image(str(path))
@@ -80,6 +80,18 @@ def test_no_image_is_an_error_that_names_it(tmp_path, content):
     (tmp_path / "no.jpg").write_bytes(content)
     with pytest.raises(InputError, match=r"no\.jpg: cannot be decoded: must be a whole JPEG"):
         read_image(str(tmp_path / "no.jpg"))
+
+
+def test_a_kind_that_would_start_a_program_is_not_opened(tmp_path, monkeypatch):
+    def ghostscript(*_):
+        raise AssertionError("Ghostscript was started")
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", ghostscript)
+    path = _write(tmp_path / "a.jpg", _gradient(), "EPS")
+    message = r"a\.jpg: cannot be decoded: must be a whole JPEG, PNG, BMP, GIF, TIFF, WEBP, PPM, of"
+    with pytest.raises(InputError, match=message) as error:
+        read_image(str(path))
+    assert "\n" not in str(error.value)
 
 
 def test_a_missing_image():
