@@ -122,6 +122,14 @@ def test_detect_decodes_clips_and_takes_softmax_without_background(compiled):
     )
 
 
+def test_select_is_compiled_wherever_it_is_called():
+    boxes, scores = tf.zeros([1, 5, 4]), tf.zeros([1, 5, 2])
+    graph = tf.function(lambda: suppression.select(boxes, scores, DetectionOptions()))
+    functions = graph.get_concrete_function().graph.as_graph_def().library.function
+    (inner,) = (item for item in functions if "select" in item.signature.name)
+    assert inner.attr["_XlaMustCompile"].b
+
+
 def test_graph_and_xla_agree_on_random_outputs():
     rng = np.random.default_rng(3)
     anchors, _ = _random_case(0, batch=1, anchors=500, classes=1)
