@@ -23,11 +23,12 @@ def detect(offsets, logits, anchors, options: DetectionOptions):
       anchors: float32 [A, 4].
       options: thresholds and counts.
 
-    Returns: as ``select``; boxes are clipped to [0, 1] before they are compared.
+    Returns: as ``select``; boxes are compared as they are decoded and clipped to [0, 1] at the end,
+    as in Caffe.
     """
     scores = tf.nn.softmax(logits, axis=-1)[..., 1:]
-    boxes = tf.clip_by_value(decode(offsets, anchors), 0.0, 1.0)
-    return select(boxes, scores, options)
+    found = select(decode(offsets, anchors), scores, options)
+    return {**found, "boxes": tf.clip_by_value(found["boxes"], 0.0, 1.0)}
 
 
 # Always compiled: outside XLA TensorFlow keeps int32 arithmetic of a GPU on the host, which would

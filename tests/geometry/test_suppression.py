@@ -122,6 +122,18 @@ def test_detect_decodes_clips_and_takes_softmax_without_background(compiled):
     )
 
 
+def test_boxes_are_compared_before_they_are_clipped():
+    anchors = np.float32([[0, 0, 0.5, 0.5], [0, 0, 0.5, 0.5]])
+    # The second is [0, -0.5, 0.5, 0.5]. IoU is 1/2 as decoded, 1 once clipped.
+    offsets = np.float32([[[0, 0, 0, 0], [0, -5, 0, np.log(2) / 0.2]]])
+    logits = np.log(np.float32([[[0.25, 0.75], [0.5, 0.5]]]))
+    options = DetectionOptions(nms_iou=0.75, max_detections=3)
+    result = suppression.detect(offsets, logits, anchors, options)
+    np.testing.assert_allclose(result["scores"], [[0.75, 0.5, 0]], rtol=1e-6)
+    inside = [0, 0, 0.5, 0.5]
+    np.testing.assert_allclose(result["boxes"], [[inside, inside, [0] * 4]], atol=1e-6)
+
+
 def test_select_is_compiled_wherever_it_is_called():
     boxes, scores = tf.zeros([1, 5, 4]), tf.zeros([1, 5, 2])
     graph = tf.function(lambda: suppression.select(boxes, scores, DetectionOptions()))
