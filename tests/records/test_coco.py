@@ -77,6 +77,10 @@ def _annotation(**changes):
     return {"annotations": [{**CONTENT["annotations"][0], **changes}]}
 
 
+def _image(**changes):
+    return {"images": [{**CONTENT["images"][0], **changes}]}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -98,15 +102,46 @@ def _annotation(**changes):
             r"i\.json: image 42: '\.\./a\.jpg' must be a name inside ",
         ),
         ({"images": [{"id": 42}]}, r"i\.json: image 42: no 'file_name'"),
+        (_image(file_name=5), r"i\.json: image 42: file_name 5: must be a string$"),
+        (_image(id=[42]), r"i\.json: images: id \[42\]: must be a whole number or a string$"),
+        (_image(width="20"), r"i\.json: image 42: width '20': must be a number$"),
+        (_image(height=True), r"i\.json: image 42: height True: must be a number$"),
+        (
+            {"images": [CONTENT["images"][1], {"id": "7", "file_name": "b.jpg"}]},
+            r"i\.json: image id 7 is there twice: must be once$",
+        ),
         (_annotation(image_id=1), r"i\.json: annotation 1: image_id 1 is no image of the JSON"),
         (_annotation(image_id=None), r"i\.json: annotation 1: no 'image_id'"),
+        (
+            _annotation(image_id=[42]),
+            r"i\.json: annotation 1: image_id \[42\]: must be a whole numb",
+        ),
+        (_annotation(category_id=[3]), r"annotation 1: category_id \[3\]: must be a whole number$"),
+        (_annotation(category_id=True), r"annotation 1: category_id True: must be a whole number$"),
         (_annotation(category_id=1), r"annotation 1: category_id 1 is no category of the JSON"),
         (_annotation(bbox=[1, 2, 3]), r"annotation 1: bbox \[1, 2, 3\]: must be \[x, y, width"),
         (_annotation(bbox=[1, 2, 3, float("nan")]), r"annotation 1: bbox .*nan\]: must be \[x"),
+        (_annotation(bbox="1234"), r"annotation 1: bbox '1234': must be \[x, y, width, height\]"),
+        (_annotation(bbox=[1, 2, 3, True]), r"annotation 1: bbox \[.*True\]: must be \[x, y"),
+        (_annotation(bbox=[1, 2, 3, 10**400]), r"annotation 1: bbox .*0\.\.\.0+\]: must be \[x, y"),
         (_annotation(area="big"), r"annotation 1: area 'big': must be a number of pixels"),
+        (_annotation(area=-1.5), r"annotation 1: area -1\.5: must be a number of pixels"),
+        (_annotation(area=False), r"annotation 1: area False: must be a number of pixels"),
         (_annotation(iscrowd=2), r"annotation 1: iscrowd 2: must be 0 or 1"),
         ({"categories": CONTENT["categories"] * 2}, r"categories: must have each id and each name"),
-        ({"categories": [{"id": "3", "name": "car"}]}, r"category ids: must be whole numbers"),
+        (
+            {"categories": [{"id": "3", "name": "car"}]},
+            r"i\.json: category 'car': id '3': must be a whole number$",
+        ),
+        (
+            {"categories": [{"id": True, "name": "car"}]},
+            r"category 'car': id True: must be a whole",
+        ),
+        (
+            {"categories": [{"id": [3], "name": "car"}]},
+            r"category 'car': id \[3\]: must be a whole",
+        ),
+        ({"categories": [{"id": 3, "name": ["car"]}]}, r"\['car'\]: name \['car'\]: must be a str"),
         ({"categories": [{"id": 3}]}, r"i\.json: category '\?': no 'name'"),
     ],
 )
@@ -114,6 +149,26 @@ def test_a_fault_is_one_line_that_names_it(read, changes, message):
     with pytest.raises(InputError, match=message) as error:
         read(**changes)
     assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 400
+
+
+def test_a_byte_order_mark_is_skipped(read, tmp_path):
+    expected = read()
+    path = tmp_path / "i.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_instances(str(path), str(tmp_path)) == expected
+
+
+@pytest.mark.parametrize(("size", "known"), [((0, 0), None), ((64.0, 48.0), (64, 48))])
+def test_a_size_of_0_is_unknown_and_a_whole_float_is_one(read, size, known):
+    sources = read(**_image(width=size[0], height=size[1]))
+    assert sources.images[0].size == known
+
+
+def test_ids_of_images_may_be_strings(read):
+    sources = read(**_image(id="b-1"), **_annotation(image_id="b-1"))
+    assert sources.images[0].source_id == "b-1"
+    assert len(sources.images[0].objects) == 1
 
 
 def test_no_json(tmp_path):
