@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-# Scalars that the step gives, averaged over the steps of a call.
+# Scalars that the step gives, averaged over the steps of a call. A ``gradient_norm`` that is not
+# finite counts as 0.
 METRICS = (
     "loss",
     "class_loss",
@@ -69,6 +70,9 @@ class StepRunner:
                 name: self._strategy.experimental_local_results(value)[0]
                 for name, value in metrics.items()
             }
+            # Loss scaling skips a step whose gradient overflows: nothing was applied, so 0.
+            norm = first["gradient_norm"]
+            first["gradient_norm"] = tf.where(tf.math.is_finite(norm), norm, 0.0)
             added = {name: sums[name] + first[name] for name in METRICS}
             return done + 1, first["finite"] > 0.0, waited + arrived - idle, added
 

@@ -1,5 +1,6 @@
 """The loop in the graph: one trace, exact sums, waiting time, the first bad step."""
 
+import math
 import time
 
 import pytest
@@ -63,6 +64,19 @@ def test_first_bad_step_ends_the_call(strategy):
     runner = StepRunner(counting_step([], bad=5), batches(), strategy)
     result = runner.run(10)
     assert (result.num_steps, result.finite) == (3, False)
+
+
+def test_skipped_step_leaves_the_gradient_norms_of_the_others(strategy):
+    step = counting_step([])
+
+    def skipping_step(batch):
+        metrics = step(batch)
+        overflow = tf.equal(metrics["loss"], 5.0)  # 2 + 3, the second of three
+        return metrics | {"gradient_norm": tf.where(overflow, math.inf, 7.0)}
+
+    result = StepRunner(skipping_step, batches(), strategy).run(3)
+    assert (result.num_steps, result.finite) == (3, True)
+    assert (result.sums["gradient_norm"], result.sums["loss"]) == (14.0, 15.0)
 
 
 def test_waiting_is_measured_and_working_is_not():
