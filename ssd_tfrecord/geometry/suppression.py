@@ -32,7 +32,7 @@ def detect(offsets, logits, anchors, options: DetectionOptions):
 
 
 # Always compiled: outside XLA TensorFlow keeps int32 arithmetic of a GPU on the host, which would
-# be a copy a step of the loop; on the CPU it is a fifth of the work (195 ms -> 33, see ``_greedy``).
+# be a copy a step of the loop; on the CPU it takes 33 ms instead of 195 (case of ``_greedy``).
 @tf.function(jit_compile=True, autograph=False)
 def select(boxes, scores, options: DetectionOptions):
     """The best boxes of each image after greedy non-maximum suppression in each class.
