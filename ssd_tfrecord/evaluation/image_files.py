@@ -7,8 +7,11 @@ import warnings
 from PIL import Image, ImageOps
 
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.records import images
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+# Pillow opens MPO, which some cameras and telephones write, as JPEG.
+FORMATS = ("JPEG", *images.FORMATS)
 
 
 def find_images(patterns) -> list[pathlib.Path]:
@@ -39,23 +42,24 @@ def _matches(pattern):
 
 
 def open_image(path) -> Image.Image:
-    """The image of a file in RGB, upright as its EXIF orientation says.
+    """The image of a file in RGB, upright as its EXIF orientation says, 16 bits scaled to 8.
 
-    Raises: InputError if Pillow cannot decode it, or for more pixels than Pillow's
-    ``MAX_IMAGE_PIXELS``, which a small file can claim.
+    Raises: InputError if it is none of FORMATS or cannot be decoded, or for more pixels than
+    Pillow's ``MAX_IMAGE_PIXELS``, which a small file can claim.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                return ImageOps.exif_transpose(image).convert("RGB")
+            with Image.open(path, formats=FORMATS) as image:
+                return images.to_rgb(ImageOps.exif_transpose(image))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise InputError(
             f"{path}: too many pixels: must be at most {Image.MAX_IMAGE_PIXELS}"
         ) from None
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise InputError(
-            f"{path}: cannot be decoded ({error}); must be an image that Pillow opens"
+            f"{path}: cannot be decoded ({error}); must be a whole {', '.join(FORMATS)}, of 8 or "
+            "16 bits a channel"
         ) from None
 
 

@@ -47,7 +47,7 @@ def _to_jpeg(path, content):
     target = io.BytesIO()
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            _to_rgb(image).save(target, "JPEG", quality=JPEG_QUALITY)
+            to_rgb(image).save(target, "JPEG", quality=JPEG_QUALITY)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         raise InputError(
             f"{path}: cannot be decoded: must be a whole JPEG, {', '.join(FORMATS)}, of 8 or "
@@ -56,7 +56,8 @@ def _to_jpeg(path, content):
     return target.getvalue()
 
 
-def _to_rgb(image):
+def to_rgb(image):
+    """A Pillow image in RGB; 16 bits a channel are scaled to 8. ValueError for more, and floats."""
     # Pillow would cut off what 8 bits do not hold: all but the darkest grey would be white.
     if image.mode.startswith("I"):
         pixels = np.asarray(image).astype(np.int64)

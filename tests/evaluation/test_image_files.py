@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.evaluation.image_files import find_images, open_image, output_names
+from ssd_tfrecord.evaluation.image_files import SUFFIXES, find_images, open_image, output_names
 
 
 def _save(path, size=(4, 2), **options):
@@ -41,10 +41,29 @@ def test_open_turns_by_exif_and_gives_rgb(tmp_path):
     np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "b.png"))[0, 0], [7, 7, 7])
 
 
+def test_sixteen_bits_are_scaled_to_eight(tmp_path):
+    levels = np.uint16([[0, 128, 129, 25700, 65535]])
+    Image.fromarray(levels).save(tmp_path / "a.png")
+    expected = [[grey] * 3 for grey in (0, 0, 1, 100, 255)]
+    np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "a.png"))[0], expected)
+
+
+def test_formats_are_those_of_the_suffixes(tmp_path):
+    for suffix in SUFFIXES:
+        assert open_image(_save(tmp_path / f"a{suffix}")).size == (4, 2)
+    image = Image.new("RGB", (4, 2))
+    image.save(tmp_path / "a.mpo", save_all=True, append_images=[image])
+    assert open_image(tmp_path / "a.mpo").size == (4, 2)
+    # By content: EPS would start Ghostscript.
+    image.save(tmp_path / "b.jpg", "EPS")
+    with pytest.raises(InputError, match=r"b\.jpg: cannot be decoded .*; must be a whole JPEG,"):
+        open_image(tmp_path / "b.jpg")
+
+
 def test_damaged_files_and_pixel_bombs_are_errors(tmp_path, monkeypatch):
     path = _save(tmp_path / "a.jpg", size=(100, 100))
     path.write_bytes(path.read_bytes()[:400])
-    with pytest.raises(InputError, match=r"a\.jpg: cannot be decoded .*; must be an image"):
+    with pytest.raises(InputError, match=r"a\.jpg: cannot be decoded .*; must be a whole JPEG, "):
         open_image(path)
     path = _save(tmp_path / "bomb.png", size=(100, 30))
     for limit in (2000, 1000):
