@@ -88,7 +88,7 @@ def _others(folder):
 
 
 def _read_images(stems, annotations_dir, images_dir, *, pixel_origin, prefix=""):
-    """(images, note): the note says that the set has no annotations."""
+    """(images, note): the note says what the user may not expect, or is empty."""
     files = [path_inside(annotations_dir, stem, "image set") + ".xml" for stem in stems]
     missing = [path for path in files if not os.path.isfile(path)]
     if len(missing) == len(files):
@@ -100,24 +100,35 @@ def _read_images(stems, annotations_dir, images_dir, *, pixel_origin, prefix="")
             f"{missing[0]}: is missing, with {len(missing)} of {len(files)} files: must be all "
             "there, or none for a set without annotations"
         )
-    return [
+    read = [
         _annotated(path, stem, images_dir, pixel_origin, prefix) for path, stem in zip(files, stems)
-    ], ""
+    ]
+    images = [image for image, _ in read]
+    stale = [image.file for image, is_stale in read if is_stale]
+    if not stale:
+        return images, ""
+    return images, (
+        f"<filename> is another's image in {len(stale)} of {len(files)} XML files ({stale[0]}): "
+        "took the image that is named as the XML"
+    )
 
 
 def _unannotated(stem, images_dir, prefix):
-    path = find_image(images_dir, "", stem, prefix + stem)
+    path, _ = find_image(images_dir, "", stem, prefix + stem)
     return SourceImage(source_id=prefix + stem, image_path=path, file=path)
 
 
 def _annotated(path, stem, images_dir, pixel_origin, prefix):
+    """(image, whether its <filename> names another image that is there)."""
     source_id = prefix + stem
     content = parse_voc_xml(path, source_id, pixel_origin)
-    return SourceImage(
+    image_path, is_stale = find_image(images_dir, content.filename, stem, path)
+    image = SourceImage(
         source_id=source_id,
-        image_path=find_image(images_dir, content.filename, stem, path),
+        image_path=image_path,
         file=path,
         size=content.size,
         objects=content.objects,
         rejects=content.rejects,
     )
+    return image, is_stale

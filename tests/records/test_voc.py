@@ -132,12 +132,37 @@ def test_an_image_is_found_by_the_stem_where_filename_is_not_there(devkit, suffi
     assert _folder(devkit).images[2].image_path.endswith(f"JPEGImages/000003{suffix}")
 
 
-def test_an_image_is_found_by_filename_first(devkit):
+def test_an_image_without_one_of_its_stem_is_found_by_filename(devkit):
     _rename(devkit, "sub/photo.jpg")
     images = devkit / "VOC2007/JPEGImages"
     (images / "sub").mkdir()
-    shutil.copy(images / "000003.jpg", images / "sub/photo.jpg")
-    assert _folder(devkit).images[2].image_path.endswith("JPEGImages/sub/photo.jpg")
+    (images / "000003.jpg").rename(images / "sub/photo.jpg")
+    sources = _folder(devkit)
+    assert sources.images[2].image_path.endswith("JPEGImages/sub/photo.jpg")
+    assert sources.notes == ()
+
+
+def test_a_filename_that_is_another_image_is_passed_over_and_counted(devkit):
+    _rename(devkit, "000001.jpg")
+    for sources, where in (
+        (_folder(devkit), ""),
+        (read_devkit(str(devkit), ["2007_trainval"]), "2007_trainval: "),
+    ):
+        assert sources.images[2].image_path.endswith("JPEGImages/000003.jpg")
+        xml = devkit / "VOC2007/Annotations/000003.xml"
+        assert sources.notes == (
+            f"{where}<filename> is another's image in 1 of 6 XML files ({xml}): took the image "
+            "that is named as the XML",
+        )
+
+
+def test_a_filename_says_which_of_two_images_of_one_stem(devkit):
+    _rename(devkit, "000003.png")
+    images = devkit / "VOC2007/JPEGImages"
+    shutil.copy(images / "000003.jpg", images / "000003.png")
+    sources = _folder(devkit)
+    assert sources.images[2].image_path.endswith("JPEGImages/000003.png")
+    assert sources.notes == ()
 
 
 @pytest.mark.parametrize("filename", ["../JPEGImages/000001.jpg", "/etc/hostname", "..\\a.jpg"])
