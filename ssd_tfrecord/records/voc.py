@@ -22,13 +22,14 @@ def read_devkit(voc_root: str, sets, pixel_origin: int = 1) -> SourceSet:
         year, _, image_set = name.partition("_")
         folder = os.path.join(voc_root, "VOC" + year)
         lists = os.path.join(folder, "ImageSets", "Main")
-        stems = _read_image_set(f"--sets={name}", os.path.join(lists, image_set + ".txt"))
+        flag, path = f"--sets={name}", os.path.join(lists, image_set + ".txt")
         found, note = _read_images(
-            stems,
+            _read_image_set(flag, path),
             os.path.join(folder, "Annotations"),
             os.path.join(folder, "JPEGImages"),
             pixel_origin=pixel_origin,
             prefix=f"VOC{year}/",
+            where=f"{flag}: {path}",
         )
         images += found
         notes += [f"{name}: {note}"] if note else []
@@ -52,7 +53,10 @@ def read_folder(
         stems = [name[:-4] for name in names if name.endswith(".xml")]
         if not stems:
             raise InputError(f"--annotations_dir={annotations_dir}: must hold .xml files")
-    images, note = _read_images(stems, annotations_dir, images_dir, pixel_origin=pixel_origin)
+    where = f"--image_set: {image_set}"
+    images, note = _read_images(
+        stems, annotations_dir, images_dir, pixel_origin=pixel_origin, where=where
+    )
     origin = {"annotations_dir": annotations_dir, "images_dir": images_dir, "image_set": image_set}
     return _source_set(images, [note] if note else [], pixel_origin, **origin)
 
@@ -87,9 +91,12 @@ def _others(folder):
     return f"; there are {', '.join(names)}" if names else ""
 
 
-def _read_images(stems, annotations_dir, images_dir, *, pixel_origin, prefix=""):
-    """(images, note): the note says what the user may not expect, or is empty."""
-    files = [path_inside(annotations_dir, stem, "image set") + ".xml" for stem in stems]
+def _read_images(stems, annotations_dir, images_dir, *, pixel_origin, where, prefix=""):
+    """(images, note): the note says what the user may not expect, or is empty.
+
+    ``where`` is the flag and file that the stems are from.
+    """
+    files = [path_inside(annotations_dir, stem, where) + ".xml" for stem in stems]
     missing = [path for path in files if not os.path.isfile(path)]
     if len(missing) == len(files):
         return [_unannotated(stem, images_dir, prefix) for stem in stems], (

@@ -84,6 +84,19 @@ def test_an_empty_set(devkit):
         read_devkit(str(devkit), ["2007_train"])
 
 
+@pytest.mark.parametrize("stem", ["../000001", "/etc/hostname"])
+def test_a_stem_may_not_leave_the_folder(devkit, stem):
+    _lists(devkit, train=f"000001\n{stem}\n")
+    path = devkit / "VOC2007/ImageSets/Main/train.txt"
+    message = f"{path}: '{stem}' must be a name inside {devkit / 'VOC2007/Annotations'}"
+    with pytest.raises(InputError) as error:
+        read_devkit(str(devkit), ["2007_train"])
+    assert str(error.value) == f"--sets=2007_train: {message}"
+    with pytest.raises(InputError) as error:
+        _folder(devkit, image_set=str(path))
+    assert str(error.value) == f"--image_set: {message}"
+
+
 def test_a_folder_of_xml(devkit):
     sources = _folder(devkit)
     assert [image.source_id for image in sources.images] == [f"00000{i}" for i in range(1, 7)]
