@@ -133,9 +133,13 @@ def fit(source: SourceImage, height: int, width: int, labels: Mapping[str, int])
     Raises: InputError if the claimed size is another.
     """
     if source.size not in (None, (width, height)):
+        # Annotation tools show a photograph upright; training's decoder does not turn it.
+        swapped = source.size == (height, width)
+        hint = " (rotated by EXIF? Turn the pixels themselves, as `mogrify -auto-orient` does)"
         raise InputError(
             f"{source.file}: says {source.size[0]}x{source.size[1]} (width x height), but "
             f"{source.image_path} decodes to {width}x{height}: must be the same"
+            + (hint if swapped else "")
         )
     objects, rejects = [], list(source.rejects)
     for item in source.objects:

@@ -62,7 +62,15 @@ def test_a_box_without_area_in_the_image_is_dropped_and_named(box):
 
 
 def test_another_size_than_decoded_is_an_error_that_names_file_and_both():
-    message = r"^7\.xml: says 50x100 \(width x height\), but images/7\.jpg decodes to 100x50: must"
+    with pytest.raises(InputError) as error:
+        _fit((0.0, 0.0, 5.0, 5.0), size=(50, 99))
+    assert str(error.value) == (
+        "7.xml: says 50x99 (width x height), but images/7.jpg decodes to 100x50: must be the same"
+    )
+
+
+def test_swapped_sides_come_with_a_hint():
+    message = r"says 50x100 .* decodes to 100x50: must be the same \(rotated by EXIF\? Turn the pix"
     with pytest.raises(InputError, match=message):
         _fit((0.0, 0.0, 5.0, 5.0), size=(50, 100))
 
