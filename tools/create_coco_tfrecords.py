@@ -14,15 +14,12 @@ def main(config):
     from ssd_tfrecord.records import coco, convert
 
     sources = coco.read_instances(config.annotations, config.images_dir)
-    for note in sources.notes:
-        print(note)
-    manifest = convert.convert(
+    convert.convert_and_report(
         sources,
         config.record_set,
         tool="create_coco_tfrecords",
         flag_lines=flags.to_lines(config),
     )
-    print(convert.summary(manifest))
 
 
 if __name__ == "__main__":

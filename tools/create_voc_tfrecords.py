@@ -19,15 +19,12 @@ def main(config):
         sources = voc.read_folder(
             config.annotations_dir, config.images_dir, config.image_set, config.pixel_origin
         )
-    for note in sources.notes:
-        print(note)
-    manifest = convert.convert(
+    convert.convert_and_report(
         sources,
         config.record_set,
         tool="create_voc_tfrecords",
         flag_lines=flags.to_lines(config),
     )
-    print(convert.summary(manifest))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,13 @@ REJECTS_NAME = "rejects.jsonl"
 LOOKAHEAD = 16
 
 
+def convert_and_report(sources: SourceSet, options: RecordSetOptions, *, tool: str, flag_lines):
+    """``convert`` between the notes of ``sources`` and the summary, both printed."""
+    for note in sources.notes:
+        print(note)
+    print(summary(convert(sources, options, tool=tool, flag_lines=flag_lines)))
+
+
 def convert(sources: SourceSet, options: RecordSetOptions, *, tool: str, flag_lines) -> Manifest:
     """Writes the record set of ``sources``; until it is whole, nothing has a final name.
 

@@ -203,6 +203,16 @@ def test_a_class_outside_the_list_comes_before_any_file(sources, tmp_path):
     assert not (tmp_path / "a").exists()
 
 
+def test_the_report_begins_with_the_notes_and_ends_with_the_summary(sources, tmp_path, capsys):
+    noted = dataclasses.replace(sources, notes=("first note", "second note"))
+    options = RecordSetOptions(output_dir=str(tmp_path / "a"), classes="auto")
+    convert.convert_and_report(noted, options, tool="test", flag_lines=["--a=b"])
+    manifest = Manifest.load(tmp_path / "a")
+    assert (manifest.tool, manifest.flags) == ("test", ("--a=b",))
+    expected = f"first note\nsecond note\n{convert.summary(manifest)}\n"
+    assert capsys.readouterr().out == expected
+
+
 def test_the_summary_counts(tiny_records):
     words = [line.split() for line in convert.summary(Manifest.load(tiny_records)).splitlines()]
     assert ["images", "6"] in words
