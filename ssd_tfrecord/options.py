@@ -23,7 +23,7 @@ def allowed(field):
     """What ``field`` takes, in words; empty where everything of its type is taken."""
     limits = field.metadata
     if limits.get("choices"):
-        return "one of " + ", ".join(str(choice) for choice in limits["choices"])
+        return "one of " + ", ".join(str(choice) or "empty" for choice in limits["choices"])
     low, high, above = limits.get("minimum"), limits.get("maximum"), limits.get("above")
     parts = [f"above {above:g}"] if above is not None else []
     parts += [f"at least {low:g}"] if low is not None else []

@@ -71,6 +71,13 @@ def test_wrong_flag_is_one_line_that_names_it(words, message, capsys):
     assert error.count("\n") == 1
 
 
+def test_an_empty_choice_has_a_name(capsys):
+    words = ["prog", "--records=a", "--run_dir=b", "--save_detections=foo"]
+    assert flags.run(config.EvalConfig, print, words) == 2
+    message = "--save_detections=foo: must be one of empty, voc, coco, cartucho"
+    assert message in capsys.readouterr().err
+
+
 def test_byte_order_mark_in_a_flagfile_is_an_error_not_a_lost_setting(tmp_path):
     (tmp_path / "bom.flags").write_text("\ufeff--num_steps=5\n", encoding="utf-8")
     assert flags.run(config.TrainConfig, print, [*TRAIN, f"--flagfile={tmp_path}/bom.flags"]) == 2
