@@ -26,8 +26,8 @@ def main(config: EvalConfig):
     folder = pathlib.Path(config.output_dir or config.run_dir)
     folder.mkdir(parents=True, exist_ok=True)
     print(f"{config.run_dir} at step {run.step} on {config.records}")
-    detections = _detect(config, run, manifest, strategy)
     ground_truths = read_ground_truths(manifest)
+    detections = _detect(config, run, manifest, ground_truths, strategy)
     if manifest.num_objects:
         _write_metrics(folder, run, ground_truths, detections)
     else:
@@ -58,7 +58,7 @@ def _check_classes(config, record_names, run_names):
         )
 
 
-def _detect(config, run, manifest, strategy):
+def _detect(config, run, manifest, ground_truths, strategy):
     from ssd_tfrecord.evaluation.runner import detect_records
     from ssd_tfrecord.geometry.anchors import anchor_boxes
 
@@ -67,6 +67,7 @@ def _detect(config, run, manifest, strategy):
         run.model,
         anchor_boxes(run.config.anchors, input_size),
         manifest,
+        ground_truths,
         detection=config.detection,
         reading=config.reading,
         batch_size=config.batch_size,

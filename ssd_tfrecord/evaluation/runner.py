@@ -8,7 +8,6 @@ import tqdm
 from ssd_tfrecord.data.pipeline import evaluation_dataset
 from ssd_tfrecord.data.rendering import resize
 from ssd_tfrecord.evaluation.detections import Detections, unpad
-from ssd_tfrecord.evaluation.ground_truth import read_ground_truths
 from ssd_tfrecord.geometry import suppression
 from ssd_tfrecord.options import DetectionOptions, ReadOptions
 from ssd_tfrecord.pixels.color import subtract_mean
@@ -29,9 +28,9 @@ def detection_fn(model, anchors, options: DetectionOptions):
     return detect
 
 
-def detect_records(model, anchors, manifest: Manifest, *, detection, strategy, **reading):
+def detect_records(model, anchors, manifest: Manifest, truths, *, detection, strategy, **reading):
     """``RecordDetector`` for one time: the detections of every record, in record order."""
-    return RecordDetector(model, anchors, detection, strategy).detect(manifest, **reading)
+    return RecordDetector(model, anchors, detection, strategy).detect(manifest, truths, **reading)
 
 
 class RecordDetector:
@@ -55,12 +54,13 @@ class RecordDetector:
         self._step = tf.function(lambda batch: strategy.run(replica_fn, (batch,)), autograph=False)
 
     def detect(
-        self, manifest: Manifest, *, reading: ReadOptions, batch_size: int, input_size: int
+        self, manifest: Manifest, truths, *, reading: ReadOptions, batch_size: int, input_size: int
     ) -> list[Detections]:
         """The detections of every record of ``manifest``, in record order.
 
         Args:
           manifest: the record set.
+          truths: its ``GroundTruth``s, in record order; names and sizes are taken from them.
           reading: how records are read.
           batch_size: images a step over all replicas; rounded up to a multiple of them.
           input_size: side S in pixels.
@@ -75,7 +75,6 @@ class RecordDetector:
             batch_size=-(-batch_size // replicas) * replicas,
             options=reading,
         )
-        truths = read_ground_truths(manifest)
         found = {}
         with tqdm.tqdm(total=manifest.num_records, unit=" images", file=sys.stderr) as progress:
             for batch in self._strategy.experimental_distribute_dataset(dataset):

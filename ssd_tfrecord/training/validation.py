@@ -35,6 +35,7 @@ class Validator:
         """Detects on every image once; the numbers of metrics.json but ``step``."""
         self._detections = self._detector.detect(
             self._manifest,
+            self._ground_truths,
             reading=self._config.reading,
             batch_size=self._config.global_batch_size,
             input_size=self._config.model.input_size,

@@ -38,6 +38,7 @@ def _detect(manifest, strategy, *, batch_size):
         model,
         ANCHORS,
         manifest,
+        read_ground_truths(manifest),
         detection=DetectionOptions(max_detections=6),
         reading=ReadOptions(),
         batch_size=batch_size,
