@@ -139,6 +139,15 @@ def test_other_flags_for_the_same_folder(whole_run, tiny_records):
         train.main(config)
 
 
+def test_other_classes_leave_the_flags_as_they_were(whole_run, tiny_records):
+    before = (whole_run / "flags.txt").read_text()
+    config = small_config(tiny_records, whole_run, eval_records=str(tiny_records), num_steps=7)
+    classes = Manifest.load(tiny_records).classes[:2]
+    with pytest.raises(InputError, match=r"--train_records: classes are .* must be the same"):
+        session.create_state(config, classes, tf.distribute.get_strategy())
+    assert (whole_run / "flags.txt").read_text() == before
+
+
 def test_weights_come_from_another_run(whole_run, tiny_records, tmp_path, capsys):
     classes = Manifest.load(tiny_records).classes
     config = small_config(tiny_records, tmp_path / "run", init_checkpoint=str(whole_run))

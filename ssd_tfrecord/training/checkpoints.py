@@ -12,7 +12,7 @@ from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.model import ssd
 from ssd_tfrecord.model.keras import keras
 from ssd_tfrecord.records.manifest import ClassLabel
-from ssd_tfrecord.training import run_folder
+from ssd_tfrecord.training import preflight, run_folder
 
 CLASSES_FILE = "classes.json"
 
@@ -48,16 +48,10 @@ class Checkpoints:
         return self._save(self._best, step)
 
     def write_classes(self, classes: tuple[ClassLabel, ...]) -> None:
-        """Writes the class list beside the checkpoints; it must be theirs if they have one."""
-        path = self._folder / CLASSES_FILE
-        if path.exists() and (before := _read_classes(path)) != list(classes):
-            raise InputError(
-                f"--train_records: classes are {_names(classes)}, but the run in "
-                f"{self._folder.parent} has {_names(before)}: must be the same"
-            )
+        """Writes the class list beside the checkpoints."""
         self._folder.mkdir(parents=True, exist_ok=True)
         content = json.dumps([dataclasses.asdict(label) for label in classes], indent=1)
-        run_folder.write_text(path, content + "\n")
+        run_folder.write_text(self._folder / CLASSES_FILE, content + "\n")
 
     def _manager(self, folder, keep):
         return tf.train.CheckpointManager(self._state, str(folder), max_to_keep=keep)
@@ -65,6 +59,16 @@ class Checkpoints:
     def _save(self, manager, step):
         self.step.assign(step)
         return manager.save(checkpoint_number=step)
+
+
+def check_classes(run_dir, classes: tuple[ClassLabel, ...]) -> None:
+    """Raises ``InputError`` where the run in ``run_dir`` has other classes than ``classes``."""
+    path = pathlib.Path(run_dir) / run_folder.CHECKPOINTS / CLASSES_FILE
+    if path.exists() and (before := _read_classes(path)) != list(classes):
+        raise InputError(
+            f"--train_records: classes are {_names(classes)}, but the run in {run_dir} has "
+            f"{_names(before)}: must be the same"
+        )
 
 
 @dataclass(frozen=True)
@@ -103,16 +107,23 @@ def load_run(run_dir, checkpoint: str = "best") -> LoadedRun:
 
 
 def split_path(path) -> tuple[str, str]:
-    """(run folder, checkpoint) of ``--init_checkpoint``: a run folder, or a checkpoint in it."""
-    if pathlib.Path(path).is_dir():
-        return str(path), "best"
-    for folder in pathlib.Path(path).resolve().parents:
-        if (folder / run_folder.FLAGS_FILE).is_file():
-            return str(folder), str(path)
-    raise InputError(
-        f"--init_checkpoint={path}: no folder above it has {run_folder.FLAGS_FILE}; must be a run "
-        "folder or a checkpoint in it (…/checkpoints/ckpt-N)"
-    )
+    """(run folder, checkpoint) of ``--init_checkpoint``.
+
+    It is a run folder, whose best checkpoint is taken, a folder of checkpoints in it, whose last
+    one is, or a checkpoint (``…/checkpoints/ckpt-N``).
+    """
+    folder = preflight.run_of_checkpoint(path)
+    if pathlib.Path(path).resolve() == folder:
+        return str(folder), "best"
+    if not pathlib.Path(path).is_dir():
+        return str(folder), str(path)
+    latest = tf.train.latest_checkpoint(str(path))
+    if latest is None:
+        raise InputError(
+            f"--init_checkpoint={path}: a folder without checkpoints; "
+            f"must be {preflight.INIT_CHECKPOINT_TEXT}"
+        )
+    return str(folder), latest
 
 
 def _checkpoint_path(folder, checkpoint):

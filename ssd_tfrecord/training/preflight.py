@@ -7,6 +7,9 @@ import sys
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.records.manifest import Manifest, load_manifests
+from ssd_tfrecord.training import run_folder
+
+INIT_CHECKPOINT_TEXT = "a run folder or a checkpoint in it (…/checkpoints/ckpt-N)"
 
 
 def check(config: TrainConfig) -> tuple[tuple[Manifest, ...], Manifest | None]:
@@ -16,10 +19,10 @@ def check(config: TrainConfig) -> tuple[tuple[Manifest, ...], Manifest | None]:
     weights that are not there, and for an optimizer that this stack lacks.
     """
     require_addons(config.optimizer.optimizer)
-    if config.model.backbone_weights not in ("imagenet", "none"):
-        _require_file("backbone_weights", config.model.backbone_weights, "imagenet, none or a file")
     if config.init_checkpoint:
-        _require_checkpoint(config.init_checkpoint)
+        run_of_checkpoint(config.init_checkpoint)
+    elif config.model.backbone_weights not in ("imagenet", "none"):
+        _require_file("backbone_weights", config.model.backbone_weights, "imagenet, none or a file")
     if not config.eval_records:
         return load_manifests(config.train_records), None
     manifests = load_manifests((*config.train_records, config.eval_records))
@@ -36,14 +39,20 @@ def require_addons(optimizer: str) -> None:
         )
 
 
+def run_of_checkpoint(path) -> pathlib.Path:
+    """The absolute run folder of ``--init_checkpoint``: it, or the next above that is one."""
+    if not pathlib.Path(path).is_dir() and not pathlib.Path(f"{path}.index").is_file():
+        raise InputError(f"--init_checkpoint={path}: no such run; must be {INIT_CHECKPOINT_TEXT}")
+    place = pathlib.Path(path).resolve()
+    for folder in (place, *place.parents):
+        if (folder / run_folder.FLAGS_FILE).is_file():
+            return folder
+    raise InputError(
+        f"--init_checkpoint={path}: has no {run_folder.FLAGS_FILE}, nor has a folder above it; "
+        f"must be {INIT_CHECKPOINT_TEXT}"
+    )
+
+
 def _require_file(name, path, what):
     if not pathlib.Path(path).is_file():
         raise InputError(f"--{name}={path}: no such file; must be {what}")
-
-
-def _require_checkpoint(path):
-    if not pathlib.Path(path).is_dir() and not pathlib.Path(f"{path}.index").is_file():
-        raise InputError(
-            f"--init_checkpoint={path}: no such run; must be a run folder or a checkpoint in it "
-            "(…/checkpoints/ckpt-N)"
-        )

@@ -83,6 +83,8 @@ def create_state(config: TrainConfig, classes, strategy: tf.distribute.Strategy)
 
     Prints the layers and where the weights come from. The run folder begins here.
     """
+    if not config.restart:
+        checkpoints.check_classes(config.run_dir, classes)
     names = tuple(label.name for label in classes)
     with strategy.scope():
         model = ssd.build(config.model, config.anchors, len(classes), config.seed)

@@ -111,14 +111,24 @@ def test_missing_checkpoints_are_named(tmp_path, run):
 def test_run_of_a_checkpoint(run, tmp_path):
     best = run / "checkpoints" / "best" / "ckpt-1"
     assert checkpoints.split_path(best) == (str(run.resolve()), str(best))
-    assert checkpoints.split_path(run) == (str(run), "best")
-    with pytest.raises(InputError, match=r"no folder above it has flags\.txt"):
-        checkpoints.split_path(tmp_path / "ckpt-3")
+    assert checkpoints.split_path(run) == (str(run.resolve()), "best")
+    # A folder of checkpoints is its last one.
+    assert checkpoints.split_path(best.parent) == (str(run.resolve()), str(best))
+    last = run / "checkpoints" / "ckpt-2"
+    assert checkpoints.split_path(last.parent) == (str(run.resolve()), str(last))
+
+
+def test_folder_without_a_run_or_a_checkpoint_names_the_flag_that_was_given(run, tmp_path):
+    with pytest.raises(InputError, match=r"--init_checkpoint=.*: has no flags\.txt, nor has a"):
+        checkpoints.split_path(tmp_path)
+    (run / "train").mkdir()
+    with pytest.raises(InputError, match=r"--init_checkpoint=.*/train: a folder without checkpo"):
+        checkpoints.split_path(run / "train")
 
 
 def test_other_classes_than_the_run_has(tmp_path):
-    kept = dense(run_dir=tmp_path)[2]
-    kept.write_classes(CLASSES)
-    kept.write_classes(CLASSES)
+    checkpoints.check_classes(tmp_path, CLASSES)
+    dense(run_dir=tmp_path)[2].write_classes(CLASSES)
+    checkpoints.check_classes(tmp_path, CLASSES)
     with pytest.raises(InputError, match=r"classes are \[cat \(17\)\], but the run in "):
-        kept.write_classes(CLASSES[:1])
+        checkpoints.check_classes(tmp_path, CLASSES[:1])

@@ -30,3 +30,14 @@ def test_what_is_not_there_is_named(config, message):
     with pytest.raises(InputError) as error:
         preflight.check(config)
     assert message in str(error.value)
+
+
+def test_backbone_weights_are_not_needed_where_another_run_gives_them(tiny_records, tiny_run):
+    config = TrainConfig(
+        train_records=(str(tiny_records),),
+        run_dir="run",
+        init_checkpoint=str(tiny_run),
+        model=ModelOptions(backbone_weights="gone.h5"),
+    )
+    [manifest], _ = preflight.check(config)
+    assert manifest.num_records == 6
