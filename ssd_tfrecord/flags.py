@@ -5,6 +5,7 @@
 
 import dataclasses
 import os
+import re
 import sys
 import textwrap
 import typing
@@ -46,7 +47,7 @@ def parse(config_class, argv):
     try:
         leftover = values(argv)[1:]
     except (absl_flags.Error, OSError, UnicodeDecodeError) as error:
-        raise InputError(" ".join(str(error).split())) from None
+        raise InputError(_reworded(error, values)) from None
     if leftover:
         raise InputError(f"{leftover[0]!r} is no flag: flags are written --name=value; see --help")
     return _build(config_class, values)
@@ -122,11 +123,24 @@ def _build(config_class, values):
     return config_class(**arguments)
 
 
+_MUST_BE = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+
+
+def _reworded(error, values):
+    """absl's message in one line; what Python says of a value becomes what the flag takes."""
+    text = " ".join(str(error).split()).removeprefix("ERROR:: ")
+    wrong = re.match(r"flag (--(\w+)=.*?): ", text)
+    if wrong is None or values[wrong[2]].flag_type() not in _MUST_BE:
+        return text
+    return f"{wrong[1]}: must be {_MUST_BE[values[wrong[2]].flag_type()]}"
+
+
 def _tuple(name, items, kind):
     convert = typing.get_args(kind)[0]
     try:
         return tuple(convert(item) for item in items if item != "")
     except ValueError:
         raise InputError(
-            f"--{name}={','.join(items)}: must be a comma-separated list of {convert.__name__}"
+            f"--{name}={','.join(items)}: must be {_MUST_BE[convert.__name__]}, or several joined "
+            "by commas"
         ) from None
