@@ -14,9 +14,7 @@ from ssd_tfrecord.records.manifest import Manifest
 def main(config: EvalConfig):
     """Prints the metrics, writes metrics.json, pictures/ and, if asked, detections/."""
     manifest = Manifest.load(config.records)
-    from ssd_tfrecord.evaluation.ground_truth import read_ground_truths
-    from ssd_tfrecord.evaluation.pictures import record_pictures, write_pictures
-    from ssd_tfrecord.evaluation.writers import write_detections
+    from ssd_tfrecord.evaluation import ground_truth, pictures, writers
     from ssd_tfrecord.training import checkpoints, devices
 
     strategy = devices.strategy(config.devices)
@@ -26,14 +24,14 @@ def main(config: EvalConfig):
     folder = pathlib.Path(config.output_dir or config.run_dir)
     folder.mkdir(parents=True, exist_ok=True)
     print(f"{config.run_dir} at step {run.step} on {config.records}")
-    ground_truths = read_ground_truths(manifest)
+    ground_truths = ground_truth.read_ground_truths(manifest)
     detections = _detect(config, run, manifest, ground_truths, strategy)
     if manifest.num_objects:
         _write_metrics(folder, run, ground_truths, detections)
     else:
         print(f"{config.records} has no annotations: metrics are skipped")
     if config.save_detections:
-        write_detections(
+        writers.write_detections(
             config.save_detections,
             folder / "detections",
             ground_truths=ground_truths,
@@ -43,8 +41,8 @@ def main(config: EvalConfig):
         )
         print(f"detections: {folder / 'detections'}")
     if config.num_pictures:
-        chosen = record_pictures(manifest, ground_truths, detections, config.num_pictures)
-        write_pictures(folder / "pictures", chosen)
+        chosen = pictures.record_pictures(manifest, ground_truths, detections, config.num_pictures)
+        pictures.write_pictures(folder / "pictures", chosen)
         print(f"pictures: {folder / 'pictures'}")
 
 
@@ -80,11 +78,12 @@ def _detect(config, run, manifest, ground_truths, strategy):
 
 def _write_metrics(folder, run, ground_truths, detections):
     from ssd_tfrecord.evaluation.metrics import compute_metrics, format_metrics
+    from ssd_tfrecord.training.run_folder import write_text
 
     metrics = compute_metrics(ground_truths, detections, run.class_names, run.original_ids)
     print(format_metrics(metrics))
     content = json.dumps({**metrics, "step": run.step}, indent=1, allow_nan=False)
-    (folder / "metrics.json").write_text(content + "\n", encoding="utf-8")
+    write_text(folder / "metrics.json", content + "\n")
 
 
 if __name__ == "__main__":

@@ -52,6 +52,20 @@ def test_pictures_and_detections_are_written(evaluated):
     ]
 
 
+def test_metrics_json_is_replaced_whole(quick_run, tiny_records, tmp_path, monkeypatch):
+    """Cut off while it is written, the old one stays."""
+
+    def cut_off(*_):
+        raise OSError("cut off")
+
+    (tmp_path / "metrics.json").write_text("old")
+    monkeypatch.setattr("os.replace", cut_off)
+    arguments = (f"--run_dir={quick_run}", f"--records={tiny_records}", f"--output_dir={tmp_path}")
+    with pytest.raises(OSError, match="cut off"):
+        _run(*arguments)
+    assert (tmp_path / "metrics.json").read_text() == "old"
+
+
 def test_replicas_are_shared_out(quick_run, tiny_records, tmp_path):
     arguments = (f"--run_dir={quick_run}", f"--records={tiny_records}", f"--output_dir={tmp_path}")
     assert _run(*arguments, "--num_virtual_devices=2", "--batch_size=3", "--num_pictures=0") == 0

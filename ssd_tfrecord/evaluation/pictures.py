@@ -16,6 +16,8 @@ from ssd_tfrecord.records.schema import parse_example
 MIN_SCORE = 0.3
 # Smaller pictures are enlarged, so that names can be read.
 _MIN_SIDE = 400
+# In each JPEG that is written: by it the next evaluation knows which it may remove.
+_MARK = b"ssd_tfrecord.evaluate"
 _SHEET_CELL = (640, 260)
 _BACKGROUND = (24, 24, 27)
 _CAPTION = (228, 228, 231)
@@ -95,14 +97,27 @@ def record_pictures(manifest: Manifest, ground_truths, detections, count):
 
 
 def write_pictures(folder, pictures):
-    """Writes each (source_id, Pillow image) as a JPEG, and contact_sheet.jpg of them all."""
+    """Writes each (source_id, Pillow image) as a JPEG, and contact_sheet.jpg of them all.
+
+    JPEGs in ``folder`` that an earlier call wrote are removed.
+    """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    for path in filter(_is_ours, folder.glob("*.jpg")):
+        path.unlink()
     names = image_names([source_id for source_id, _ in pictures])
     for name, (_, picture) in zip(names, pictures):
-        picture.save(folder / f"{name}.jpg", quality=90)
+        picture.save(folder / f"{name}.jpg", quality=90, comment=_MARK)
     sheet = contact_sheet([picture for _, picture in pictures])
-    sheet.save(folder / "contact_sheet.jpg", quality=90)
+    sheet.save(folder / "contact_sheet.jpg", quality=90, comment=_MARK)
+
+
+def _is_ours(path):
+    try:
+        with Image.open(path, formats=["JPEG"]) as image:
+            return image.info.get("comment") == _MARK
+    except OSError:
+        return False
 
 
 def spread(total, count):

@@ -102,6 +102,16 @@ def test_record_pictures_show_the_records_own_pixels(tiny_records):
     assert np.abs(center - [220, 60, 40]).max() < 12
 
 
+def test_pictures_of_an_earlier_call_go_and_nothing_else(tmp_path):
+    image = Image.new("RGB", (40, 30))
+    image.save(tmp_path / "mine.jpg")
+    (tmp_path / "torn.jpg").write_bytes(b"")
+    pictures.write_pictures(tmp_path, [("VOC2007/000001", image), ("VOC2007/000002", image)])
+    pictures.write_pictures(tmp_path, [("VOC2007/000003", image)])
+    names = ["000003.jpg", "contact_sheet.jpg", "mine.jpg", "torn.jpg"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
 def test_contact_sheet_holds_every_picture():
     small = [Image.new("RGB", size, (200, 0, 0)) for size in ((300, 100), (50, 400), (7, 7))]
     sheet = np.asarray(pictures.contact_sheet(small, columns=2))
