@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from ssd_tfrecord import flags, train
 from ssd_tfrecord.config import TrainConfig
+from ssd_tfrecord.data import order
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.evaluation.ground_truth import read_ground_truths
 from ssd_tfrecord.options import (
@@ -98,22 +99,27 @@ def test_tensorboard_has_numbers_and_pictures(whole_run):
     assert {"loss", "voc07_map", "coco_ap", "ap_per_class/cat/voc12", "detections/3"} <= eval_tags
 
 
+def run_interrupted_at(step, config, monkeypatch):
+    """Trains until Ctrl-C comes with the end of ``step``."""
+    run_steps = Loop._run_steps
+
+    def interrupted(self, before):
+        done = run_steps(self, before)
+        if done == step:
+            os.kill(os.getpid(), signal.SIGINT)
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "_run_steps", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train.main(config)
+
+
 def test_run_stopped_by_ctrl_c_goes_on_to_the_same_losses(
     whole_run, tiny_records, tmp_path, monkeypatch, capsys
 ):
     config = small_config(tiny_records, tmp_path / "run", eval_records=str(tiny_records))
-    run_steps = Loop._run_steps
-
-    def interrupted(self, step):
-        done = run_steps(self, step)
-        if done == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-        return done
-
-    monkeypatch.setattr(Loop, "_run_steps", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        train.main(config)
-    monkeypatch.undo()
+    run_interrupted_at(3, config, monkeypatch)
     assert "stopped at step 3; the same command goes on from there" in capsys.readouterr().out
     assert len(losses(config.run_dir)) == 3
     train.main(config)
@@ -123,6 +129,26 @@ def test_run_stopped_by_ctrl_c_goes_on_to_the_same_losses(
     said = capsys.readouterr().out
     assert "going on from step 3" in said
     assert f"tensorboard --logdir {config.run_dir}" in said
+
+
+def test_run_on_two_sets_with_all_augmentation_goes_on_within_an_epoch(
+    tiny_records, tmp_path, monkeypatch
+):
+    # A buffer of 2 of the 12 records: what is skipped of an epoch has to pass it too.
+    monkeypatch.setattr(order, "buffered_records", lambda manifests, options: 2)
+    whole = small_config(
+        tiny_records,
+        tmp_path / "whole",
+        train_records=(str(tiny_records), str(tiny_records)),
+        num_steps=5,
+        framing=FramingOptions(augmentation="ssd"),
+    )
+    stopped = dataclasses.replace(whole, run_dir=str(tmp_path / "stopped"))
+    train.main(whole)
+    run_interrupted_at(4, stopped, monkeypatch)  # 16 samples: 4 of the second epoch
+    assert len(losses(stopped.run_dir)) == 4
+    train.main(stopped)
+    np.testing.assert_allclose(losses(stopped.run_dir), losses(whole.run_dir), rtol=1e-5)
 
 
 def test_finished_run_says_so_again(whole_run, tiny_records, capsys):
