@@ -74,6 +74,24 @@ def test_no_detection_at_all(quick_run, photos, tmp_path, capsys):
     assert "1 images, 0 detections" in capsys.readouterr().out
 
 
+def test_a_damaged_image_is_left_out_and_named(quick_run, photos, tmp_path, capsys):
+    images = [tmp_path / "in" / f"{name}.jpg" for name in "abc"]
+    images[0].parent.mkdir()
+    for path in images:
+        shutil.copy(photos / "000001.jpg", path)
+    images[1].write_bytes(images[1].read_bytes()[:300])
+    assert _run(quick_run, images, tmp_path / "out", "--batch_size=2") == 0
+    a, b, c = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert (a["image"], c["image"]) == (str(images[0]), str(images[2]))
+    assert a["detections"] == c["detections"]
+    assert set(b) == {"image", "error"} and b["image"] == str(images[1])
+    assert b["error"].startswith(f"{images[1]}: cannot be decoded")
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.jpg")) == ["a.jpg", "c.jpg"]
+    out = capsys.readouterr().out
+    assert f"left out: {images[1]}: cannot be decoded" in out
+    assert "2 images, 0 detections; 1 images left out" in out
+
+
 def test_errors_are_one_line(quick_run, photos, tmp_path, capsys):
     assert _run(quick_run, [f"{photos}/*.png", f"{photos}/*.xyz"], tmp_path) == 2
     assert f"error: --images={photos}/*.xyz: no image there; must be" in capsys.readouterr().err

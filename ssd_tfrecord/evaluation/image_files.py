@@ -2,16 +2,14 @@
 
 import glob
 import pathlib
+import struct
 import warnings
 
 from PIL import Image, ImageOps
 
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.records import images
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-# Pillow opens MPO, which some cameras and telephones write, as JPEG.
-FORMATS = ("JPEG", *images.FORMATS)
 
 
 def find_images(patterns) -> list[pathlib.Path]:
@@ -41,24 +39,43 @@ def _matches(pattern):
     return [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
 
 
+def open_images(paths):
+    """The images of those ``paths`` that can be read, and the reasons of the others.
+
+    Returns: {path: image}, {path: text}; see ``open_image``.
+    """
+    opened, errors = {}, {}
+    for path in paths:
+        try:
+            opened[path] = open_image(path)
+        except InputError as error:
+            errors[path] = str(error)
+    return opened, errors
+
+
 def open_image(path) -> Image.Image:
     """The image of a file in RGB, upright as its EXIF orientation says, 16 bits scaled to 8.
 
-    Raises: InputError if it is none of FORMATS or cannot be decoded, or for more pixels than
-    Pillow's ``MAX_IMAGE_PIXELS``, which a small file can claim.
+    Raises: InputError if it is neither JPEG nor of ``records.images.FORMATS``, cannot be decoded,
+    or has more pixels than Pillow's ``MAX_IMAGE_PIXELS``, which a small file can claim.
     """
+    # Here, as it imports TensorFlow: wrong flags are told before.
+    from ssd_tfrecord.records import images
+
+    # Pillow opens MPO, which some cameras and telephones write, as JPEG.
+    formats = ("JPEG", *images.FORMATS)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
+            with Image.open(path, formats=formats) as image:
                 return images.to_rgb(ImageOps.exif_transpose(image))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise InputError(
             f"{path}: too many pixels: must be at most {Image.MAX_IMAGE_PIXELS}"
         ) from None
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error) as error:
         raise InputError(
-            f"{path}: cannot be decoded ({error}); must be a whole {', '.join(FORMATS)}, of 8 or "
+            f"{path}: cannot be decoded ({error}); must be a whole {', '.join(formats)}, of 8 or "
             "16 bits a channel"
         ) from None
 

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
 
+from ssd_tfrecord.evaluation.ground_truth import read_voc_xml
 from ssd_tfrecord.evaluation.writers import image_names
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.records.schema import parse_example
@@ -38,6 +39,19 @@ def draw_ground_truth(image, truth, class_names):
     marks = np.where(truth.crowd, " (crowd)", np.where(truth.difficult, " (difficult)", ""))
     tags = [f"{class_names[label - 1]}{mark}" for label, mark in zip(truth.labels, marks)]
     return _draw(image, truth.boxes, truth.labels, tags)
+
+
+def file_picture(image, detections, class_names, annotations_dir):
+    """``image`` of a file with its ``Detections``, whose source_id is its path.
+
+    It stands beside its ground truth where ``annotations_dir`` is given and has its VOC XML.
+    """
+    xml = pathlib.Path(annotations_dir, f"{pathlib.Path(detections.source_id).stem}.xml")
+    picture = draw_detections(image, detections, class_names)
+    if not annotations_dir or not xml.is_file():
+        return picture
+    truth, names = read_voc_xml(xml, image.height, image.width, class_names)
+    return side_by_side(picture, draw_ground_truth(image, truth, names))
 
 
 def side_by_side(left, right, captions=("detections", "ground truth")):

@@ -7,7 +7,12 @@ import pytest
 from PIL import Image
 
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.evaluation.image_files import SUFFIXES, find_images, open_image, output_names
+from ssd_tfrecord.evaluation.image_files import (
+    SUFFIXES,
+    find_images,
+    open_image,
+    output_names,
+)
 
 
 def _save(path, size=(4, 2), **options):
