@@ -16,6 +16,7 @@ def main(config: DetectConfig):
     from ssd_tfrecord.evaluation import image_files
 
     paths, folder = image_files.find_images(config.images), pathlib.Path(config.output_dir)
+    image_files.check_output_dir(folder, paths)
     if config.annotations_dir and not pathlib.Path(config.annotations_dir).is_dir():
         raise InputError(f"--annotations_dir={config.annotations_dir}: must be a folder")
     detect_and_draw = _detector(config)

@@ -97,6 +97,10 @@ def test_errors_are_one_line(quick_run, photos, tmp_path, capsys):
     assert f"error: --images={photos}/*.xyz: no image there; must be" in capsys.readouterr().err
     assert _run(quick_run, [photos], tmp_path, "--annotations_dir=nowhere") == 2
     assert "--annotations_dir=nowhere: must be a folder" in capsys.readouterr().err
+    assert _run(quick_run, [photos], photos) == 2
+    error = capsys.readouterr().err
+    assert f"--output_dir={photos}: holds {photos}/000001.jpg, which is to be detected" in error
+    assert error.endswith("could be overwritten; must be another folder\n")
     assert _run(quick_run, [photos / "notes.txt"], tmp_path) == 2
     error = capsys.readouterr().err
     assert "notes.txt: cannot be decoded" in error and error.count("\n") == 1

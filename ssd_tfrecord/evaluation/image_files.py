@@ -39,6 +39,17 @@ def _matches(pattern):
     return [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
 
 
+def check_output_dir(folder, paths):
+    """Raises InputError if one of the image files ``paths`` is in ``folder``: what is written there
+    could replace it, and would be taken for an image the next time."""
+    for path in paths if folder.is_dir() else ():
+        if path.parent.samefile(folder) or path.resolve().parent.samefile(folder):
+            raise InputError(
+                f"--output_dir={folder}: holds {path}, which is to be detected in and could be "
+                "overwritten; must be another folder"
+            )
+
+
 def open_images(paths):
     """The images of those ``paths`` that can be read, and the reasons of the others.
 

@@ -9,6 +9,7 @@ from PIL import Image
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.evaluation.image_files import (
     SUFFIXES,
+    check_output_dir,
     find_images,
     open_image,
     output_names,
@@ -75,6 +76,21 @@ def test_damaged_files_and_pixel_bombs_are_errors(tmp_path, monkeypatch):
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
         with pytest.raises(InputError, match=rf"bomb\.png: too many pixels: .* at most {limit}"):
             open_image(path)
+
+
+def test_output_folder_must_not_hold_an_image(tmp_path):
+    image = _save(tmp_path / "in" / "a.jpg")
+    for name in ("in", "link"):
+        (tmp_path / name).mkdir(exist_ok=True)
+    link = tmp_path / "link" / "b.jpg"
+    link.symlink_to(image)
+    (tmp_path / "same").symlink_to(tmp_path / "in")
+    for folder, path in (("in", image), ("same", image), ("in/../in", image), ("in", link)):
+        message = rf"--output_dir=.*{folder}: holds .*{path.name}, .*; must be another folder$"
+        with pytest.raises(InputError, match=message):
+            check_output_dir(tmp_path / folder, [path])
+    for folder in (".", "in/new"):
+        check_output_dir(tmp_path / folder, [image, link])
 
 
 def test_equal_stems_are_named_apart():
