@@ -31,8 +31,10 @@ def training_dataset(
 
     def sample(epoch, index, serialized):
         record = schema.parse_example(serialized)
-        uniforms = _uniforms(seed, epoch, index, framing_options)
-        return _training_sample(record, index, uniforms, input_size, framing_options)
+        plan = draw_plan(
+            record, (seed, epoch, index), input_size=input_size, options=framing_options
+        )
+        return _training_sample(record, index, plan, input_size)
 
     def pad(sample):
         room = max_objects - tf.shape(sample["labels"])[0]
@@ -52,7 +54,7 @@ def training_dataset(
     dataset = dataset.map(lambda *record: pad(sample(*record)), tf.data.AUTOTUNE)
     dataset = dataset.batch(batch_size, drop_remainder=True)
     dataset = dataset.prefetch(tf.data.AUTOTUNE)
-    return dataset.with_options(_options(read_options))
+    return dataset.with_options(dataset_options(read_options))
 
 
 def evaluation_dataset(manifest, *, input_size, batch_size, options):
@@ -78,7 +80,7 @@ def evaluation_dataset(manifest, *, input_size, batch_size, options):
     dataset = dataset.concatenate(tf.data.Dataset.from_tensors(nothing).repeat(filling))
     dataset = dataset.batch(batch_size, drop_remainder=True)
     dataset = dataset.prefetch(tf.data.AUTOTUNE)
-    return dataset.with_options(_options(options))
+    return dataset.with_options(dataset_options(options))
 
 
 def source_ids(manifests, indices):
@@ -92,6 +94,38 @@ def source_ids(manifests, indices):
     return [found[int(index)] for index in indices]
 
 
+def draw_plan(record, key, *, input_size, options):
+    """All that is drawn of one training sample, a function of its record's boxes and size and key.
+
+    Args:
+        record: dict of ``schema.parse_example``.
+        key: run seed (int), epoch and record index (int64).
+        input_size: side of the sample in pixels.
+        options: ``FramingOptions``.
+
+    Returns:
+        The dict of ``framing.frame`` with ``size`` int32 [2], the picture's height and width, and
+        ``color`` float32 [5].
+    """
+    size = tf.stack([record["height"], record["width"]])
+    uniforms = _uniforms(*key, options)
+    drawn = uniforms[coloring.NUM_UNIFORMS :]
+    plan = framing.frame(record["boxes"], size, drawn, output_size=input_size, options=options)
+    colors = tf.constant(color.IDENTITY)
+    if options.augmentation == "ssd":
+        colors = coloring.draw(uniforms[: coloring.NUM_UNIFORMS])
+    return {**plan, "size": size, "color": colors}
+
+
+def dataset_options(read_options):
+    """The ``tf.data.Options`` of every dataset here: batches in order, ``num_workers`` threads."""
+    options = tf.data.Options()
+    options.deterministic = True
+    if read_options.num_workers:
+        options.threading.private_threadpool_size = read_options.num_workers
+    return options
+
+
 def _uniforms(seed, epoch, index, options):
     """All random numbers of one sample, a function of (seed, epoch, index) alone."""
     count = framing.num_uniforms(options) + coloring.NUM_UNIFORMS
@@ -99,33 +133,16 @@ def _uniforms(seed, epoch, index, options):
     return tf.random.stateless_uniform([count], key, alg="philox")
 
 
-def _training_sample(record, index, uniforms, input_size, options):
-    size = tf.stack([record["height"], record["width"]])
-    plan = framing.frame(
-        record["boxes"],
-        size,
-        uniforms[coloring.NUM_UNIFORMS :],
-        output_size=input_size,
-        options=options,
-    )
+def _training_sample(record, index, plan, input_size):
     # Crowd regions count for the crop's IoU but are not trained on; difficult objects are.
     labels = tf.where(plan["kept"] & ~record["crowd"], record["labels"], 0)
-    colors = tf.constant(color.IDENTITY)
-    if options.augmentation == "ssd":
-        colors = coloring.draw(uniforms[: coloring.NUM_UNIFORMS])
     return {
-        "images": rendering.render(record["encoded"], plan, size=size, output_size=input_size),
+        "images": rendering.render(
+            record["encoded"], plan, size=plan["size"], output_size=input_size
+        ),
         "boxes": tf.where(labels[:, tf.newaxis] > 0, plan["boxes"], 0.0),
         "labels": labels,
         "rectangles": plan["rectangle"],
-        "color": colors,
+        "color": plan["color"],
         "indices": index,
     }
-
-
-def _options(read_options):
-    options = tf.data.Options()
-    options.deterministic = True
-    if read_options.num_workers:
-        options.threading.private_threadpool_size = read_options.num_workers
-    return options
