@@ -178,3 +178,23 @@ class DetectConfig(Options):
     def __post_init__(self):
         super().__post_init__()
         _require(self, "run_dir", "images", "output_dir")
+
+
+@dataclass(frozen=True)
+class BenchmarkConfig(Options):
+    """Measure what a part of the work costs on record sets."""
+
+    records: tuple[str, ...] = option((), "record sets to measure on, comma-separated")
+    only: str = option("input", "what is measured", choices=("input",))
+    input_size: int = option(300, "input side in pixels", choices=(300, 512))
+    batch_size: int = option(32, "images a batch", minimum=1)
+    num_batches: int = option(
+        20, "batches measured after a warm-up; their JPEGs are held in memory", minimum=1
+    )
+    json: str = option("", "file to save the figures in")
+    framing: FramingOptions = FramingOptions()
+    reading: ReadOptions = ReadOptions()
+
+    def __post_init__(self):
+        super().__post_init__()
+        _require(self, "records")
