@@ -107,7 +107,10 @@ def test_two_replicas_equal_one_on_mobilenet(batch_norm, monkeypatch):
 @pytest.mark.slow
 def test_two_replicas_equal_one_on_vgg():
     batches = [batch_of(2, seed) for seed in range(2)]
-    assert_same_run(run_steps(VGG, batches), run_steps(VGG, batches, replicas=2), 1e-5)
+    # At 1e-3 fresh weights on raw levels move so far that 2 of 26 million differ by 1.02e-5.
+    slow = OptimizerOptions(learning_rate=1e-4)
+    one = run_steps(VGG, batches, optimizer_options=slow)
+    assert_same_run(one, run_steps(VGG, batches, replicas=2, optimizer_options=slow), 1e-5)
 
 
 def test_xla_equals_graph():
