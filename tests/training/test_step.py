@@ -85,9 +85,13 @@ def run_steps(model_options, batches, *, replicas=1, xla=False, optimizer_option
 
 
 def assert_same_run(left, right, tolerance):
-    for a, b in zip(left[0], right[0], strict=True):
+    for number, (a, b) in enumerate(zip(left[0], right[0], strict=True)):
         for name in a:
-            np.testing.assert_allclose(a[name], b[name], rtol=tolerance, err_msg=name)
+            # Once weights differ in the last digit, it may decide which of equally hard negatives
+            # are mined: the norm of the gradient jumps (1.3e-5 seen), losses and weights do not.
+            jumps = name == "gradient_norm" and number > 0
+            limit = max(tolerance, 1e-3) if jumps else tolerance
+            np.testing.assert_allclose(a[name], b[name], rtol=limit, err_msg=name)
     for a, b in zip(left[1], right[1], strict=True):
         np.testing.assert_allclose(a, b, atol=tolerance)
 
