@@ -116,6 +116,7 @@ class _Writing:
             "num_difficult": statistics.total("difficult"),
             "num_crowd": statistics.total("crowd"),
             "max_objects": statistics.max_objects,
+            "num_pixels": statistics.num_pixels,
             "per_class": statistics.per_class,
             "histograms": statistics.histograms,
             "rejects": dict(sorted(statistics.rejects.items())),

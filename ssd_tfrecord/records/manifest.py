@@ -3,12 +3,16 @@
 import dataclasses
 import json
 import os
+import re
 from dataclasses import dataclass
 
 from ssd_tfrecord.errors import InputError
 
 FILE_NAME = "manifest.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+# TFRecord's frame of a record: length and its checksum before it, checksum of the data behind it.
+FRAME_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -22,12 +26,17 @@ class ClassLabel:
 
 @dataclass(frozen=True)
 class Shard:
-    """One TFRecord file, named relative to the manifest's folder; ``bytes`` is its size."""
+    """One TFRecord file, named relative to the manifest's folder; ``bytes`` is its size.
+
+    ``record_bytes`` is the length of each serialized record: from it a reader knows where a record
+    begins, whatever is damaged before it.
+    """
 
     file: str
     num_records: int
     bytes: int
     sha256: str
+    record_bytes: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -35,9 +44,10 @@ class Manifest:
     """A record set.
 
     ``num_objects`` counts difficult and crowd objects too; ``max_objects`` is the most in one
-    image; ``per_class`` is {name: {objects, difficult, crowd, images}}; ``histograms`` is
-    {name: {edges, counts}}, bin i from edge i up to the next, the last one open; ``rejects`` is
-    {reason: objects}; ``flags`` are the lines that made the set.
+    image; ``num_pixels`` is the sum of all images' height x width; ``per_class`` is {name:
+    {objects, difficult, crowd, images}}; ``histograms`` is {name: {edges, counts}}, bin i from edge
+    i up to the next, the last one open; ``rejects`` is {reason: objects}; ``flags`` are the lines
+    that made the set.
     """
 
     directory: str
@@ -51,6 +61,7 @@ class Manifest:
     num_difficult: int
     num_crowd: int
     max_objects: int
+    num_pixels: int
     per_class: dict[str, dict[str, int]]
     histograms: dict[str, dict[str, list]]
     shards: tuple[Shard, ...]
@@ -89,8 +100,7 @@ class Manifest:
         del content["directory"]
         path = os.path.join(self.directory, FILE_NAME)
         with open(path + ".tmp", "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1, ensure_ascii=False)
-            file.write("\n")
+            file.write(_to_json(content))
         os.replace(path + ".tmp", path)
 
     @classmethod
@@ -104,7 +114,10 @@ class Manifest:
         content = _read_json(path)
         content["classes"] = load_classes(path)
         try:
-            content["shards"] = tuple(Shard(**item) for item in content["shards"])
+            content["shards"] = tuple(
+                Shard(**{**item, "record_bytes": tuple(item["record_bytes"])})
+                for item in content["shards"]
+            )
             content["flags"] = tuple(content["flags"])
             manifest = cls(directory=directory, **content)
         except (KeyError, TypeError) as error:
@@ -142,6 +155,12 @@ def load_classes(path) -> tuple[ClassLabel, ...]:
     if ids != list(range(1, len(ids) + 1)) or len({item.name for item in classes}) != len(ids):
         raise InputError(f"{path}: class ids {ids}: must be 1 to C, each name once; convert anew")
     return classes
+
+
+def _to_json(content):
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    # A list of numbers on one line: record_bytes has as many as there are records.
+    return re.sub(r"\[[\d.,\s]+\]", lambda match: re.sub(r"\s+", " ", match[0]), text) + "\n"
 
 
 def _list(manifest):
@@ -183,6 +202,9 @@ def _check_shards(path, manifest):
             raise InputError(
                 f"{file}: {size} bytes: must be {shard.bytes}; copy it or convert anew"
             )
+        frames = sum(shard.record_bytes) + FRAME_BYTES * len(shard.record_bytes)
+        if frames != shard.bytes or len(shard.record_bytes) != shard.num_records:
+            raise InputError(f"{path}: record_bytes of {shard.file} do not add up; convert anew")
     if sum(manifest.shard_records) != manifest.num_records:
         raise InputError(
             f"{path}: shards hold {sum(manifest.shard_records)} records: must be num_records "

@@ -52,16 +52,22 @@ def write_shards(
 
 
 def _write_shard(path, records):
-    count = 0
+    lengths = []
     with tf.io.TFRecordWriter(path) as writer:
         for record in records:
             writer.write(record)
-            count += 1
+            lengths.append(len(record))
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
-    return Shard(os.path.basename(path), count, os.path.getsize(path), digest.hexdigest())
+    return Shard(
+        file=os.path.basename(path),
+        num_records=len(lengths),
+        bytes=os.path.getsize(path),
+        sha256=digest.hexdigest(),
+        record_bytes=tuple(lengths),
+    )
 
 
 def files_of_set(output_dir: str, set_name: str) -> list[str]:

@@ -27,10 +27,12 @@ class Statistics:
         }
         self.rejects = Counter()
         self.max_objects = 0
+        self.num_pixels = 0
 
     def add(self, annotation, rejects):
         """Counts one ImageAnnotation and its Rejects."""
         self.max_objects = max(self.max_objects, len(annotation.objects))
+        self.num_pixels += annotation.height * annotation.width
         self.rejects.update(item.reason for item in rejects)
         self._bin("objects_per_image", len(annotation.objects))
         self._bin("image_side", max(annotation.height, annotation.width))

@@ -1,7 +1,9 @@
 """The manifest: round trip, and one line for each way in which a set can be unusable."""
 
 import json
+import re
 import shutil
+import struct
 
 import pytest
 
@@ -50,8 +52,30 @@ def test_content_is_counted(copied):
         1.25: 1,
     }
     assert content["pixel_origin"] == 1
-    assert content["schema_version"] == 1
+    assert content["schema_version"] == 2
     assert content["source"]["sets"] == ["2007_trainval"]
+
+
+def test_record_bytes_lead_to_every_record(copied):
+    manifest = Manifest.load(copied)
+    for path, shard in zip(manifest.shard_paths, manifest.shards):
+        begin = 0
+        for length in shard.record_bytes:
+            with open(path, "rb") as file:
+                file.seek(begin)
+                assert struct.unpack("<Q", file.read(8)) == (length,)
+            begin += length + 16
+        assert begin == shard.bytes
+    text = (copied / "manifest.json").read_text()
+    assert re.search(r'"record_bytes": \[ \d+, \d+, \d+ \]', text)
+
+
+def test_record_bytes_must_add_up(copied):
+    content = json.loads((copied / "manifest.json").read_text())
+    content["shards"][1]["record_bytes"][0] += 1
+    _edit(copied, shards=content["shards"])
+    with pytest.raises(InputError, match=r"record_bytes of tiny-00001-of-00002\.tfrecord do not"):
+        Manifest.load(copied)
 
 
 def test_no_manifest(tmp_path):
@@ -74,7 +98,7 @@ def test_no_object(copied):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema_version": 2}, r"schema_version 2: must be 1; convert anew"),
+        ({"schema_version": 1}, r"schema_version 1: must be 2; convert anew"),
         ({"shards": [{"file": "a"}]}, r"no whole manifest \(.*; convert anew"),
         ({"classes": [{"id": 2, "name": "a", "original_id": 1}]}, r"class ids \[2\]: must be 1"),
         ({"classes": [{"id": 1}]}, r"no whole manifest \("),
