@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from ssd_tfrecord.geometry import boxes, coding
 
@@ -17,6 +18,18 @@ def test_iou_by_hand():
     # 0.0625 / (0.25 + 0.25 - 0.0625) = 1/7; touching corners and empty boxes have none.
     np.testing.assert_allclose(boxes.pairwise_iou(A, B), [[1 / 7, 0.0, 0.0]], rtol=1e-6)
     assert boxes.pairwise_iou(A, np.zeros((0, 4), np.float32)).shape == (1, 0)
+
+
+def test_compiled_iou_has_the_bits_of_numpy():
+    rng = np.random.default_rng(0)
+    corners = np.sort(rng.random((2, 400, 2, 2), np.float32), axis=2)
+    a, b = np.concatenate([corners[:, :, 0], corners[:, :, 1]], axis=-1)
+    low, high = np.maximum(a[:, None], b), np.minimum(a[:, None], b)
+    height, width = (high[..., 2:] - low[..., :2]).clip(0).transpose(2, 0, 1)
+    area_a, area_b = ((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1]) for box in (a, b))
+    want = height * width / (area_a[:, None] + area_b - height * width)
+    got = tf.function(boxes.pairwise_iou, jit_compile=True)(a, b)
+    np.testing.assert_array_equal(got, want)
 
 
 def test_iou_of_two_empty_boxes_is_zero_not_nan():
