@@ -1,11 +1,14 @@
 """Anchors <-> objects for a whole batch at once (reference: Caffe SSD, bbox_util.cpp MatchBBox).
 
-Axes: B images, M objects (padded with label 0), A anchors.
+Axes: B images, M objects (padded with label 0), A anchors; N = B M objects of all images, K of them.
 
 Every object first gets an anchor of its own: the pair of highest IoU among free anchors and free
 objects is joined until none is left. Then every free anchor takes its best object at IoU >= 0.5.
 IoU is compared as the integer round(IoU * 2^14), so that ties are exact in graph, XLA, CPU and GPU
 alike; the lower anchor, then the lower object wins.
+
+Both sides order their pairs by one integer: an object its *wishes*, higher level first, then lower
+anchor; an anchor its *ranks*, higher level first, then lower object.
 """
 
 import tensorflow as tf
@@ -15,30 +18,39 @@ from ssd_tfrecord.geometry import boxes as box_ops
 IOU_LEVELS = 2**14
 MATCH_LEVEL = IOU_LEVELS // 2  # IoU 0.5
 
+# Pairs of a group of images that are looked at together: 64 MB a tensor. SSD512 with 128 objects in
+# each of 32 images has six times as many.
+_MAX_PAIRS = 2**24
+
+# Objects of a group that look for another anchor at a time: of 32 x 56 objects about 160 lose their
+# first one, then 90, 50, 20, 10, …
+_MAX_SEEKERS = 64
+
 
 def match(boxes_BM4, labels_BM, anchors_A4):
     """The object of each anchor: int32 [B, A], -1 for background.
 
+    Any dimension may be unknown until the graph runs.
+
     Args:
         boxes_BM4: float32 [B, M, 4] ground truth, padded.
         labels_BM: int32 [B, M], 0 where padded.
-        anchors_A4: float32 [A, 4].
+        anchors_A4: float32 [A, 4]; A is below 2^17.
 
     A padded object matches nothing; an image without objects is all background.
     """
-    # One padded row more: with no object at all there is still something to take a maximum over.
-    boxes_BM4 = tf.pad(boxes_BM4, [[0, 0], [0, 1], [0, 0]])
-    labels_BM = tf.pad(labels_BM, [[0, 0], [0, 1]])
-    num_rows = tf.shape(labels_BM)[1]
-    level_BMA = iou_levels(boxes_BM4, anchors_A4) * tf.cast(labels_BM > 0, tf.int32)[..., None]
-    # An anchor's wishes as one integer an object: higher level first, then lower object.
-    rank_BMA = level_BMA * num_rows + _descending(labels_BM, axis=1)[:, :, None]
-    rank_BMA = tf.where(level_BMA > 0, rank_BMA, 0)
-    owned_BA = _bipartite(level_BMA, rank_BMA)
-    best_BA = tf.reduce_max(rank_BMA, axis=1)
-    best_BA = tf.where(best_BA // num_rows >= MATCH_LEVEL, best_BA, 0)
-    rank_BA = tf.where(owned_BA > 0, owned_BA, best_BA)
-    return tf.where(rank_BA > 0, num_rows - 1 - rank_BA % num_rows, -1)
+    num_images, num_objects = tf.unstack(tf.shape(labels_BM))
+    num_anchors = tf.shape(anchors_A4)[0]
+    fitting = _MAX_PAIRS // tf.maximum(num_objects * num_anchors, 1)
+    group = tf.maximum(tf.minimum(num_images, fitting), 1)
+    num_groups = tf.maximum(-(-num_images // group), 1)
+    match_GBA = tf.map_fn(
+        lambda images: _match_group(*images, anchors_A4),
+        (_grouped(boxes_BM4, num_groups, group), _grouped(labels_BM, num_groups, group)),
+        fn_output_signature=tf.TensorSpec([None, anchors_A4.shape[0]], tf.int32),
+    )
+    match_BA = tf.reshape(match_GBA, [-1, num_anchors])[:num_images]
+    return tf.ensure_shape(match_BA, [labels_BM.shape[0], anchors_A4.shape[0]])
 
 
 def iou_levels(boxes_BM4, anchors_A4):
@@ -47,43 +59,80 @@ def iou_levels(boxes_BM4, anchors_A4):
     return tf.cast(tf.round(iou_BMA * float(IOU_LEVELS)), tf.int32)
 
 
-def _descending(like, axis):
-    """n - 1, …, 1, 0 along ``axis``, in the (static) shape of ``like``."""
-    return tf.cumsum(tf.ones_like(like), axis=axis, exclusive=True, reverse=True)
+def _grouped(values_B, num_groups, group):
+    """[B, …] -> [num_groups, group, …], padded with zeros."""
+    num_images, inner = tf.shape(values_B)[0], tf.shape(values_B)[1:]
+    missing = tf.concat([[num_groups * group - num_images], inner], axis=0)
+    padded = tf.concat([values_B, tf.zeros(missing, values_B.dtype)], axis=0)
+    return tf.reshape(padded, tf.concat([[num_groups, group], inner], axis=0))
 
 
-def _bipartite(level_BMA, rank_BMA):
+def _match_group(boxes_BM4, labels_BM, anchors_A4):
+    # A box without area overlaps nothing.
+    boxes_BM4 = tf.where(labels_BM[..., tf.newaxis] > 0, boxes_BM4, 0.0)
+    num_objects = tf.shape(labels_BM)[1]
+    level_BMA = iou_levels(boxes_BM4, anchors_A4)
+    rank_BMA = _ranks(level_BMA, tf.range(num_objects)[:, tf.newaxis], num_objects)
+    # Without any object the maximum is that of nothing, below 0.
+    best_BA = tf.maximum(tf.reduce_max(rank_BMA, axis=1), 0)
+    best_BA = tf.where(best_BA >= MATCH_LEVEL * (num_objects + 1), best_BA, 0)
+    wish_BM = tf.reduce_max(_wishes(level_BMA), axis=2)
+    owned_BA = _bipartite(boxes_BM4, anchors_A4, wish_BM)
+    rank_BA = tf.where(owned_BA > 0, owned_BA, best_BA)
+    return tf.where(rank_BA > 0, num_objects - rank_BA % (num_objects + 1), -1)
+
+
+def _ranks(level, object_index, num_objects):
+    """Above ``num_objects`` where the pair overlaps, else above 0."""
+    return level * (num_objects + 1) + num_objects - object_index
+
+
+def _wishes(level):
+    """Of levels [..., A]: below A where the pair does not overlap; at most 2^14 * A + A - 1."""
+    num_anchors = tf.shape(level)[-1]
+    return level * num_anchors + tf.range(num_anchors - 1, -1, -1)
+
+
+def _bipartite(boxes_BM4, anchors_A4, wish_BM):
     """The rank by which each anchor is owned: int32 [B, A], 0 where it is free.
 
-    Deferred acceptance: each free object asks the best anchor that would rather have it than what
-    it holds; an anchor keeps the best object that asked. As both sides order pairs by the same
-    (IoU, lower anchor, lower object), this stable matching is the one of the one-by-one greedy
-    loop, in a few vectorised rounds (as many as objects at worst).
+    Deferred acceptance: each object asks the best anchor that would rather have it than what it
+    holds; an anchor keeps the best object that asked. As both sides order pairs by the same (IoU,
+    lower anchor, lower object), this stable matching is the one of the one-by-one greedy loop,
+    whoever asks first. Only objects that lost their anchor look at the anchors again, a few in each
+    round; to ask again for what one holds changes nothing.
+
+    Args:
+        wish_BM: each object's highest wish of all anchors.
     """
-    num_images, num_rows, num_anchors = tf.unstack(tf.shape(level_BMA))
-    # An object's wishes: higher level first, then lower anchor; below 2^14 * 24564 + 24564 < 2^31.
-    wish_BMA = level_BMA * num_anchors + _descending(level_BMA[:1, :1], axis=2)
-    nobody_BM = tf.zeros_like(level_BMA[:, :, 0])
-    image_BM = nobody_BM + tf.range(num_images)[:, None]
+    num_images, num_objects = tf.unstack(tf.shape(wish_BM))
+    num_anchors = tf.shape(anchors_A4)[0]
+    boxes_N4 = tf.reshape(boxes_BM4, [-1, 4])
+    object_N = tf.tile(tf.range(num_objects), [num_images])
+    image_N = tf.repeat(tf.range(num_images), num_objects)
+    num_seekers = tf.minimum(num_images * num_objects, _MAX_SEEKERS)
 
-    def ask(_, held_BA, target_BM, own_BM):
-        holds_BM = tf.gather(held_BA, target_BM, batch_dims=1) == own_BM
-        open_BMA = rank_BMA > held_BA[:, None, :]
-        wish_BM = tf.reduce_max(tf.where(open_BMA, wish_BMA, -1), axis=2)
-        asks_BM = (wish_BM >= 0) & ~holds_BM
-        asked_BM = num_anchors - 1 - wish_BM % num_anchors
-        target_BM = tf.where(asks_BM, asked_BM, target_BM)
-        offer_BM = wish_BM // num_anchors * num_rows + _descending(nobody_BM, axis=1)
-        own_BM = tf.where(asks_BM, offer_BM, own_BM)
-        held_BA = tf.tensor_scatter_nd_max(
-            held_BA, tf.stack([image_BM, target_BM], axis=-1), tf.where(asks_BM, own_BM, 0)
-        )
-        return tf.reduce_any(asks_BM), held_BA, target_BM, own_BM
+    def ask(_, held_BA, wish_N):
+        place_N2 = tf.stack([image_N, num_anchors - 1 - wish_N % num_anchors], axis=-1)
+        offer_N = _ranks(wish_N // num_anchors, object_N, num_objects)
+        offer_N = tf.where(wish_N >= num_anchors, offer_N, 0)
+        held_BA = tf.tensor_scatter_nd_max(held_BA, place_N2, offer_N)
+        lost_N = (offer_N > 0) & (tf.gather_nd(held_BA, place_N2) > offer_N)
 
-    _, held_BA, _, _ = tf.while_loop(
+        wish_K, seeker_K = tf.math.top_k(tf.where(lost_N, wish_N, 0), num_seekers)
+        level_KA = iou_levels(tf.gather(boxes_N4, seeker_K), anchors_A4)
+        rank_KA = _ranks(level_KA, tf.gather(object_N, seeker_K)[:, tf.newaxis], num_objects)
+        open_KA = rank_KA > tf.gather(held_BA, tf.gather(image_N, seeker_K))
+        next_K = tf.reduce_max(tf.where(open_KA, _wishes(level_KA), 0), axis=1)
+        # Wishes only fall, and those of objects that lost nothing stay.
+        next_K = tf.where(wish_K > 0, next_K, next_K.dtype.max)
+        wish_N = tf.tensor_scatter_nd_min(wish_N, seeker_K[:, tf.newaxis], next_K)
+        return tf.reduce_any(lost_N), held_BA, wish_N
+
+    held_BA = tf.zeros([num_images, num_anchors], tf.int32)
+    _, held_BA, _ = tf.while_loop(
         lambda asking, *_: asking,
         ask,
-        # own = -1 equals nothing held: at first no object holds an anchor.
-        [tf.constant(True), tf.zeros_like(level_BMA[:, 0]), nobody_BM, nobody_BM - 1],
+        [tf.constant(True), held_BA, tf.reshape(wish_BM, [-1])],
     )
     return held_BA

@@ -1,47 +1,54 @@
-"""Matching against a slow twin that joins pairs one by one, as the reference does."""
+"""Matching against a slow twin that joins pairs one by one, as the reference does.
+
+Axes: B images, M objects, A anchors.
+"""
+
+import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssd_tfrecord.geometry import matching
+from ssd_tfrecord.geometry import anchors, matching
+from ssd_tfrecord.options import AnchorOptions
+
+COMPILED = pytest.mark.parametrize("compiled", [False, True], ids=["graph", "xla"])
 
 
-def twin_levels(boxes, anchors):
-    """round(IoU * 2^14) by loops over the pairs' areas, float32: [M, A]."""
-    b, a = boxes[:, None, :], anchors[None]
+def twin_levels(boxes_BM4, anchors_A4):
+    """round(IoU * 2^14), from float32 areas: [B, A, M]."""
+    a, b = anchors_A4[:, None], boxes_BM4[:, None]
     height = np.minimum(b[..., 2], a[..., 2]) - np.maximum(b[..., 0], a[..., 0])
     width = np.minimum(b[..., 3], a[..., 3]) - np.maximum(b[..., 1], a[..., 1])
     overlap = np.maximum(height, 0) * np.maximum(width, 0)
-    area_b = (b[..., 2] - b[..., 0]) * (b[..., 3] - b[..., 1])
-    area_a = (a[..., 2] - a[..., 0]) * (a[..., 3] - a[..., 1])
+    area_a, area_b = ((x[..., 2] - x[..., 0]) * (x[..., 3] - x[..., 1]) for x in (a, b))
     union = area_b + area_a - overlap
     iou = np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
-    return np.round(iou * np.float32(2**14)).astype(np.int64)
+    return np.round(iou * np.float32(2**14)).astype(np.int32)
 
 
-def twin_match(boxes, labels, anchors):
-    """Greedy bipartite, then IoU >= 0.5: one image, [A]."""
-    level = twin_levels(boxes, anchors) * (labels > 0)[:, None]
-    match = np.full(len(anchors), -1)
+def twin_match(boxes_BM4, labels_BM, anchors_A4):
+    """Greedy bipartite, a pair at a time in every image, then IoU >= 0.5: [B, A]."""
+    level = twin_levels(boxes_BM4, anchors_A4) * (labels_BM > 0)[:, None]
+    images, num_anchors, num_objects = np.arange(len(level)), *level.shape[1:]
+    if not num_objects:
+        return np.full((len(images), num_anchors), -1)
+    match = np.where(level.max(axis=2) >= 2**13, level.argmax(axis=2), -1)
     free = level.copy()
-    while free.size and free.max() > 0:
-        ties = np.argwhere(free == free.max())  # rows (object, anchor)
-        obj, anchor = min(ties.tolist(), key=lambda pair: (pair[1], pair[0]))
-        match[anchor] = obj
-        free[obj, :] = 0
-        free[:, anchor] = 0
-    for anchor in range(len(anchors)):
-        if match[anchor] < 0 and level.shape[0] and level[:, anchor].max() >= 2**13:
-            match[anchor] = int(np.argmax(level[:, anchor]))
+    for _ in range(num_objects):
+        # Of equal levels argmax takes the first: the lower anchor, in it the lower object.
+        anchor, obj = np.divmod(free.reshape(len(images), -1).argmax(axis=1), num_objects)
+        joined = free[images, anchor, obj] > 0
+        match[images[joined], anchor[joined]] = obj[joined]
+        free[images, anchor, :] = 0
+        free[images, :, obj] = 0
     return match
 
 
-def grid_boxes(rng, count, cells=12):
-    """Boxes with corners on a coarse grid: exact ties are the rule."""
-    low = rng.integers(0, cells - 1, (count, 2))
-    high = low + 1 + rng.integers(0, cells - low, (count, 2)).clip(0, cells - 1 - low)
-    return (np.concatenate([low, high], axis=1) / cells).astype(np.float32)
+def pixel_boxes(rng, count, side=12):
+    """Boxes [count, 4] of whole pixels of a picture of few: exact ties are the rule."""
+    low = rng.integers(0, side, (count, 2))
+    return (np.concatenate([low, rng.integers(low, side) + 1], axis=1) / side).astype(np.float32)
 
 
 def free_boxes(rng, count):
@@ -49,42 +56,118 @@ def free_boxes(rng, count):
     return np.concatenate([corners[:, 0], corners[:, 1]], axis=1)
 
 
+def voc_boxes(rng, count):
+    return pixel_boxes(rng, count, side=300)
+
+
+def batch(rng, make, num_images, num_objects):
+    """Boxes and labels: the first 0 … ``num_objects`` objects of each image, a tenth left out."""
+    boxes = make(rng, num_images * num_objects).reshape(num_images, num_objects, 4)
+    count = rng.integers(0, num_objects + 1, (num_images, 1))
+    objects = (np.arange(num_objects) < count) & (rng.random((num_images, num_objects)) > 0.1)
+    return boxes, np.where(objects, 3, 0).astype(np.int32)
+
+
 def run(boxes, labels, anchors, compiled):
     fn = tf.function(matching.match, jit_compile=compiled)
     return fn(tf.constant(boxes), tf.constant(labels), tf.constant(anchors)).numpy()
 
 
-@pytest.mark.parametrize("compiled", [False, True], ids=["graph", "xla"])
-@pytest.mark.parametrize("make", [grid_boxes, free_boxes], ids=["ties", "free"])
-def test_equals_the_one_by_one_twin(make, compiled):
+# Boxes, objects and anchors, images a batch, batches: 101,000 images. 20 objects may leave none of
+# 8 anchors free, and find none.
+CASES = (
+    (pixel_boxes, 1, 16, 3000, 2),
+    (pixel_boxes, 5, 24, 2000, 25),
+    (pixel_boxes, 12, 32, 1000, 25),
+    (pixel_boxes, 20, 8, 500, 10),
+    (free_boxes, 5, 24, 2000, 5),
+    (free_boxes, 12, 32, 1000, 5),
+)
+
+
+@COMPILED
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0].__name__}-{case[1]}")
+def test_equals_the_one_by_one_twin(case, compiled):
+    make, num_objects, num_anchors, num_images, num_batches = case
     rng = np.random.default_rng(7)
     fn = tf.function(matching.match, jit_compile=compiled)
-    for _ in range(12):
-        boxes = np.stack([make(rng, 9) for _ in range(32)])
-        labels = rng.integers(0, 3, (32, 9)).astype(np.int32)
-        labels[0] = 0  # an image without objects
-        labels[1] = [0, 0, 1, 0, 0, 0, 0, 0, 0]
-        anchors = make(rng, 40)
-        got = fn(boxes, labels, anchors).numpy()
-        want = np.stack([twin_match(*pair, anchors) for pair in zip(boxes, labels)])
-        np.testing.assert_array_equal(got, want)
+    for _ in range(num_batches):
+        boxes, labels = batch(rng, make, num_images, num_objects)
+        anchors_A4 = make(rng, num_anchors)
+        got = fn(boxes, labels, anchors_A4).numpy()
+        np.testing.assert_array_equal(got, twin_match(boxes, labels, anchors_A4))
 
 
-@pytest.mark.parametrize("compiled", [False, True], ids=["graph", "xla"])
-def test_more_objects_than_anchors_that_overlap(compiled):
-    rng = np.random.default_rng(3)
-    boxes, anchors = grid_boxes(rng, 30, cells=4)[None], grid_boxes(rng, 6, cells=4)
-    labels = np.ones((1, 30), np.int32)
-    got = run(boxes, labels, anchors, compiled)[0]
-    np.testing.assert_array_equal(got, twin_match(boxes[0], labels[0], anchors))
-    assert (got >= 0).all()
+@COMPILED
+@pytest.mark.parametrize(("input_size", "num_objects"), [(300, 56), (512, 16)])
+def test_equals_the_twin_on_the_anchors_of_ssd(input_size, num_objects, compiled):
+    rng = np.random.default_rng(num_objects)
+    anchors_A4 = anchors.anchor_boxes(AnchorOptions(), input_size)
+    boxes, labels = batch(rng, voc_boxes, 16, num_objects)
+    got = run(boxes, labels, anchors_A4, compiled)
+    np.testing.assert_array_equal(got, twin_match(boxes, labels, anchors_A4))
 
 
-@pytest.mark.parametrize("compiled", [False, True], ids=["graph", "xla"])
-def test_no_row_at_all_is_background(compiled):
-    anchors = grid_boxes(np.random.default_rng(0), 5)
-    got = run(np.zeros((2, 0, 4), np.float32), np.zeros((2, 0), np.int32), anchors, compiled)
-    np.testing.assert_array_equal(got, np.full((2, 5), -1))
+@COMPILED
+def test_shapes_may_be_unknown_and_differ_from_batch_to_batch(compiled):
+    shapes = [([None, None, 4], tf.float32), ([None, None], tf.int32), ([None, 4], tf.float32)]
+    fn = tf.function(
+        matching.match,
+        input_signature=[tf.TensorSpec(*shape) for shape in shapes],
+        jit_compile=compiled,
+    )
+    rng = np.random.default_rng(2)
+    for num_images, num_objects, num_anchors in ((5, 8, 30), (5, 16, 30), (2, 130, 60), (1, 0, 9)):
+        boxes, labels = batch(rng, pixel_boxes, num_images, num_objects)
+        anchors_A4 = pixel_boxes(rng, num_anchors)
+        got = fn(boxes, labels, anchors_A4).numpy()
+        np.testing.assert_array_equal(got, twin_match(boxes, labels, anchors_A4))
+
+
+def test_known_shapes_stay_known():
+    specs = [tf.TensorSpec([32, None, 4]), tf.TensorSpec([32, None], tf.int32)]
+    fn = tf.function(matching.match).get_concrete_function(*specs, tf.TensorSpec([8732, 4]))
+    assert fn.output_shapes == [32, 8732]
+
+
+# Groups of 1, 3 (the last one short) and 7 images.
+@COMPILED
+@pytest.mark.parametrize("max_pairs", [1, 300, 630])
+def test_groups_of_images_do_not_change_the_result(max_pairs, compiled, monkeypatch):
+    monkeypatch.setattr(matching, "_MAX_PAIRS", max_pairs)
+    rng = np.random.default_rng(5)
+    (boxes, labels), anchors_A4 = batch(rng, pixel_boxes, 7, 9), pixel_boxes(rng, 10)
+    got = run(boxes, labels, anchors_A4, compiled)
+    np.testing.assert_array_equal(got, twin_match(boxes, labels, anchors_A4))
+
+
+@COMPILED
+@pytest.mark.parametrize("num_images", [0, 2])
+def test_no_row_at_all_is_background(num_images, compiled):
+    boxes = np.zeros((num_images, 0, 4), np.float32)
+    labels = np.zeros((num_images, 0), np.int32)
+    got = run(boxes, labels, pixel_boxes(np.random.default_rng(0), 5), compiled)
+    np.testing.assert_array_equal(got, np.full((num_images, 5), -1))
+
+
+def test_no_tensor_of_ssd512_with_128_objects_is_above_256_mb():
+    # int32 of all 32 x 128 x 24564 pairs would be 402 MB.
+    fn = tf.function(matching.match, jit_compile=True)
+    boxes, labels = tf.zeros([32, 128, 4]), tf.zeros([32, 128], tf.int32)
+    anchors_A4 = tf.constant(anchors.anchor_boxes(AnchorOptions(), 512))
+    hlo = fn.experimental_get_compiler_ir(boxes, labels, anchors_A4)(stage="optimized_hlo")
+    sizes = tensor_bytes(hlo)
+    assert len(sizes) > 100
+    assert 32 * 24564 * 4 <= max(sizes) < 256e6
+
+
+def tensor_bytes(hlo):
+    """Bytes of each array that the text of a compiled function names."""
+    shapes = re.findall(r"\b(pred|[a-z]+(\d+))\[([\d,]*)\]", hlo)
+    return [
+        int(bits or 8) / 8 * np.prod([int(n) for n in sizes.split(",") if n], initial=1.0)
+        for _, bits, sizes in shapes
+    ]
 
 
 def test_two_objects_that_want_one_anchor_both_get_one():
