@@ -1,0 +1,44 @@
+"""The cost of matching: medians of turns whose times are known, and objects as in VOC."""
+
+import numpy as np
+import pytest
+
+from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.training import match_cost
+
+
+def test_figures_by_hand(monkeypatch):
+    # Milliseconds of match and bare: a turn that is not counted, then three.
+    times = iter([500, 300, 8, 4, 30, 10, 9, 6])
+    monkeypatch.setattr(match_cost, "_cpu_ms", lambda *_: next(times))
+    assert match_cost.measure_match(num_images=2, num_objects=3, repeats=3, seed=0) == {
+        "images": 2.0,
+        "anchors": 8732.0,
+        "objects": 3.0,
+        "match_cpu_ms": 9.0,
+        "bare_cpu_ms": 6.0,
+        "ratio_to_bare": 2.0,  # of 2, 3 and 1.5
+    }
+
+
+def test_matching_costs_at_most_two_and_a_half_times_bare_iou():
+    figures = match_cost.measure_match(repeats=5, seed=0)
+    assert (figures["images"], figures["anchors"], figures["objects"]) == (32, 8732, 56)
+    assert min(figures.values()) > 0
+    assert figures["ratio_to_bare"] <= 2.5, figures
+
+
+def test_objects_lie_on_pixels_within_the_image_in_sizes_as_of_voc():
+    boxes = match_cost._objects(20, 500, 300, seed=1)
+    pixels = boxes * 300
+    np.testing.assert_allclose(pixels, np.rint(pixels), atol=1e-3)
+    sides = pixels[..., 2:] - pixels[..., :2]
+    assert boxes.dtype == np.float32
+    assert boxes.min() >= 0 and boxes.max() <= 1 and sides.min() >= 0.999
+    # A lognormal's median is its geometric mean.
+    np.testing.assert_allclose(np.median(sides, axis=(0, 1)) / 300, [0.31, 0.22], atol=0.02)
+
+
+def test_other_anchors_are_refused():
+    with pytest.raises(InputError, match=r"num_anchors=9: must be one of \[8732, 24564\]"):
+        match_cost.measure_match(num_anchors=9, repeats=1, seed=0)
