@@ -8,12 +8,11 @@ from ssd_tfrecord.options import (
     CheckpointOptions,
     DetectionOptions,
     DeviceOptions,
-    FramingOptions,
+    InputOptions,
     LossOptions,
     ModelOptions,
     OptimizerOptions,
     Options,
-    ReadOptions,
     RecordSetOptions,
     option,
 )
@@ -119,8 +118,7 @@ class TrainConfig(Options):
     )
     model: ModelOptions = ModelOptions()
     anchors: AnchorOptions = AnchorOptions()
-    framing: FramingOptions = FramingOptions()
-    reading: ReadOptions = ReadOptions()
+    input: InputOptions = InputOptions()
     loss: LossOptions = LossOptions()
     optimizer: OptimizerOptions = OptimizerOptions()
     detection: DetectionOptions = DetectionOptions()
@@ -151,8 +149,8 @@ class EvalConfig(Options):
         choices=("", "voc", "coco", "cartucho"),
     )
     num_pictures: int = option(16, "pictures of detections beside ground truth", minimum=0)
+    num_workers: int = option(0, "threads of the input pipeline; 0: one a core", minimum=0)
     detection: DetectionOptions = DetectionOptions()
-    reading: ReadOptions = ReadOptions()
     devices: DeviceOptions = DeviceOptions()
 
     def __post_init__(self):
@@ -192,8 +190,7 @@ class BenchmarkConfig(Options):
         20, "batches measured after a warm-up; their JPEGs are held in memory", minimum=1
     )
     json: str = option("", "file to save the figures in")
-    framing: FramingOptions = FramingOptions()
-    reading: ReadOptions = ReadOptions()
+    input: InputOptions = InputOptions()
 
     def __post_init__(self):
         super().__post_init__()

@@ -67,7 +67,7 @@ def _detect(config, run, manifest, ground_truths, strategy):
         manifest,
         ground_truths,
         detection=config.detection,
-        reading=config.reading,
+        num_workers=config.num_workers,
         batch_size=config.batch_size,
         input_size=input_size,
         strategy=strategy,

@@ -15,9 +15,11 @@ from ssd_tfrecord.options import (
     CheckpointOptions,
     DetectionOptions,
     FramingOptions,
+    InputOptions,
     LossOptions,
     ModelOptions,
     OptimizerOptions,
+    RenderOptions,
 )
 from ssd_tfrecord.training.schedules import stretch_rates
 
@@ -36,12 +38,13 @@ RECIPES = {
     "notebook_ssd300_coco2017": (240_000, 300, "coco", (160_000, 200_000), 250, "coco_ap"),
 }
 
-RECIPE_FLAGS = {"num_steps", "global_batch_size", "seed", "precision", "xla"} | {
+RECIPE_FLAGS = {"num_steps", "global_batch_size", "seed", "precision", "xla", "color"} | {
     field.name
     for options in (
         ModelOptions,
         AnchorOptions,
         FramingOptions,
+        RenderOptions,
         LossOptions,
         OptimizerOptions,
         DetectionOptions,
@@ -78,8 +81,8 @@ def not_said(config):
     out = {"lr_values"}  # the boundaries and a tenth each give them, --learning_rate scales them
     out |= {"width", "batch_norm"} if config.model.backbone == "vgg16" else set()
     out |= {"lr_boundaries"} if config.optimizer.lr_schedule == "cosine" else set()
-    if config.framing.augmentation != "ssd":
-        out |= {"crop_min_ious", "crop_trials", "max_expansion"}
+    if config.input.framing.augmentation != "ssd":
+        out |= {"crop_min_ious", "crop_trials", "crop_semantics", "max_expansion"}
     return out
 
 
@@ -102,7 +105,10 @@ def test_numbers_are_the_published_ones(name):
     assert (config.optimizer.momentum, config.optimizer.weight_decay) == (0.9, 5e-4)
     assert (config.optimizer.warmup_steps, config.optimizer.gradient_clip_norm) == (0, 0)
     assert config.loss == LossOptions(box_loss="smooth_l1", box_loss_weight=1, negative_ratio=3)
-    assert config.framing == FramingOptions("ssd", (0.1, 0.3, 0.5, 0.7, 0.9), 50, 4.0)
+    assert config.input == InputOptions()
+    assert config.input.framing == FramingOptions(
+        "ssd", (0.1, 0.3, 0.5, 0.7, 0.9), "original", 50, 4.0, 0.0
+    )
     assert config.detection == DetectionOptions(0.01, 0.45, 400, 200)
     assert config.checkpoints.checkpoint_every == checkpoint_every
     assert config.checkpoints.best_metric == metric

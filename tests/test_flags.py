@@ -18,7 +18,7 @@ def test_config_survives_its_own_flagfile(tmp_path):
     (tmp_path / "flags.txt").write_text("\n".join(flags.to_lines(given)))
     again = flags.parse(config.TrainConfig, ["prog", f"--flagfile={tmp_path / 'flags.txt'}"])
     assert again == given
-    assert (again.xla, again.framing.crop_trials) == (True, 7)
+    assert (again.xla, again.input.framing.crop_trials) == (True, 7)
     assert again.optimizer.lr_values == (1e-3, 1e-4)
 
 

@@ -22,8 +22,10 @@ from ssd_tfrecord.options import (
     CheckpointOptions,
     DeviceOptions,
     FramingOptions,
+    InputOptions,
     ModelOptions,
     OptimizerOptions,
+    ReadOptions,
 )
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.training import checkpoints, session
@@ -42,7 +44,7 @@ def small_config(records, run_dir, **values):
         "global_batch_size": 4,
         "steps_per_loop": 2,
         "model": SMALL,
-        "framing": FramingOptions(augmentation="flip"),
+        "input": InputOptions(framing=FramingOptions(augmentation="flip")),
         "optimizer": OptimizerOptions(learning_rate=1e-3, lr_boundaries=(4,), warmup_steps=2),
         "checkpoints": CheckpointOptions(checkpoint_every=4, eval_every=3, summary_every=1),
     }
@@ -131,8 +133,13 @@ def test_run_stopped_by_ctrl_c_goes_on_to_the_same_losses(
     assert f"tensorboard --logdir {config.run_dir}" in said
 
 
+@pytest.mark.parametrize(
+    "options",
+    [InputOptions(), InputOptions(reading=ReadOptions(shuffle_buffer_mb=1))],
+    ids=["read at random", "streamed"],
+)
 def test_run_on_two_sets_with_all_augmentation_goes_on_within_an_epoch(
-    tiny_records, tmp_path, monkeypatch
+    tiny_records, tmp_path, monkeypatch, options
 ):
     # A buffer of 2 of the 12 records: what is skipped of an epoch has to pass it too.
     monkeypatch.setattr(order, "buffered_records", lambda manifests, options: 2)
@@ -141,7 +148,7 @@ def test_run_on_two_sets_with_all_augmentation_goes_on_within_an_epoch(
         tmp_path / "whole",
         train_records=(str(tiny_records), str(tiny_records)),
         num_steps=5,
-        framing=FramingOptions(augmentation="ssd"),
+        input=options,
     )
     stopped = dataclasses.replace(whole, run_dir=str(tmp_path / "stopped"))
     train.main(whole)

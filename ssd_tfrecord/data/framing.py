@@ -1,7 +1,7 @@
 """Geometry first: SSD's expand, IoU crop and flip drawn from boxes and size alone, no pixel made.
 
-Source: Caffe SSD (sampler.cpp, im_transforms.cpp, annotated_data_layer.cpp). All samplers and all
-trials are drawn at once: S samplers, T trials, N objects.
+Source: Caffe SSD (im_transforms.cpp, annotated_data_layer.cpp). A whole batch is drawn at once:
+B images, N objects, padded.
 
 The picture lies somewhere on a canvas (zoom-out), a window is cut from the canvas, and the window
 becomes the sample. What a sample needs to know is the part of the picture in the window, and the
@@ -10,143 +10,111 @@ rectangle of the sample that this part fills, snapped to whole output pixels.
 
 import tensorflow as tf
 
+from ssd_tfrecord.data import cropping
 from ssd_tfrecord.geometry import boxes as box_ops
 
-MIN_SCALE, MAX_SCALE = 0.3, 1.0
-MIN_ASPECT, MAX_ASPECT = 0.5, 2.0
 EXPAND_PROBABILITY = 0.5
 FLIP_PROBABILITY = 0.5
 
-_EXPAND, _RATIO, _OFFSET_Y, _OFFSET_X, _PICK, _FLIP, _TRIALS = range(7)
+_EXPAND, _RATIO, _OFFSET_Y, _OFFSET_X, _FLIP, _CROP = range(6)
 
 
 def num_uniforms(options):
     """Random numbers that one sample takes."""
-    if options.augmentation != "ssd":
-        return _TRIALS
-    return _TRIALS + (len(options.crop_min_ious) + 1) * options.crop_trials * 4
+    return _CROP + (cropping.num_uniforms(options) if options.augmentation == "ssd" else 0)
 
 
-def frame(boxes_N4, size, uniforms, *, output_size, options):
-    """Draws the frame of one training sample.
+def frame(boxes_BN4, valid_BN, size_B2, uniforms_BK, *, output_size, options):
+    """Draws the frames of a batch of training samples.
 
     Args:
-        boxes_N4: float32 [N, 4] objects that the crop's IoU counts.
-        size: int32 [2], the picture's height and width in pixels.
-        uniforms: float32 [num_uniforms(options)] in [0, 1).
-        output_size: side of the sample in pixels.
+        boxes_BN4: float32 [B, N, 4] objects that the crop's IoU counts.
+        valid_BN: bool [B, N], False for padding.
+        size_B2: int32 [B, 2], the pictures' heights and widths in pixels.
+        uniforms_BK: float32 [B, num_uniforms(options)] in [0, 1).
+        output_size: side of a sample in pixels.
         options: ``FramingOptions``.
 
     Returns:
-        A dict: ``window`` int32 [4], the pixels of the picture to show as y, x, height, width (at
-        least 1 x 1); ``rectangle`` int32 [4], the output pixels that they fill as ymin, xmin, ymax,
-        xmax (empty where the window misses the picture), after mirroring; ``mirrored`` bool;
-        ``boxes`` float32 [N, 4] in the sample and ``kept`` bool [N]: the centre is in the window;
-        ``sampler`` int32: 0 the whole canvas, then ``crop_min_ious`` in their order, last any
-        window.
+        A dict: ``window`` int32 [B, 4], the pixels of the picture to show as y, x, height, width
+        (at least 1 x 1); ``rectangle`` int32 [B, 4], the output pixels that they fill as ymin,
+        xmin, ymax, xmax (empty where the window misses the picture), after mirroring;
+        ``mirrored`` bool [B]; ``boxes`` float32 [B, N, 4] in the sample and ``kept`` bool [B, N]:
+        the centre is in the window, and what is left is large enough; ``sampler`` int32 [B], the
+        crop sampler that gave the window, as ``cropping`` numbers them, and ``yields`` bool, which
+        had one to give.
     """
-    size = tf.cast(size, tf.float32)
-    canvas, offset = size, tf.zeros([2])
-    crop = tf.concat([offset, canvas], axis=0)
-    sampler = 0
+    size = tf.cast(size_B2, tf.float32)
+    canvas, offset = size, tf.zeros_like(size)
+    crop = tf.concat([offset, canvas], axis=1)
+    sampler = tf.zeros_like(size_B2[:, 0])
+    yields = tf.ones_like(sampler, tf.bool)[:, tf.newaxis]
     if options.augmentation == "ssd":
-        canvas, offset = _expand(size, uniforms, options.max_expansion)
-        boxes_on_canvas = (boxes_N4 * tf.tile(size, [2]) + tf.tile(offset, [2])) / tf.tile(
-            canvas, [2]
+        canvas, offset = _expand(size, uniforms_BK, options.max_expansion)
+        on_canvas = boxes_BN4 * _twice(size) + _twice(offset)
+        crop, sampler, yields = cropping.draw(
+            on_canvas / _twice(canvas), valid_BN, canvas, uniforms_BK[:, _CROP:], options
         )
-        crop, sampler = _crop(boxes_on_canvas, uniforms, options)
-        crop = _whole_pixels(crop, canvas)
-    result = _render_plan(boxes_N4, size, offset, crop, output_size)
-    mirrored = tf.constant(False)
+    plan = _render_plan(boxes_BN4, size, offset, crop, output_size)
+    plan["kept"] &= valid_BN & _large_enough(plan["boxes"], output_size, options.min_box_size)
+    mirrored = tf.zeros_like(size_B2[:, 0], tf.bool)
     if options.augmentation != "none":
-        mirrored = uniforms[_FLIP] < FLIP_PROBABILITY
-        result = _mirror(result, mirrored, output_size)
-    return {**result, "mirrored": mirrored, "sampler": tf.convert_to_tensor(sampler, tf.int32)}
+        mirrored = uniforms_BK[:, _FLIP] < FLIP_PROBABILITY
+        plan = _mirror(plan, mirrored, output_size)
+    return {**plan, "mirrored": mirrored, "sampler": sampler, "yields": yields}
 
 
-def _expand(size, uniforms, max_expansion):
-    """Canvas size and the picture's offset on it, float32 [2] each, in whole pixels."""
-    ratio = 1.0 + uniforms[_RATIO] * (max_expansion - 1.0)
-    ratio = tf.where(uniforms[_EXPAND] < EXPAND_PROBABILITY, ratio, 1.0)
-    canvas = tf.floor(size * ratio)
-    return canvas, tf.floor(uniforms[_OFFSET_Y : _OFFSET_X + 1] * (canvas - size))
+def _expand(size_B2, uniforms_BK, max_expansion):
+    """Canvas sizes and the pictures' offsets on them, float32 [B, 2] each, in whole pixels."""
+    ratio = 1.0 + uniforms_BK[:, _RATIO] * (max_expansion - 1.0)
+    ratio = tf.where(uniforms_BK[:, _EXPAND] < EXPAND_PROBABILITY, ratio, 1.0)
+    canvas = tf.floor(size_B2 * ratio[:, tf.newaxis])
+    return canvas, tf.floor(uniforms_BK[:, _OFFSET_Y : _OFFSET_X + 1] * (canvas - size_B2))
 
 
-def _crop(boxes_N4, uniforms, options):
-    """The window that is picked, float32 [4] in [0, 1] of the canvas, and its sampler's number."""
-    num_thresholds = len(options.crop_min_ious)
-    windows_ST4 = _draw_windows(
-        tf.reshape(uniforms[_TRIALS:], [4, num_thresholds + 1, options.crop_trials])
-    )
-    iou_STN = box_ops.iou(windows_ST4[:-1, :, tf.newaxis, :], boxes_N4)
-    # Any object will do; without one the maximum is -inf and only the whole canvas is left.
-    best_ST = tf.reduce_max(iou_STN, axis=2)
-    accepted_ST = best_ST >= tf.constant(options.crop_min_ious)[:, tf.newaxis]
-    first_S = tf.concat([tf.argmax(accepted_ST, axis=1), [0]], axis=0)
-    yields_any = tf.shape(boxes_N4)[0] > 0
-    yields_S = tf.concat([tf.reduce_any(accepted_ST, axis=1), [yields_any]], axis=0)
-    choices = tf.concat(
-        [[[0.0, 0.0, 1.0, 1.0]], tf.gather(windows_ST4, first_S, batch_dims=1)], axis=0
-    )
-    rank_S = tf.cumsum(tf.concat([[1], tf.cast(yields_S, tf.int32)], axis=0))
-    # One of all that were yielded, uniformly: the first whose rank reaches the number drawn.
-    drawn = 1 + tf.cast(uniforms[_PICK] * tf.cast(rank_S[-1], tf.float32), tf.int32)
-    sampler = tf.argmax(rank_S >= drawn, output_type=tf.int32)
-    return choices[sampler], sampler
-
-
-def _draw_windows(uniforms_4ST):
-    """Windows float32 [S, T, 4]: scale U(0.3, 1), aspect U(0.5, 2) within [s², 1/s²]."""
-    scale = MIN_SCALE + uniforms_4ST[0] * (MAX_SCALE - MIN_SCALE)
-    low = tf.maximum(MIN_ASPECT, tf.square(scale))
-    high = tf.minimum(MAX_ASPECT, 1.0 / tf.square(scale))
-    root = tf.sqrt(low + uniforms_4ST[1] * (high - low))
-    width, height = scale * root, scale / root
-    ymin, xmin = uniforms_4ST[2] * (1.0 - height), uniforms_4ST[3] * (1.0 - width)
-    return tf.stack([ymin, xmin, ymin + height, xmin + width], axis=-1)
-
-
-def _whole_pixels(crop, canvas):
-    """Canvas fractions -> ymin, xmin, ymax, xmax in pixels, origin and size truncated."""
-    # 1e-3 px: the whole canvas must not lose a pixel to float32.
-    origin = tf.floor(crop[:2] * canvas + 1e-3)
-    extent = tf.maximum(tf.floor((crop[2:] - crop[:2]) * canvas + 1e-3), 1.0)
-    origin = tf.minimum(origin, canvas - extent)
-    return tf.concat([origin, origin + extent], axis=0)
-
-
-def _render_plan(boxes_N4, size, offset, crop, output_size):
-    """Window, rectangle and boxes, before mirroring; ``crop`` is in canvas pixels."""
-    low, high = crop[:2] - offset, crop[2:] - offset  # in pixels of the picture
-    seen_low = tf.clip_by_value(low, 0.0, size - 1.0)
-    seen_high = tf.clip_by_value(high, seen_low + 1.0, size)
-    is_seen = tf.reduce_all((high > 0.0) & (low < size))
+def _render_plan(boxes_BN4, size_B2, offset_B2, crop_B4, output_size):
+    """Window, rectangle and boxes, before mirroring; ``crop_B4`` is in canvas pixels."""
+    low, high = crop_B4[:, :2] - offset_B2, crop_B4[:, 2:] - offset_B2  # in pixels of the picture
+    seen_low = tf.clip_by_value(low, 0.0, size_B2 - 1.0)
+    seen_high = tf.clip_by_value(high, seen_low + 1.0, size_B2)
+    is_seen_B1 = tf.reduce_all((high > 0.0) & (low < size_B2), axis=1, keepdims=True)
     scale = output_size / (high - low)
     # At least one pixel of what is seen, and never one beyond the sample.
     rect_low = tf.minimum(tf.round((seen_low - low) * scale), output_size - 1.0)
     rect_high = tf.maximum(tf.round((seen_high - low) * scale), rect_low + 1.0)
     # The very mapping that the pixels take: seen part -> rectangle.
     zoom = (rect_high - rect_low) / (seen_high - seen_low)
-    pixels = boxes_N4 * tf.tile(size, [2])
+    pixels = boxes_BN4 * _twice(size_B2)
     centers = box_ops.centers(pixels)
-    kept = is_seen & tf.reduce_all((centers >= low) & (centers <= high), axis=1)
-    mapped = (pixels - tf.tile(seen_low, [2])) * tf.tile(zoom, [2]) + tf.tile(rect_low, [2])
-    mapped = tf.clip_by_value(mapped, tf.tile(rect_low, [2]), tf.tile(rect_high, [2]))
-    rectangle = tf.concat([rect_low, rect_high], axis=0)
+    inside = (centers >= low[:, tf.newaxis]) & (centers <= high[:, tf.newaxis])
+    mapped = (pixels - _twice(seen_low)) * _twice(zoom) + _twice(rect_low)
+    mapped = tf.clip_by_value(mapped, _twice(rect_low), _twice(rect_high))
+    rectangle = tf.cast(tf.concat([rect_low, rect_high], axis=1), tf.int32)
     return {
-        "window": tf.cast(tf.concat([seen_low, seen_high - seen_low], axis=0), tf.int32),
-        "rectangle": tf.where(is_seen, tf.cast(rectangle, tf.int32), 0),
+        "window": tf.cast(tf.concat([seen_low, seen_high - seen_low], axis=1), tf.int32),
+        "rectangle": tf.where(is_seen_B1, rectangle, 0),
         "boxes": mapped / output_size,
-        "kept": kept,
+        "kept": is_seen_B1 & tf.reduce_all(inside, axis=2),
     }
 
 
-def _mirror(plan, mirrored, output_size):
-    ymin, xmin, ymax, xmax = tf.unstack(plan["rectangle"])
-    rectangle = tf.stack([ymin, output_size - xmax, ymax, output_size - xmin])
-    moves = mirrored & (xmin < xmax)  # an empty rectangle stays [0, 0, 0, 0]
+def _large_enough(boxes_BN4, output_size, min_box_size):
+    sides = (boxes_BN4[..., 2:] - boxes_BN4[..., :2]) * output_size
+    return tf.reduce_all(sides >= min_box_size, axis=2)
+
+
+def _mirror(plan, mirrored_B, output_size):
+    ymin, xmin, ymax, xmax = tf.unstack(plan["rectangle"], axis=1)
+    rectangle = tf.stack([ymin, output_size - xmax, ymax, output_size - xmin], axis=1)
+    moves = mirrored_B & (xmin < xmax)  # an empty rectangle stays [0, 0, 0, 0]
+    flipped = box_ops.flip_left_right(plan["boxes"])
     return {
         **plan,
-        "rectangle": tf.where(moves, rectangle, plan["rectangle"]),
-        "boxes": tf.where(mirrored, box_ops.flip_left_right(plan["boxes"]), plan["boxes"]),
+        "rectangle": tf.where(moves[:, tf.newaxis], rectangle, plan["rectangle"]),
+        "boxes": tf.where(mirrored_B[:, tf.newaxis, tf.newaxis], flipped, plan["boxes"]),
     }
+
+
+def _twice(values_B2):
+    """[B, 2] as (y, x) -> [B, 1, 4], to go with boxes."""
+    return tf.tile(values_B2, [1, 2])[:, tf.newaxis]

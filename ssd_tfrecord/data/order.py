@@ -1,8 +1,54 @@
-"""(run seed, epoch, position) -> record: the one order that training and resuming share."""
+"""(run seed, epoch, position) -> record: the one order that training and resuming share.
+
+Epochs are joined: position p is place p mod N of epoch p // N, N being the number of records. Of H
+hosts, host h takes the positions that are h modulo H; so any number of hosts takes the same
+samples, none twice.
+"""
+
+from dataclasses import dataclass
 
 import tensorflow as tf
 
 _FOREVER = 2**62
+
+
+@dataclass(frozen=True)
+class Host:
+    """This machine's place among those that read the same run."""
+
+    index: int = 0
+    count: int = 1
+
+
+def shuffled_indices(num_records, *, seed, start, host=Host()):
+    """Endless (epoch, record index) of the positions from ``start`` on that are ``host``'s.
+
+    Every epoch is an order of its own of all records, a function of (seed, epoch) alone: to begin
+    in its middle costs a sort, and nothing is read that is not used.
+
+    Args:
+        num_records: records N of an epoch.
+        seed: run seed.
+        start: first position of all hosts, counted over all epochs.
+        host: whose positions.
+
+    Returns:
+        A dataset of int64 scalars.
+    """
+
+    def epoch_indices(epoch):
+        # Whole numbers of 64 bits: floats would be equal too often, and keep the set's order then.
+        keys = tf.random.stateless_uniform(
+            [num_records], [seed, epoch], None, None, tf.int64, alg="philox"
+        )
+        order = tf.argsort(keys, stable=True)
+        # The first of this epoch's places that is not before ``start`` and is this host's.
+        first = tf.maximum(tf.cast(start, tf.int64) - epoch * num_records, 0)
+        first += (host.index - first - epoch * num_records) % host.count
+        mine = tf.cast(order[first :: host.count], tf.int64)
+        return tf.data.Dataset.from_tensor_slices((tf.fill(tf.shape(mine), epoch), mine))
+
+    return tf.data.Dataset.range(start // num_records, _FOREVER).flat_map(epoch_indices)
 
 
 def records_in_order(manifests):
@@ -12,18 +58,21 @@ def records_in_order(manifests):
     return shards.flat_map(_read_shard)
 
 
-def shuffled_records(manifests, *, seed, start, options):
-    """Endless epochs, joined: (epoch, record index, serialized example) from position ``start``.
+def streamed_records(manifests, *, seed, start, options, host=Host()):
+    """As ``shuffled_indices``, with the record itself, but shards are read from end to end.
 
-    Each epoch holds every record once. Shards are read in a drawn order, several in turn, and
-    their serialized records pass a shuffle buffer of ``shuffle_buffer_mb``; what is skipped is
-    read but not parsed or decoded.
+    Shards are read in a drawn order, several in turn, and their serialized records pass a shuffle
+    buffer of ``shuffle_buffer_mb``; what is skipped is read but not parsed or decoded.
 
     Args:
         manifests: record sets; record indices run on from one to the next.
         seed: run seed.
-        start: first position, counted over all epochs.
+        start: first position of all hosts, counted over all epochs.
         options: ``ReadOptions``.
+        host: whose positions.
+
+    Returns:
+        A dataset of (epoch, record index, serialized example).
     """
     paths, offsets = _shards(manifests)
     num_records = sum(manifest.num_records for manifest in manifests)
@@ -50,8 +99,8 @@ def shuffled_records(manifests, *, seed, start, options):
         records = records.skip(tf.cast(epoch == first_epoch, tf.int64) * skipped)
         return records.map(lambda index, serialized: (epoch, index, serialized))
 
-    epochs = tf.data.Dataset.range(first_epoch, _FOREVER)
-    return epochs.flat_map(epoch_records)
+    records = tf.data.Dataset.range(first_epoch, _FOREVER).flat_map(epoch_records)
+    return records.shard(host.count, (host.index - start) % host.count)
 
 
 def buffered_records(manifests, options):

@@ -1,4 +1,4 @@
-"""From record sets to batches: shards -> order -> parse -> frame -> render -> batch."""
+"""From record sets to batches: order -> read -> batch -> parse -> frame -> render."""
 
 import tensorflow as tf
 
@@ -6,58 +6,67 @@ from ssd_tfrecord.data import coloring, framing, order, rendering
 from ssd_tfrecord.pixels import color
 from ssd_tfrecord.records import schema
 
+# What ``pixels.color`` takes of a batch.
+_COLORING = ("images", "rectangles", "color", "mirrored")
+
+# Objects of a batch are padded to one of these: a compiled function is compiled once for each.
+_BUCKETS = [8 << power for power in range(16)]
+
 
 def training_dataset(
-    manifests, *, input_size, batch_size, seed, framing_options, read_options, start_step=0
+    source, options, *, input_size, batch_size, seed, start_step=0, host=order.Host()
 ):
     """Endless batches from step ``start_step`` on; the same for any number of threads.
 
     Args:
-        manifests: record sets to train on, joined.
+        source: ``reading.RecordReader`` of the sets to train on, or a cache of it.
+        options: ``InputOptions``.
         input_size: side S of a sample in pixels.
-        batch_size: global batch B.
+        batch_size: global batch, of all hosts; B is this host's share.
         seed: run seed; a sample's random numbers come from (seed, epoch, record index).
-        framing_options: ``FramingOptions``.
-        read_options: ``ReadOptions``.
-        start_step: steps already trained; their records are passed over without decoding.
+        start_step: steps already trained; their records are passed over.
+        host: this machine's place among those that train together.
 
     Returns:
         A dataset of dicts: ``images`` uint8 [B, S, S, 3]; ``boxes`` float32 [B, M, 4] and
-        ``labels`` int32 [B, M], 0 where there is no object, M the largest number of objects of any
-        record; ``rectangles`` int32 [B, 4] and ``color`` float32 [B, 5] as ``pixels.color.prepare``
-        takes them; ``indices`` int64 [B].
+        ``labels`` int32 [B, M], 0 where there is no object, M the batch's largest number of
+        objects rounded up to 8, 16, 32, …; ``rectangles`` int32 [B, 4], ``color`` float32 [B, 5]
+        and ``mirrored`` bool [B] as ``pixels.color.prepare`` takes them; ``indices`` int64 [B];
+        ``substituted`` bool [B], True where a damaged record was passed over.
     """
-    max_objects = max(1, *(manifest.max_objects for manifest in manifests))
 
-    def sample(epoch, index, serialized):
-        record = schema.parse_example(serialized)
-        plan = draw_plan(
-            record, (seed, epoch, index), input_size=input_size, options=framing_options
-        )
-        return _training_sample(record, index, plan, input_size)
+    def draw(epoch, asked, index, serialized):
+        return index, index != asked, serialized, draw_uniforms(seed, epoch, asked, options)
 
-    def pad(sample):
-        room = max_objects - tf.shape(sample["labels"])[0]
-        boxes, labels = (
-            tf.pad(sample["boxes"], [[0, room], [0, 0]]),
-            tf.pad(sample["labels"], [[0, room]]),
-        )
-        return {
-            **sample,
-            "boxes": tf.ensure_shape(boxes, [max_objects, 4]),
-            "labels": tf.ensure_shape(labels, [max_objects]),
-        }
+    def samples(indices, substituted, serialized, uniforms):
+        plan = draw_plan(schema.parse_batch(serialized), uniforms, input_size, options)
+        batch = render_plan(plan, indices, source, input_size, options)
+        if options.color.color_on == "host":
+            painted = color.paint(*(batch[name] for name in _COLORING), options.color)
+            batch = {**batch, "images": painted}
+        return {**batch, "indices": indices, "substituted": substituted}
 
-    dataset = order.shuffled_records(
-        manifests, seed=seed, start=start_step * batch_size, options=read_options
-    )
-    dataset = dataset.map(lambda *record: pad(sample(*record)), tf.data.AUTOTUNE)
-    dataset = dataset.batch(batch_size, drop_remainder=True)
+    dataset = _records(source, options.reading, seed, start_step * batch_size, host)
+    dataset = dataset.map(draw, tf.data.AUTOTUNE)
+    dataset = dataset.batch(batch_size // host.count, drop_remainder=True)
+    dataset = dataset.map(samples, tf.data.AUTOTUNE)
     dataset = dataset.prefetch(tf.data.AUTOTUNE)
-    return dataset.with_options(dataset_options(read_options))
+    return dataset.with_options(dataset_options(options.reading.num_workers))
 
 
-def evaluation_dataset(manifest, *, input_size, batch_size, options):
+def network_images(batch, options):
+    """A batch of ``training_dataset`` as the network takes it: float32 [B, S, S, 3].
+
+    Args:
+        batch: dict of tensors.
+        options: the ``ColorOptions`` that the dataset was made with.
+    """
+    if options.color_on == "host":
+        return color.subtract_mean(batch["images"])
+    return color.prepare(*(batch[name] for name in _COLORING), options)
+
+
+def evaluation_dataset(manifest, *, input_size, batch_size, num_workers=0):
     """Every record once, in manifest order; the last batch is filled up and masked.
 
     Returns:
@@ -80,7 +89,7 @@ def evaluation_dataset(manifest, *, input_size, batch_size, options):
     dataset = dataset.concatenate(tf.data.Dataset.from_tensors(nothing).repeat(filling))
     dataset = dataset.batch(batch_size, drop_remainder=True)
     dataset = dataset.prefetch(tf.data.AUTOTUNE)
-    return dataset.with_options(dataset_options(options))
+    return dataset.with_options(dataset_options(num_workers))
 
 
 def source_ids(manifests, indices):
@@ -94,55 +103,80 @@ def source_ids(manifests, indices):
     return [found[int(index)] for index in indices]
 
 
-def draw_plan(record, key, *, input_size, options):
-    """All that is drawn of one training sample, a function of its record's boxes and size and key.
-
-    Args:
-        record: dict of ``schema.parse_example``.
-        key: run seed (int), epoch and record index (int64).
-        input_size: side of the sample in pixels.
-        options: ``FramingOptions``.
-
-    Returns:
-        The dict of ``framing.frame`` with ``size`` int32 [2], the picture's height and width, and
-        ``color`` float32 [5].
-    """
-    size = tf.stack([record["height"], record["width"]])
-    uniforms = _uniforms(*key, options)
-    drawn = uniforms[coloring.NUM_UNIFORMS :]
-    plan = framing.frame(record["boxes"], size, drawn, output_size=input_size, options=options)
-    colors = tf.constant(color.IDENTITY)
-    if options.augmentation == "ssd":
-        colors = coloring.draw(uniforms[: coloring.NUM_UNIFORMS])
-    return {**plan, "size": size, "color": colors}
-
-
-def dataset_options(read_options):
-    """The ``tf.data.Options`` of every dataset here: batches in order, ``num_workers`` threads."""
-    options = tf.data.Options()
-    options.deterministic = True
-    if read_options.num_workers:
-        options.threading.private_threadpool_size = read_options.num_workers
-    return options
-
-
-def _uniforms(seed, epoch, index, options):
-    """All random numbers of one sample, a function of (seed, epoch, index) alone."""
-    count = framing.num_uniforms(options) + coloring.NUM_UNIFORMS
+def draw_uniforms(seed, epoch, index, options):
+    """All random numbers of one sample, a function of (seed, epoch, index): float32 [K]."""
+    count = coloring.NUM_UNIFORMS + framing.num_uniforms(options.framing)
     key = tf.stack([tf.constant(seed * 2**32, tf.int64) + epoch, index])
     return tf.random.stateless_uniform([count], key, alg="philox")
 
 
-def _training_sample(record, index, plan, input_size):
+def draw_plan(parsed, uniforms_BK, input_size, options):
+    """All that is drawn of a batch: ``parsed``, the dict of ``framing.frame``, and ``color``.
+
+    Args:
+        parsed: dict of ``schema.parse_batch``.
+        uniforms_BK: float32 [B, K], ``draw_uniforms`` of each sample.
+        input_size: side of a sample in pixels.
+        options: ``InputOptions``.
+    """
+    plan = framing.frame(
+        parsed["boxes"],
+        parsed["labels"] > 0,
+        parsed["size"],
+        uniforms_BK[:, coloring.NUM_UNIFORMS :],
+        output_size=input_size,
+        options=options.framing,
+    )
+    colors = tf.tile([color.IDENTITY], [tf.shape(uniforms_BK)[0], 1])
+    if options.framing.augmentation == "ssd":
+        colors = coloring.draw(uniforms_BK[:, : coloring.NUM_UNIFORMS])
+    return {**parsed, **plan, "color": colors}
+
+
+def render_plan(plan, indices, source, input_size, options):
+    """The pixels and targets of a batch, as ``training_dataset`` gives them."""
     # Crowd regions count for the crop's IoU but are not trained on; difficult objects are.
-    labels = tf.where(plan["kept"] & ~record["crowd"], record["labels"], 0)
+    labels = tf.where(plan["kept"] & ~plan["crowd"], plan["labels"], 0)
+    boxes = tf.where(labels[:, :, tf.newaxis] > 0, plan["boxes"], 0.0)
+    room = _bucket(tf.shape(labels)[1]) - tf.shape(labels)[1]
+    names = ("encoded", "size", "window", "rectangle", "mirrored")
+    images = rendering.render_batch(
+        {"indices": indices, **{name: plan[name] for name in names}},
+        source.window,
+        output_size=input_size,
+    )
     return {
-        "images": rendering.render(
-            record["encoded"], plan, size=plan["size"], output_size=input_size
-        ),
-        "boxes": tf.where(labels[:, tf.newaxis] > 0, plan["boxes"], 0.0),
-        "labels": labels,
+        "images": images,
+        "boxes": tf.pad(boxes, [[0, 0], [0, room], [0, 0]]),
+        "labels": tf.pad(labels, [[0, 0], [0, room]]),
         "rectangles": plan["rectangle"],
         "color": plan["color"],
-        "indices": index,
+        "mirrored": plan["mirrored"],
     }
+
+
+def _bucket(num_objects):
+    """The smallest of ``_BUCKETS`` that holds ``num_objects``."""
+    return tf.gather(_BUCKETS, tf.searchsorted(_BUCKETS, num_objects[tf.newaxis])[0])
+
+
+def _records(source, options, seed, start, host):
+    """(epoch, index asked for, index read, serialized example) from position ``start`` on."""
+    if options.shuffle_buffer_mb:
+        records = order.streamed_records(
+            source.manifests, seed=seed, start=start, options=options, host=host
+        )
+        return records.map(lambda epoch, index, serialized: (epoch, index, index, serialized))
+    indices = order.shuffled_indices(len(source), seed=seed, start=start, host=host)
+    return indices.map(lambda epoch, index: (epoch, index, *source.read(index)), tf.data.AUTOTUNE)
+
+
+def dataset_options(num_workers):
+    """The ``tf.data.Options`` of every dataset here: batches in order, ``num_workers`` threads."""
+    options = tf.data.Options()
+    options.deterministic = True
+    # Images are shared out among threads, not the pixels of one.
+    options.threading.max_intra_op_parallelism = 1
+    if num_workers:
+        options.threading.private_threadpool_size = num_workers
+    return options

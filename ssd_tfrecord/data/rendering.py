@@ -1,41 +1,61 @@
-"""Pixels of one sample: decode only the window that is seen, resize once, uint8 out."""
+"""Pixels of a sample: decode only the window that is seen, resize once, uint8 out."""
 
 import tensorflow as tf
 
+from ssd_tfrecord.pixels import resampling
 
-def render(encoded, plan, *, size, output_size):
-    """The sample that ``framing.frame`` planned: uint8 [output_size, output_size, 3] RGB.
+
+def render_batch(plan, window_fn, *, output_size, resample_fn=resampling.resample):
+    """The samples that ``framing.frame`` planned: uint8 [B, S, S, 3] RGB, not mirrored yet.
 
     Args:
-        encoded: scalar string, a JPEG.
-        plan: dict with ``window``, ``rectangle`` and ``mirrored``.
-        size: int32 [2], the picture's height and width.
-        output_size: side of the sample in pixels.
+        plan: dict with ``window``, ``rectangle`` and ``mirrored`` of a batch, and what
+            ``window_fn`` takes.
+        window_fn: dict of one sample -> the pixels of its ``window``, uint8 [h, w, 3].
+        output_size: side S of a sample in pixels.
+        resample_fn: (pixels, int32 [2]) -> pixels of that height and width.
 
-    Pixels outside the rectangle are 0: the device fills them with the mean, after distortion.
+    Pixels outside the rectangle are 0: ``pixels.color`` fills them with the mean after distortion,
+    and mirrors what is to be mirrored.
     """
-    pixels = render_rectangle(encoded, plan, size=size)
-    # tf.reverse takes 0.2 ms where image[:, ::-1] takes 3.
-    pixels = tf.cond(plan["mirrored"], lambda: tf.reverse(pixels, [1]), lambda: pixels)
-    origin = plan["rectangle"][:2]
-    margins = tf.stack([origin, output_size - origin - tf.shape(pixels)[:2]], axis=1)
-    pixels = tf.pad(pixels, tf.pad(margins, [[0, 1], [0, 0]]))
-    return tf.ensure_shape(pixels, [output_size, output_size, 3])
+
+    def render(sample):
+        ymin, xmin, ymax, xmax = tf.unstack(straight_rectangle(sample, output_size))
+        shape = tf.maximum(tf.stack([ymax - ymin, xmax - xmin]), 1)
+        pixels = resample_fn(window_fn(sample), shape)
+        return place(pixels, ymin, xmin, output_size)
+
+    # One after another: the batches are what runs in parallel.
+    return tf.map_fn(
+        render,
+        plan,
+        fn_output_signature=tf.TensorSpec([output_size, output_size, 3], tf.uint8),
+        parallel_iterations=1,
+    )
 
 
-def render_rectangle(encoded, plan, *, size):
-    """The window resized to its rectangle, before mirroring: uint8 [h, w, 3], at least 1 x 1."""
-    ymin, xmin, ymax, xmax = tf.unstack(plan["rectangle"])
-    shape = tf.maximum(tf.stack([ymax - ymin, xmax - xmin]), 1)
-    return resize(decode_window(encoded, plan["window"], size), shape)
+def straight_rectangle(sample, output_size):
+    """The rectangle as it was before mirroring, int32 [4]."""
+    ymin, xmin, ymax, xmax = tf.unstack(sample["rectangle"])
+    moves = sample["mirrored"] & (xmin < xmax)
+    straight = tf.stack([ymin, output_size - xmax, ymax, output_size - xmin])
+    return tf.where(moves, straight, sample["rectangle"])
+
+
+def place(pixels, ymin, xmin, output_size):
+    """``pixels`` uint8 [h, w, 3] at (ymin, xmin) of an empty sample, uint8 [S, S, 3]."""
+    height, width, _ = tf.unstack(tf.shape(pixels))
+    bottom, right = output_size - ymin - height, output_size - xmin - width
+    # As a matrix of bytes: tf.pad takes 0.05 ms so, 0.28 with the channels as an axis.
+    rows = tf.reshape(pixels, [height, width * 3])
+    rows = tf.pad(rows, [[ymin, bottom], [xmin * 3, right * 3]])
+    return tf.reshape(rows, [output_size, output_size, 3])
 
 
 def render_whole(encoded, *, output_size):
     """The whole picture warped to uint8 [output_size, output_size, 3], as evaluation sees it."""
-    pixels = tf.io.decode_jpeg(encoded, channels=3)
-    return tf.ensure_shape(
-        resize(pixels, [output_size, output_size]), [output_size, output_size, 3]
-    )
+    pixels = resampling.resample(tf.io.decode_jpeg(encoded, channels=3), [output_size, output_size])
+    return tf.ensure_shape(pixels, [output_size, output_size, 3])
 
 
 def decode_window(encoded, window, size):
@@ -50,8 +70,3 @@ def decode_window(encoded, window, size):
     wide = tf.stack([y, x - left, height, width + left + right])
     pixels = tf.io.decode_and_crop_jpeg(encoded, wide, channels=3)
     return pixels[:, left : left + width]
-
-
-def resize(pixels, shape):
-    """Bilinear, pixel centres aligned, rounded: uint8 [h, w, 3] -> uint8 [*shape, 3]."""
-    return tf.cast(tf.round(tf.image.resize(pixels, shape)), tf.uint8)

@@ -6,11 +6,11 @@ import tensorflow as tf
 import tqdm
 
 from ssd_tfrecord.data.pipeline import evaluation_dataset
-from ssd_tfrecord.data.rendering import resize
 from ssd_tfrecord.evaluation.detections import Detections, unpad
 from ssd_tfrecord.geometry import suppression
-from ssd_tfrecord.options import DetectionOptions, ReadOptions
+from ssd_tfrecord.options import DetectionOptions
 from ssd_tfrecord.pixels.color import subtract_mean
+from ssd_tfrecord.pixels.resampling import resample
 from ssd_tfrecord.records.manifest import Manifest
 
 
@@ -54,14 +54,14 @@ class RecordDetector:
         self._step = tf.function(lambda batch: strategy.run(replica_fn, (batch,)), autograph=False)
 
     def detect(
-        self, manifest: Manifest, truths, *, reading: ReadOptions, batch_size: int, input_size: int
+        self, manifest: Manifest, truths, *, num_workers: int, batch_size: int, input_size: int
     ) -> list[Detections]:
         """The detections of every record of ``manifest``, in record order.
 
         Args:
           manifest: the record set.
           truths: its ``GroundTruth``s, in record order; names and sizes are taken from them.
-          reading: how records are read.
+          num_workers: threads of the input pipeline; 0: one a core.
           batch_size: images a step over all replicas; rounded up to a multiple of them.
           input_size: side S in pixels.
 
@@ -73,7 +73,7 @@ class RecordDetector:
             manifest,
             input_size=input_size,
             batch_size=-(-batch_size // replicas) * replicas,
-            options=reading,
+            num_workers=num_workers,
         )
         found = {}
         with tqdm.tqdm(total=manifest.num_records, unit=" images", file=sys.stderr) as progress:
@@ -101,7 +101,7 @@ def image_detector(model, anchors, options: DetectionOptions, *, input_size, bat
     nothing = tf.zeros([input_size, input_size, 3], tf.uint8)
 
     def run(names, images):
-        small = [resize(image, [input_size, input_size]) for image in images]
+        small = [resample(image, [input_size, input_size]) for image in images]
         batch = tf.stack(small + [nothing] * (batch_size - len(small)))
         arrays = {name: tensor.numpy() for name, tensor in detect(batch).items()}
         return [

@@ -88,6 +88,42 @@ def parse_example(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     }
 
 
+def parse_batch(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+    """What training needs of B records at once, objects padded to the most of any of them.
+
+    Args:
+      serialized: string [B].
+
+    Returns:
+      ``encoded`` string [B], ``size`` int32 [B, 2] as height and width, ``boxes`` float32
+      [B, N, 4], ``labels`` int32 [B, N] from 1, 0 for padding, and ``crowd`` bool [B, N].
+
+    Raises: tf.errors.InvalidArgumentError for a record of another schema.
+    """
+    parsed = tf.io.parse_example(serialized, _BATCH_FEATURES)
+    edges = [parsed[key] for key in BOX_EDGES]
+    labels = parsed[LABEL]
+    # Padding has no edges: a record whose labels and boxes differ in number would shift in silence.
+    is_object = [edge != _NO_EDGE for edge in edges]
+    checks = [tf.debugging.assert_equal(tf.shape(labels), tf.shape(edge)) for edge in edges]
+    with tf.control_dependencies(checks):
+        checks = [
+            tf.debugging.assert_equal(labels > 0, has, "a record's labels and boxes")
+            for has in is_object
+        ]
+    with tf.control_dependencies(checks):
+        labels = tf.cast(labels, tf.int32)
+    crowd = parsed[CROWD][:, : tf.shape(labels)[1]]
+    crowd = tf.pad(crowd, [[0, 0], [0, tf.shape(labels)[1] - tf.shape(crowd)[1]]])
+    return {
+        "encoded": parsed[ENCODED],
+        "size": tf.cast(tf.stack([parsed[HEIGHT], parsed[WIDTH]], axis=1), tf.int32),
+        "boxes": tf.stack(edges, axis=2),
+        "labels": labels,
+        "crowd": crowd > 0,
+    }
+
+
 def _or_zeros(values, num_objects):
     return tf.pad(values, [[0, num_objects - tf.size(values)]])
 
@@ -106,6 +142,23 @@ _FEATURES = {
     CROWD: _list_of(tf.int64),
     AREA: _list_of(tf.float32),
     **{key: _list_of(tf.float32) for key in BOX_EDGES},
+}
+
+
+_NO_EDGE = -1.0
+
+
+def _padded(dtype, padding):
+    return tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True, default_value=padding)
+
+
+_BATCH_FEATURES = {
+    ENCODED: tf.io.FixedLenFeature([], tf.string),
+    HEIGHT: tf.io.FixedLenFeature([], tf.int64),
+    WIDTH: tf.io.FixedLenFeature([], tf.int64),
+    LABEL: _padded(tf.int64, 0),
+    CROWD: _padded(tf.int64, 0),
+    **{key: _padded(tf.float32, _NO_EDGE) for key in BOX_EDGES},
 }
 
 

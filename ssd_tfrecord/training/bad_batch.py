@@ -9,23 +9,22 @@ from ssd_tfrecord.data import pipeline
 from ssd_tfrecord.errors import InputError
 
 
-def training_batches(config: TrainConfig, manifests, start_step: int):
+def training_batches(config: TrainConfig, source, start_step: int):
     """The batches after ``start_step`` finished steps, the same in every run of ``config``."""
     return pipeline.training_dataset(
-        manifests,
+        source,
+        config.input,
         input_size=config.model.input_size,
         batch_size=config.global_batch_size,
         seed=config.seed,
-        framing_options=config.framing,
-        read_options=config.reading,
         start_step=start_step,
     )
 
 
-def report(config: TrainConfig, manifests, step: int) -> InputError:
+def report(config: TrainConfig, source, step: int) -> InputError:
     """Saves the batch of step ``step`` (from 1) as .npz; the error that names its images."""
-    batch = next(training_batches(config, manifests, step - 1).as_numpy_iterator())
-    names = pipeline.source_ids(manifests, batch["indices"])
+    batch = next(training_batches(config, source, step - 1).as_numpy_iterator())
+    names = pipeline.source_ids(source.manifests, batch["indices"])
     path = pathlib.Path(config.run_dir) / f"nonfinite-{step}.npz"
     np.savez_compressed(path, source_ids=np.array(names), **batch)
     return InputError(

@@ -29,9 +29,11 @@ def data_table(train: tuple[Manifest, ...], evaluation: Manifest | None) -> str:
 
 
 def shuffle_line(train: tuple[Manifest, ...], options: ReadOptions) -> str:
-    """How many records the shuffle buffer holds, and the memory it takes."""
+    """How the records are shuffled, and the memory it takes."""
     num_records = sum(item.num_records for item in train)
+    if not options.shuffle_buffer_mb:
+        return f"Shuffling: all {num_records:,} records anew each epoch, read at random"
     num_bytes = sum(shard.bytes for item in train for shard in item.shards)
     buffered = buffered_records(train, options)
     megabytes = num_bytes * buffered / max(1, num_records) / 1e6
-    return f"Shuffling: {buffered:,} of {num_records:,} records, about {megabytes:,.0f} MB"
+    return f"Shuffling: {buffered:,} of {num_records:,} records at a time, {megabytes:,.0f} MB"

@@ -12,6 +12,7 @@ METRICS = (
     "box_loss",
     "positives_per_image",
     "unmatched_objects",
+    "bad_records",
     "gradient_norm",
 )
 

@@ -12,23 +12,23 @@ from ssd_tfrecord.evaluation.ground_truth import GroundTruth
 from ssd_tfrecord.pixels import color
 
 
-def sample_pictures(config: TrainConfig, manifests, step: int, count: int) -> list[Image.Image]:
+def sample_pictures(config: TrainConfig, source, step: int, count: int) -> list[Image.Image]:
     """``count`` augmented samples, other ones at each ``step``.
 
-    They are drawn as those of the run are, but in another order: no long buffer is filled for them.
+    They are drawn as those of the run are, but in another order: no buffer is filled for them.
     """
+    reading = dataclasses.replace(config.input.reading, shuffle_buffer_mb=0)
     batches = pipeline.training_dataset(
-        manifests,
+        source,
+        dataclasses.replace(config.input, reading=reading),
         input_size=config.model.input_size,
         batch_size=count,
         seed=(config.seed + step) % 2**31,
-        framing_options=config.framing,
-        read_options=dataclasses.replace(config.reading, shuffle_buffer_mb=1),
     )
     batch = next(iter(batches))
-    seen = color.prepare(batch["images"], batch["rectangles"], batch["color"]).numpy()
+    seen = pipeline.network_images(batch, config.input.color).numpy()
     pixels = np.clip(seen + color.MEAN_RGB, 0, 255).astype(np.uint8)
-    names = manifests[0].class_names
+    names = source.manifests[0].class_names
     return [
         pictures.draw_ground_truth(Image.fromarray(image), _truth(image, boxes, labels), names)
         for image, boxes, labels in zip(pixels, batch["boxes"].numpy(), batch["labels"].numpy())

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from ssd_tfrecord.config import TrainConfig, check_batch_size
+from ssd_tfrecord.data.reading import RecordReader, first_damaged
 from ssd_tfrecord.geometry.anchors import anchor_boxes
 from ssd_tfrecord.model import ssd, summary, transfer, weights
 from ssd_tfrecord.model.keras import keras
@@ -52,24 +53,27 @@ def run(config: TrainConfig, train: tuple[Manifest, ...], evaluation: Manifest |
     devices.check_xla(config.xla, model.batch_norm, model.backbone, strategy.num_replicas_in_sync)
     print(devices.table(strategy, config.devices.precision))
     print(briefing.data_table(train, evaluation))
-    print(briefing.shuffle_line(train, config.reading))
+    print(briefing.shuffle_line(train, config.input.reading))
+    source = RecordReader(train, config.input.reading.on_bad_record)
     state = create_state(config, train[0].classes, strategy)
     journal = Journal(config, strategy.num_replicas_in_sync, state.step)
     validator = evaluation and Validator(state.model, state.anchors, evaluation, config, strategy)
     loop = Loop(
         config,
-        runner=_runner(config, train, state, strategy),
+        runner=_runner(config, source, state, strategy),
         checkpoints=state.checkpoints,
         journal=journal,
         rate_fn=lambda step: float(LearningRate(config.optimizer, config.num_steps)(step)),
         evaluate_fn=(lambda step: (validator.metrics(), validator.loss())) if validator else None,
-        show_fn=lambda step: _show(config, train, validator, journal, step),
+        show_fn=lambda step: _show(config, source, validator, journal, step),
     )
     try:
         with signals.caught() as stop:
             step = loop.run(state.step, stop)
     except NonFiniteError as error:
-        raise bad_batch.report(config, train, error.step) from None
+        raise bad_batch.report(config, source, error.step) from None
+    except tf.errors.DataLossError:
+        raise first_damaged([*train, *([evaluation] if evaluation else [])]) from None
     finally:
         journal.close()
     if step < config.num_steps and stop.signal:
@@ -116,21 +120,22 @@ def _first_weights(model, class_names, config):
     return transfer.transfer(source.model, source.class_names, model, class_names)
 
 
-def _runner(config, train, state, strategy):
+def _runner(config, source, state, strategy):
     step_fn = make_train_step(
         state.model,
         state.optimizer,
         state.anchors,
         loss_options=config.loss,
         optimizer_options=config.optimizer,
+        color_options=config.input.color,
         xla=config.xla,
     )
-    batches = bad_batch.training_batches(config, train, state.step)
+    batches = bad_batch.training_batches(config, source, state.step)
     return StepRunner(step_fn, batches, strategy)
 
 
-def _show(config, train, validator, journal, step):
-    samples = sample_pictures(config, train, step, NUM_PICTURES)
+def _show(config, source, validator, journal, step):
+    samples = sample_pictures(config, source, step, NUM_PICTURES)
     journal.pictures("train", step, "samples", samples)
     if validator:
         journal.pictures("eval", step, "detections", validator.pictures(NUM_PICTURES))

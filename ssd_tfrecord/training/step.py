@@ -5,10 +5,10 @@ uint8 images -> colour -> matching -> network -> loss over the global batch -> g
 
 import tensorflow as tf
 
+from ssd_tfrecord.data import pipeline
 from ssd_tfrecord.geometry import matching
 from ssd_tfrecord.model import losses
-from ssd_tfrecord.options import LossOptions, OptimizerOptions
-from ssd_tfrecord.pixels import color
+from ssd_tfrecord.options import ColorOptions, LossOptions, OptimizerOptions
 from ssd_tfrecord.training import optimizers
 
 
@@ -19,6 +19,7 @@ def make_train_step(
     *,
     loss_options: LossOptions,
     optimizer_options: OptimizerOptions,
+    color_options: ColorOptions = ColorOptions(),
     xla: bool = False,
 ):
     """The function ``step(batch) -> scalars`` that ``strategy.run`` takes.
@@ -26,7 +27,8 @@ def make_train_step(
     ``batch`` is this replica's part of a batch of ``data.pipeline.training_dataset``. The scalars,
     float32 and equal on every replica, are of the global batch: ``loss`` and its parts
     ``class_loss`` and ``box_loss`` (weighted), each over the number of positives;
-    ``positives_per_image``; ``unmatched_objects``, which overlap no anchor; ``gradient_norm``;
+    ``positives_per_image``; ``unmatched_objects``, which overlap no anchor; ``bad_records``,
+    damaged ones that others stood in for; ``gradient_norm``;
     ``finite``, 1 or 0. Where the loss is not finite the gradients are taken as 0, so that the
     weights stay finite; the caller stops the run.
 
@@ -49,9 +51,12 @@ def make_train_step(
         loss_and_gradients = tf.function(loss_and_gradients, jit_compile=True)
 
     def step(batch):
-        images = color.prepare(batch["images"], batch["rectangles"], batch["color"])
+        images = pipeline.network_images(batch, color_options)
         targets, counts = assign_targets(batch, anchors_A4)
-        num_images, num_positives, num_unmatched = tf.unstack(_sum_over_replicas(counts))
+        bad_records = tf.math.count_nonzero(batch["substituted"], [0], True, tf.float32)
+        num_images, num_positives, num_unmatched, num_bad = tf.unstack(
+            _sum_over_replicas(tf.concat([counts, bad_records], axis=0))
+        )
         class_loss, box_loss, gradients = loss_and_gradients(images, targets, num_positives)
         gradients = optimizers.unscale(optimizer, _sum_over_replicas(gradients))
         class_loss, box_loss = tf.unstack(_sum_over_replicas(tf.stack([class_loss, box_loss])))
@@ -69,6 +74,7 @@ def make_train_step(
             "box_loss": box_loss,
             "positives_per_image": num_positives / num_images,
             "unmatched_objects": num_unmatched,
+            "bad_records": num_bad,
             "gradient_norm": norm,
             "finite": tf.cast(finite, tf.float32),
         }

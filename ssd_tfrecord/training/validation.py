@@ -1,18 +1,16 @@
 """The periodic evaluation: metrics.json's numbers, and the training loss on the evaluation set."""
 
-import dataclasses
-
 import tensorflow as tf
 
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.data import pipeline
+from ssd_tfrecord.data.reading import RecordReader
 from ssd_tfrecord.evaluation import pictures
 from ssd_tfrecord.evaluation.ground_truth import read_ground_truths
 from ssd_tfrecord.evaluation.metrics import compute_metrics
 from ssd_tfrecord.evaluation.runner import RecordDetector
 from ssd_tfrecord.model import losses
-from ssd_tfrecord.options import FramingOptions
-from ssd_tfrecord.pixels import color
+from ssd_tfrecord.options import ColorOptions, FramingOptions, InputOptions, ReadOptions
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.training.step import assign_targets
 
@@ -36,7 +34,7 @@ class Validator:
         self._detections = self._detector.detect(
             self._manifest,
             self._ground_truths,
-            reading=self._config.reading,
+            num_workers=self._config.input.reading.num_workers,
             batch_size=self._config.global_batch_size,
             input_size=self._config.model.input_size,
         )
@@ -67,7 +65,7 @@ class Validator:
 
     def _replica_loss_sums(self, batch):
         def replica_fn(batch):
-            images = color.prepare(batch["images"], batch["rectangles"], batch["color"])
+            images = pipeline.network_images(batch, ColorOptions())
             anchors = tf.constant(self._anchors)
             targets, _ = assign_targets(batch, anchors)
             options = self._config.loss
@@ -93,12 +91,13 @@ def loss_dataset(manifest: Manifest, config: TrainConfig) -> tf.data.Dataset:
         return {**batch, "labels": tf.where(first[:, tf.newaxis], batch["labels"], 0)}
 
     dataset = pipeline.training_dataset(
-        (manifest,),
+        RecordReader((manifest,)),
+        InputOptions(
+            framing=FramingOptions(augmentation="none"),
+            reading=ReadOptions(num_workers=config.input.reading.num_workers),
+        ),
         input_size=config.model.input_size,
         batch_size=batch_size,
         seed=0,
-        framing_options=FramingOptions(augmentation="none"),
-        # The order does not matter here, so nothing need be buffered for shuffling.
-        read_options=dataclasses.replace(config.reading, shuffle_buffer_mb=1),
     )
     return dataset.take(num_batches).enumerate().map(keep_first_epoch)

@@ -148,14 +148,12 @@ def mirror(boxes_MN4, mirrored):
 def draw_frames(boxes, kind, count, *, seed=2, **changes):
     max_expansion, size = KINDS[kind]
     options = FramingOptions(**{"max_expansion": max_expansion, **changes})
-    boxes = tf.constant(boxes, tf.float32)
+    boxes = tf.tile(tf.constant(boxes[np.newaxis], tf.float32), [CHUNK, 1, 1])
+    valid, sizes = tf.ones(boxes.shape[:2], tf.bool), tf.tile([size], [CHUNK, 1])
 
     @tf.function
     def draw(uniforms):
-        return tf.vectorized_map(
-            lambda row: framing.frame(boxes, size, row, output_size=OUTPUT, options=options),
-            uniforms,
-        )
+        return framing.frame(boxes, valid, sizes, uniforms, output_size=OUTPUT, options=options)
 
     random = np.random.default_rng(seed)
     shape = [CHUNK, framing.num_uniforms(options)]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ssd_tfrecord.data import order, pipeline
-from ssd_tfrecord.options import FramingOptions, ReadOptions
+from ssd_tfrecord.data.reading import RecordReader
+from ssd_tfrecord.options import FramingOptions, InputOptions, ReadOptions
 from ssd_tfrecord.records.manifest import Manifest
 
 
@@ -20,11 +21,13 @@ def batches(manifest, count, **options):
         "input_size": 64,
         "batch_size": 4,
         "seed": 1,
-        "framing_options": FramingOptions(crop_trials=5),
-        "read_options": ReadOptions(),
         **options,
     }
-    dataset = pipeline.training_dataset([manifest], **settings)
+    chosen = InputOptions(
+        framing=settings.pop("framing", FramingOptions(crop_trials=5)),
+        reading=settings.pop("reading", ReadOptions()),
+    )
+    dataset = pipeline.training_dataset(RecordReader([manifest]), chosen, **settings)
     return list(itertools.islice(dataset.as_numpy_iterator(), count))
 
 
@@ -43,8 +46,8 @@ def test_each_epoch_holds_every_record_once_across_batch_borders(manifest):
 
 
 def test_same_seed_same_batches_for_any_number_of_threads(manifest):
-    one = batches(manifest, 6, read_options=ReadOptions(num_workers=1))
-    assert_equal(one, batches(manifest, 6, read_options=ReadOptions(num_workers=4)))
+    one = batches(manifest, 6, reading=ReadOptions(num_workers=1))
+    assert_equal(one, batches(manifest, 6, reading=ReadOptions(num_workers=4)))
     other = batches(manifest, 6, seed=2)
     assert any((a["images"] != b["images"]).any() for a, b in zip(one, other))
 
@@ -69,12 +72,10 @@ def test_the_same_record_differs_between_epochs(manifest):
 
 def test_unaugmented_batch_is_the_evaluation_picture_with_all_boxes(manifest):
     options = FramingOptions(augmentation="none")
-    whole = pipeline.evaluation_dataset(
-        manifest, input_size=64, batch_size=manifest.num_records, options=ReadOptions()
-    )
+    whole = pipeline.evaluation_dataset(manifest, input_size=64, batch_size=manifest.num_records)
     images = next(whole.as_numpy_iterator())["images"]
     count = 0
-    for batch in batches(manifest, (manifest.num_records + 3) // 4, framing_options=options):
+    for batch in batches(manifest, (manifest.num_records + 3) // 4, framing=options):
         np.testing.assert_array_equal(batch["rectangles"], [[0, 0, 64, 64]] * 4)
         np.testing.assert_array_equal(batch["color"], [[0, 1, 1, 0, 1]] * 4)
         for row, index in enumerate(batch["indices"]):
@@ -84,20 +85,18 @@ def test_unaugmented_batch_is_the_evaluation_picture_with_all_boxes(manifest):
     assert count >= manifest.num_objects - manifest.num_crowd
 
 
-def test_batch_is_padded_to_the_largest_object_count(manifest):
+def test_batch_is_padded_to_a_bucket(manifest):
     batch = batches(manifest, 1)[0]
     assert batch["images"].dtype == np.uint8
     assert batch["images"].shape == (4, 64, 64, 3)
-    assert batch["boxes"].shape == (4, manifest.max_objects, 4)
-    assert batch["labels"].shape == (4, manifest.max_objects)
+    assert batch["boxes"].shape == (4, 8, 4)
+    assert batch["labels"].shape == (4, 8)
     assert not batch["boxes"][batch["labels"] == 0].any()
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 5])
 def test_evaluation_shows_every_image_once_and_masks_the_filling(manifest, batch_size):
-    dataset = pipeline.evaluation_dataset(
-        manifest, input_size=32, batch_size=batch_size, options=ReadOptions()
-    )
+    dataset = pipeline.evaluation_dataset(manifest, input_size=32, batch_size=batch_size)
     seen = []
     for batch in dataset.as_numpy_iterator():
         assert len(batch["images"]) == batch_size

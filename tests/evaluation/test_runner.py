@@ -7,7 +7,7 @@ import tensorflow as tf
 from ssd_tfrecord.evaluation import runner
 from ssd_tfrecord.evaluation.ground_truth import read_ground_truths
 from ssd_tfrecord.model.keras import keras
-from ssd_tfrecord.options import DetectionOptions, ReadOptions
+from ssd_tfrecord.options import DetectionOptions
 from ssd_tfrecord.records.manifest import Manifest
 
 # Upper left quarter, and the whole picture.
@@ -40,7 +40,7 @@ def _detect(manifest, strategy, *, batch_size):
         manifest,
         read_ground_truths(manifest),
         detection=DetectionOptions(max_detections=6),
-        reading=ReadOptions(),
+        num_workers=0,
         batch_size=batch_size,
         input_size=32,
         strategy=strategy,

@@ -6,7 +6,14 @@ import pytest
 
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.options import CheckpointOptions, DeviceOptions, OptimizerOptions, ReadOptions
+from ssd_tfrecord.options import (
+    CheckpointOptions,
+    ColorOptions,
+    DeviceOptions,
+    InputOptions,
+    OptimizerOptions,
+    ReadOptions,
+)
 from ssd_tfrecord.training import run_folder
 
 
@@ -34,7 +41,7 @@ def test_same_flags_go_on_and_so_do_other_cadences_devices_and_workers(config):
         steps_per_loop=3,
         checkpoints=CheckpointOptions(checkpoint_every=2, eval_every=3),
         devices=DeviceOptions(num_virtual_devices=2),
-        reading=ReadOptions(num_workers=5),
+        input=InputOptions(reading=ReadOptions(num_workers=5), color=ColorOptions(color_on="host")),
     )
     run_folder.begin(longer)
     assert run_folder.read_config(config.run_dir) == longer

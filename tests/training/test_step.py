@@ -36,6 +36,8 @@ def batch_of(count, seed=0, objects=3):
         "labels": labels,
         "rectangles": np.int32([[0, 0, 300, 300]] * count),
         "color": np.float32([[0, 1, 1, 0, 1]] * count),
+        "mirrored": np.zeros(count, bool),
+        "substituted": np.zeros(count, bool),
         "indices": np.arange(count),
     }
 

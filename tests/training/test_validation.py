@@ -1,16 +1,16 @@
 """The loss on the evaluation set, samples and tables, on the tiny record set."""
 
 import dataclasses
-import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from ssd_tfrecord.config import TrainConfig
+from ssd_tfrecord.data.reading import RecordReader
 from ssd_tfrecord.geometry.anchors import anchor_boxes
 from ssd_tfrecord.model.keras import keras
-from ssd_tfrecord.options import AnchorOptions, FramingOptions, ReadOptions
+from ssd_tfrecord.options import AnchorOptions, FramingOptions, InputOptions, ReadOptions
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.training import bad_batch, briefing, samples, validation
 from ssd_tfrecord.training.step import assign_targets
@@ -24,7 +24,7 @@ def config(tiny_records, tmp_path):
         train_records=(str(tiny_records),),
         run_dir=str(tmp_path),
         global_batch_size=4,
-        framing=FramingOptions(augmentation="flip"),
+        input=InputOptions(framing=FramingOptions(augmentation="flip")),
     )
 
 
@@ -79,17 +79,19 @@ def _expected(targets, positives):
 
 
 def test_samples_are_drawn_pictures_that_differ_from_step_to_step(manifest, config):
-    first = samples.sample_pictures(config, (manifest,), 1, 3)
-    second = samples.sample_pictures(config, (manifest,), 2, 3)
+    source = RecordReader((manifest,))
+    first = samples.sample_pictures(config, source, 1, 3)
+    second = samples.sample_pictures(config, source, 2, 3)
     assert len(first) == 3
     assert {picture.mode for picture in first} == {"RGB"}
     assert any(np.asarray(a).tobytes() != np.asarray(b).tobytes() for a, b in zip(first, second))
 
 
 def test_batch_of_a_step_is_drawn_anew(manifest, config):
-    batches = bad_batch.training_batches(config, (manifest,), 0).take(3).as_numpy_iterator()
+    source = RecordReader((manifest,))
+    batches = bad_batch.training_batches(config, source, 0).take(3).as_numpy_iterator()
     third = list(batches)[2]
-    again = next(bad_batch.training_batches(config, (manifest,), 2).as_numpy_iterator())
+    again = next(bad_batch.training_batches(config, source, 2).as_numpy_iterator())
     for name, value in third.items():
         np.testing.assert_array_equal(again[name], value)
 
@@ -109,6 +111,8 @@ def test_data_table_counts_images_and_classes(manifest):
     }
 
 
-def test_shuffle_line_gives_records_and_memory(manifest):
+def test_shuffle_line_says_how(manifest):
+    line = briefing.shuffle_line((manifest,), ReadOptions())
+    assert line == "Shuffling: all 6 records anew each epoch, read at random"
     line = briefing.shuffle_line((manifest,), ReadOptions(shuffle_buffer_mb=1))
-    assert re.fullmatch(r"Shuffling: 6 of 6 records, about 0 MB", line)
+    assert line == "Shuffling: 6 of 6 records at a time, 0 MB"

@@ -1,0 +1,23 @@
+"""What can be chosen: one small frozen dataclass a noun, each field with its help and range.
+
+A field's name is its flag's name; ``flags`` derives the flags, ``config`` composes the programs.
+Standard library only, so that ``--help`` and every configuration error come before TensorFlow.
+"""
+
+from ssd_tfrecord.options.detection import DetectionOptions as DetectionOptions
+from ssd_tfrecord.options.input import ColorOptions as ColorOptions
+from ssd_tfrecord.options.input import FramingOptions as FramingOptions
+from ssd_tfrecord.options.input import InputOptions as InputOptions
+from ssd_tfrecord.options.input import ReadOptions as ReadOptions
+from ssd_tfrecord.options.input import RenderOptions as RenderOptions
+from ssd_tfrecord.options.model import AnchorOptions as AnchorOptions
+from ssd_tfrecord.options.model import LossOptions as LossOptions
+from ssd_tfrecord.options.model import ModelOptions as ModelOptions
+from ssd_tfrecord.options.option import Options as Options
+from ssd_tfrecord.options.option import allowed as allowed
+from ssd_tfrecord.options.option import flag_text as flag_text
+from ssd_tfrecord.options.option import option as option
+from ssd_tfrecord.options.records import RecordSetOptions as RecordSetOptions
+from ssd_tfrecord.options.training import CheckpointOptions as CheckpointOptions
+from ssd_tfrecord.options.training import DeviceOptions as DeviceOptions
+from ssd_tfrecord.options.training import OptimizerOptions as OptimizerOptions

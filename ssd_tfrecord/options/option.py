@@ -1,0 +1,60 @@
+"""A program's choices as frozen dataclasses: each field with its help and range, validated."""
+
+import dataclasses
+import math
+import re
+from dataclasses import dataclass
+
+from ssd_tfrecord.errors import InputError
+
+
+def option(default, text, *, choices=None, minimum=None, maximum=None, above=None):
+    """A dataclass field that carries its help ``text`` and its allowed range."""
+    limits = {"choices": choices, "minimum": minimum, "maximum": maximum, "above": above}
+    return dataclasses.field(default=default, metadata={"text": text, **limits})
+
+
+def allowed(field):
+    """What ``field`` takes, in words; empty where everything of its type is taken."""
+    limits = field.metadata
+    if limits.get("choices"):
+        return "one of " + ", ".join(str(choice) or "empty" for choice in limits["choices"])
+    low, high, above = limits.get("minimum"), limits.get("maximum"), limits.get("above")
+    parts = [f"above {above:g}"] if above is not None else []
+    parts += [f"at least {low:g}"] if low is not None else []
+    parts += [f"at most {high:g}"] if high is not None else []
+    return " and ".join(parts)
+
+
+def _fits(value, limits):
+    if limits.get("choices"):
+        return value in limits["choices"]
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
+    low, high, above = limits.get("minimum"), limits.get("maximum"), limits.get("above")
+    return (
+        (low is None or value >= low)
+        and (high is None or value <= high)
+        and (above is None or value > above)
+    )
+
+
+@dataclass(frozen=True)
+class Options:
+    """Validates every field against its range when it is made."""
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            for item in value if isinstance(value, tuple) else (value,):
+                if not _fits(item, field.metadata):
+                    raise InputError(f"--{field.name}={item}: must be {allowed(field)}")
+
+
+def flag_text(value):
+    """A field's value as its flag is written; ``flags`` reads it back to an equal value."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ",".join(flag_text(item) for item in value)
+    return re.sub(r"\.0$", "", repr(value)) if isinstance(value, float) else str(value)
