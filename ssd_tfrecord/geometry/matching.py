@@ -1,6 +1,6 @@
 """Anchors <-> objects for a whole batch at once (reference: Caffe SSD, bbox_util.cpp MatchBBox).
 
-Axes: B images, M objects (padded with label 0), A anchors; N = B M objects of all images, K of them.
+Axes: B images, M objects (padded with label 0), A anchors; N = B M objects, K of them.
 
 Every object first gets an anchor of its own: the pair of highest IoU among free anchors and free
 objects is joined until none is left. Then every free anchor takes its best object at IoU >= 0.5.
@@ -24,7 +24,7 @@ _MAX_PAIRS = 2**24
 
 # Objects of a group that look for another anchor at a time: of 32 x 56 objects about 160 lose their
 # first one, then 90, 50, 20, 10, …
-_MAX_SEEKERS = 64
+_MAX_SEEKERS = 32
 
 
 def match(boxes_BM4, labels_BM, anchors_A4):
