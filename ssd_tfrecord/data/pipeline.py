@@ -9,6 +9,9 @@ from ssd_tfrecord.records import schema
 # What ``pixels.color`` takes of a batch.
 _COLORING = ("images", "rectangles", "color", "mirrored")
 
+# Batches that wait for the step. AUTOTUNE would let them grow as long as memory lasts.
+_PREFETCHED = 4
+
 # Objects of a batch are padded to one of these: a compiled function is compiled once for each.
 _BUCKETS = [8 << power for power in range(16)]
 
@@ -50,7 +53,13 @@ def training_dataset(
     dataset = dataset.map(draw, tf.data.AUTOTUNE)
     dataset = dataset.batch(batch_size // host.count, drop_remainder=True)
     dataset = dataset.map(samples, tf.data.AUTOTUNE)
-    dataset = dataset.prefetch(tf.data.AUTOTUNE)
+    if options.reading.data_service:
+        dataset = dataset.apply(
+            tf.data.experimental.service.distribute(
+                tf.data.experimental.service.ShardingPolicy.DYNAMIC, options.reading.data_service
+            )
+        )
+    dataset = dataset.prefetch(_PREFETCHED)
     return dataset.with_options(dataset_options(options.reading.num_workers))
 
 
@@ -88,7 +97,7 @@ def evaluation_dataset(manifest, *, input_size, batch_size, num_workers=0):
     dataset = order.records_in_order([manifest]).map(sample, tf.data.AUTOTUNE)
     dataset = dataset.concatenate(tf.data.Dataset.from_tensors(nothing).repeat(filling))
     dataset = dataset.batch(batch_size, drop_remainder=True)
-    dataset = dataset.prefetch(tf.data.AUTOTUNE)
+    dataset = dataset.prefetch(_PREFETCHED)
     return dataset.with_options(dataset_options(num_workers))
 
 

@@ -27,7 +27,7 @@ class RecordReader:
         self.lengths = np.concatenate([np.int64(shard.record_bytes) for shard in shards])
         self.files = np.repeat(np.arange(len(shards)), [shard.num_records for shard in shards])
         self.begins = np.concatenate([_begins(shard.record_bytes) for shard in shards])
-        self._skips = on_bad_record == "skip"
+        self.on_bad_record = on_bad_record
 
     def __len__(self):
         return len(self.lengths)
@@ -39,7 +39,7 @@ class RecordReader:
 
         Raises: tf.errors.DataLossError for a record that fails its checksum.
         """
-        if not self._skips:
+        if self.on_bad_record == "stop":
             return index, self._record(index).get_single_element()
         candidates = (index + tf.range(_SUBSTITUTES, dtype=tf.int64)) % len(self)
         records = tf.data.Dataset.from_tensor_slices(candidates).flat_map(

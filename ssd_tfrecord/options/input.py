@@ -1,5 +1,6 @@
 """What the input pipeline can be told."""
 
+import re
 from dataclasses import dataclass
 
 from ssd_tfrecord.errors import InputError
@@ -91,16 +92,26 @@ class ReadOptions(Options):
     )
     cache: str = option(
         "none",
-        "none; records: keep the serialized records; decoded: keep the pictures' pixels",
+        "none; records: keep the serialized records; decoded: keep the pictures' pixels; the first "
+        "run with it reads all of the set",
         choices=("none", "records", "decoded"),
     )
     cache_dir: str = option("", "local folder of the cache; default: memory")
     cache_limit_mb: int = option(
         0, "largest cache in MB; 0: 80 % of the memory or disk that is free", minimum=0
     )
+    data_service: str = option(
+        "",
+        "grpc://host:port of a tf.data service's dispatcher, whose workers then make the batches "
+        "(tools/data_service.py); the order is theirs, so a resume is not exact",
+    )
 
     def __post_init__(self):
         super().__post_init__()
+        if self.data_service and not re.fullmatch(r"grpc://[^/\s]+:\d+", self.data_service):
+            raise InputError(f"--data_service={self.data_service}: must be grpc://host:port")
+        if self.data_service and (self.cache != "none" or self.shuffle_buffer_mb):
+            raise InputError("--data_service: goes with neither --cache nor --shuffle_buffer_mb")
         if self.shuffle_buffer_mb and self.on_bad_record == "skip":
             raise InputError("--on_bad_record=skip: goes with --shuffle_buffer_mb=0 alone")
         if self.shuffle_buffer_mb and self.cache != "none":

@@ -124,6 +124,13 @@ def parse_batch(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     }
 
 
+def without_image(serialized: bytes) -> bytes:
+    """The record with an empty string for its JPEG."""
+    example = tf.train.Example.FromString(serialized)
+    example.features.feature[ENCODED].bytes_list.value[:] = [b""]
+    return example.SerializeToString(deterministic=True)
+
+
 def _or_zeros(values, num_objects):
     return tf.pad(values, [[0, num_objects - tf.size(values)]])
 

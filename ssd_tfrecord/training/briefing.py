@@ -2,6 +2,7 @@
 
 from ssd_tfrecord.data.order import buffered_records
 from ssd_tfrecord.options import ReadOptions
+from ssd_tfrecord.records.footprint import check_cache
 from ssd_tfrecord.records.manifest import Manifest
 
 
@@ -28,8 +29,18 @@ def data_table(train: tuple[Manifest, ...], evaluation: Manifest | None) -> str:
     )
 
 
-def shuffle_line(train: tuple[Manifest, ...], options: ReadOptions) -> str:
-    """How the records are shuffled, and the memory it takes."""
+def reading_lines(train: tuple[Manifest, ...], options: ReadOptions) -> str:
+    """How the records are read and shuffled, and the memory that this and a cache take."""
+    lines = [_shuffle_line(train, options), check_cache(train, options)]
+    if options.data_service:
+        lines.append(
+            f"Data service: batches come from {options.data_service} in the order of its workers; "
+            "a resume is not exact"
+        )
+    return "\n".join(line for line in lines if line)
+
+
+def _shuffle_line(train, options):
     num_records = sum(item.num_records for item in train)
     if not options.shuffle_buffer_mb:
         return f"Shuffling: all {num_records:,} records anew each epoch, read at random"

@@ -6,6 +6,7 @@ import sys
 
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.records.footprint import check_cache
 from ssd_tfrecord.records.manifest import Manifest, load_manifests
 from ssd_tfrecord.training import run_folder
 
@@ -23,10 +24,11 @@ def check(config: TrainConfig) -> tuple[tuple[Manifest, ...], Manifest | None]:
         run_of_checkpoint(config.init_checkpoint)
     elif config.model.backbone_weights not in ("imagenet", "none"):
         _require_file("backbone_weights", config.model.backbone_weights, "imagenet, none or a file")
-    if not config.eval_records:
-        return load_manifests(config.train_records), None
-    manifests = load_manifests((*config.train_records, config.eval_records))
-    return manifests[:-1], manifests[-1]
+    evaluation = (config.eval_records,) if config.eval_records else ()
+    manifests = load_manifests((*config.train_records, *evaluation))
+    train = manifests[: len(config.train_records)]
+    check_cache(train, config.input.reading)
+    return train, manifests[-1] if evaluation else None
 
 
 def require_addons(optimizer: str) -> None:

@@ -31,7 +31,7 @@ BAD_BATCHES = "nonfinite-*.npz"
 
 # Changes that leave every step of the run what it was.
 CHANGEABLE = {"num_steps", "steps_per_loop", "num_workers", "num_virtual_devices", "require_gpu"}
-CHANGEABLE |= {"cache", "cache_dir", "cache_limit_mb", "color_on", "on_bad_record"}
+CHANGEABLE |= {"cache", "cache_dir", "cache_limit_mb", "color_on", "data_service", "on_bad_record"}
 CHANGEABLE |= {field.name for field in dataclasses.fields(CheckpointOptions)}
 CHANGEABLE |= {field.name for field in dataclasses.fields(DetectionOptions)}
 # checkpoints/best was chosen by it.

@@ -17,7 +17,7 @@ def sample_pictures(config: TrainConfig, source, step: int, count: int) -> list[
 
     They are drawn as those of the run are, but in another order: no buffer is filled for them.
     """
-    reading = dataclasses.replace(config.input.reading, shuffle_buffer_mb=0)
+    reading = dataclasses.replace(config.input.reading, shuffle_buffer_mb=0, data_service="")
     batches = pipeline.training_dataset(
         source,
         dataclasses.replace(config.input, reading=reading),

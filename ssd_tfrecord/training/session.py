@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from ssd_tfrecord.config import TrainConfig, check_batch_size
-from ssd_tfrecord.data.reading import RecordReader, first_damaged
+from ssd_tfrecord.data import caching
+from ssd_tfrecord.data.reading import first_damaged
 from ssd_tfrecord.geometry.anchors import anchor_boxes
 from ssd_tfrecord.model import ssd, summary, transfer, weights
 from ssd_tfrecord.model.keras import keras
@@ -53,8 +54,8 @@ def run(config: TrainConfig, train: tuple[Manifest, ...], evaluation: Manifest |
     devices.check_xla(config.xla, model.batch_norm, model.backbone, strategy.num_replicas_in_sync)
     print(devices.table(strategy, config.devices.precision))
     print(briefing.data_table(train, evaluation))
-    print(briefing.shuffle_line(train, config.input.reading))
-    source = RecordReader(train, config.input.reading.on_bad_record)
+    print(briefing.reading_lines(train, config.input.reading))
+    source = caching.opened(train, config.input.reading)
     state = create_state(config, train[0].classes, strategy)
     journal = Journal(config, strategy.num_replicas_in_sync, state.step)
     validator = evaluation and Validator(state.model, state.anchors, evaluation, config, strategy)

@@ -111,8 +111,8 @@ def test_data_table_counts_images_and_classes(manifest):
     }
 
 
-def test_shuffle_line_says_how(manifest):
-    line = briefing.shuffle_line((manifest,), ReadOptions())
+def test_reading_lines_say_how(manifest):
+    line = briefing.reading_lines((manifest,), ReadOptions())
     assert line == "Shuffling: all 6 records anew each epoch, read at random"
-    line = briefing.shuffle_line((manifest,), ReadOptions(shuffle_buffer_mb=1))
+    line = briefing.reading_lines((manifest,), ReadOptions(shuffle_buffer_mb=1))
     assert line == "Shuffling: 6 of 6 records at a time, 0 MB"
