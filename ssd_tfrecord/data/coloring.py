@@ -8,7 +8,7 @@ NUM_UNIFORMS = 9
 
 
 def draw(uniforms_B9):
-    """Colour parameters float32 [B, 5], as ``pixels.color.distort`` takes them.
+    """Colour parameters float32 [B, 5], as ``pixels.color.paint`` takes them.
 
     Each of brightness + U(-32, 32), contrast x U(0.5, 1.5), saturation x U(0.5, 1.5) and
     hue + U(-18, 18) is applied with probability 1/2; contrast comes before the other two with
