@@ -1,10 +1,24 @@
-"""Pictures resized, pixel centres aligned: levels in, levels out. No randomness."""
+"""Pictures resized, levels in, levels out: bilinear, or in one of the original's five ways.
+
+``resample_as`` takes TensorFlow's kernels closest to ``cv2.resize``. Mean absolute difference in
+levels on photographs (VOC2012, to 300 x 300, 150 x 180, 90 x 60 and 600 x 700), and why:
+
+    linear     0.1    OpenCV computes in fixed point
+    area       0.1    (0.4 where one side grows and the other shrinks)
+    nearest    0.7    float32 places fall below a whole number at other pixels (0.02 at 300 x 300)
+    cubic      0.6    Keys' kernel with a = -0.5, OpenCV's has -0.75
+    Lanczos    0.3    five lobes, OpenCV's has four
+
+As in OpenCV, linear, cubic and Lanczos do not widen their kernels when they shrink.
+"""
 
 import tensorflow as tf
 
+KINDS = ("linear", "area", "nearest", "cubic", "lanczos")
+
 
 def resample(pixels, shape):
-    """Bilinear without antialiasing, rounded; within half a level of exact arithmetic.
+    """Bilinear without antialiasing, pixel centres aligned; within half a level of exact.
 
     Args:
         pixels: uint8 [h, w, 3].
@@ -17,3 +31,41 @@ def resample(pixels, shape):
     # 0.36 ms of CPU with this cast, 0.57 without, and the quantized kernel takes 0.7 and errs by 2.
     values = tf.image.resize(tf.cast(pixels, tf.float32), shape)
     return tf.cast(tf.round(values), tf.uint8)
+
+
+def resample_as(pixels, shape, kind):
+    """As ``resample``, in the way ``KINDS[kind]``; int32 scalar, 0…4."""
+    kernels = (resample, _area, _nearest, _cubic, _lanczos)
+    branches = [lambda kernel=kernel: kernel(pixels, shape) for kernel in kernels]
+    return tf.ensure_shape(tf.switch_case(kind, branches), [None, None, 3])
+
+
+def _area(pixels, shape):
+    return _levels(tf.raw_ops.ResizeArea(images=pixels[tf.newaxis], size=shape))
+
+
+def _nearest(pixels, shape):
+    # From the corner, as OpenCV: pixel i comes from floor(i · scale).
+    return tf.raw_ops.ResizeNearestNeighbor(images=pixels[tf.newaxis], size=shape)[0]
+
+
+def _cubic(pixels, shape):
+    images = pixels[tf.newaxis]
+    return _levels(tf.raw_ops.ResizeBicubic(images=images, size=shape, half_pixel_centers=True))
+
+
+def _lanczos(pixels, shape):
+    scale = tf.cast(shape, tf.float32) / tf.cast(tf.shape(pixels)[:2], tf.float32)
+    values = tf.raw_ops.ScaleAndTranslate(
+        images=tf.cast(pixels, tf.float32)[tf.newaxis],
+        size=shape,
+        scale=scale,
+        translation=[0.0, 0.0],
+        kernel_type="lanczos5",
+        antialias=False,
+    )
+    return _levels(values)
+
+
+def _levels(values_1HW3):
+    return tf.cast(tf.clip_by_value(tf.round(values_1HW3[0]), 0.0, 255.0), tf.uint8)
