@@ -104,7 +104,7 @@ def _records_cache(reader, folder):
 def _decoded_cache(reader, folder):
     num_bytes = footprint.cache_bytes(reader.manifests, "decoded")
     if not folder:
-        pixels = np.empty(num_bytes, np.uint8)
+        pixels = _aligned(num_bytes)
         return PixelCache(reader.manifests, *_decode(reader, pixels), pixels)
     if not os.path.isdir(folder):
         with _written_aside(folder) as aside:
@@ -120,6 +120,13 @@ def _decoded_cache(reader, folder):
     records = tf.data.TFRecordDataset(os.path.join(folder, _RECORDS)).as_numpy_iterator()
     found = np.load(os.path.join(folder, _FOUND)).tolist()
     return PixelCache(reader.manifests, found, list(records), pixels)
+
+
+def _aligned(num_bytes):
+    """uint8 [num_bytes] at a multiple of 64, as TensorFlow's kernels take for granted."""
+    memory = np.empty(num_bytes + 64, np.uint8)
+    begin = -memory.ctypes.data % 64
+    return memory[begin : begin + num_bytes]
 
 
 def _in_order(reader):
