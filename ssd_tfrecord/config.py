@@ -179,6 +179,29 @@ class DetectConfig(Options):
 
 
 @dataclass(frozen=True)
+class DataServiceConfig(Options):
+    """Serve training batches to --data_service of the trainer."""
+
+    role: str = option(
+        "dispatcher",
+        "dispatcher, one for all; or worker, as many as there are machines to spare",
+        choices=("dispatcher", "worker"),
+    )
+    port: int = option(
+        0, "port to listen at; 0, of a worker alone: any free one", minimum=0, maximum=65535
+    )
+    dispatcher: str = option("", "of a worker: the dispatcher's host:port")
+    address: str = option("localhost", "of a worker: the name by which trainers reach it")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.role == "worker":
+            _require(self, "dispatcher", "address")
+        elif not self.port:
+            raise InputError("--port: must be given to a dispatcher")
+
+
+@dataclass(frozen=True)
 class BenchmarkConfig(Options):
     """Measure what a part of the work costs on record sets."""
 
