@@ -26,12 +26,11 @@ def _require(config, *names):
             raise InputError(f"--{name}: must be given")
 
 
-def check_batch_size(global_batch_size: int, num_replicas: int) -> None:
-    """Raises ``InputError`` where the batch cannot be shared out evenly."""
-    if global_batch_size % num_replicas:
+def check_batch_size(batch_size: int, num_replicas: int, flag: str = "global_batch_size") -> None:
+    """Raises ``InputError`` where the batch of ``--flag`` cannot be shared out evenly."""
+    if batch_size % num_replicas:
         raise InputError(
-            f"--global_batch_size={global_batch_size}: must be a multiple of the {num_replicas} "
-            "replicas"
+            f"--{flag}={batch_size}: must be a multiple of the {num_replicas} replicas"
         )
 
 
@@ -203,18 +202,47 @@ class DataServiceConfig(Options):
 
 @dataclass(frozen=True)
 class BenchmarkConfig(Options):
-    """Measure what a part of the work costs on record sets."""
+    """Measure what the parts of training cost, each alone and all together."""
 
-    records: tuple[str, ...] = option((), "record sets to measure on, comma-separated")
-    only: str = option("input", "what is measured", choices=("input",))
-    input_size: int = option(300, "input side in pixels", choices=(300, 512))
-    batch_size: int = option(32, "images a batch", minimum=1)
-    num_batches: int = option(
-        20, "batches measured after a warm-up; their JPEGs are held in memory", minimum=1
+    records: tuple[str, ...] = option(
+        (), "record sets to measure on, comma-separated; --only=model and match need none"
     )
+    only: str = option(
+        "all",
+        "what is measured: the input pipeline, a training step on synthetic data, both together, "
+        "matching",
+        choices=("all", "input", "model", "end_to_end", "match"),
+    )
+    batch_size: int = option(32, "images a batch, over all replicas", minimum=1)
+    num_rounds: int = option(7, "rounds; figures are medians over them", minimum=1)
+    num_batches: int = option(
+        10,
+        "batches that each chain of the input makes in a round; the JPEGs of all rounds are held "
+        "in memory",
+        minimum=1,
+    )
+    num_steps: int = option(10, "steps of the model in a round", minimum=1)
     json: str = option("", "file to save the figures in")
+    compare: str = option("", "file of an earlier --json: print how each figure changed")
+    fail_above: float = option(
+        0.0,
+        "exit with 1 where a cost rose, or a rate fell, by more than this percentage of "
+        "--compare; 0: never",
+        minimum=0.0,
+    )
+    xla: bool = option(False, "compile loss and gradients with XLA")
     input: InputOptions = InputOptions()
+    model: ModelOptions = ModelOptions(backbone_weights="none")
+    anchors: AnchorOptions = AnchorOptions()
+    loss: LossOptions = LossOptions()
+    optimizer: OptimizerOptions = OptimizerOptions()
+    devices: DeviceOptions = DeviceOptions()
 
     def __post_init__(self):
         super().__post_init__()
-        _require(self, "records")
+        if self.only not in ("model", "match"):
+            _require(self, "records")
+        if self.fail_above:
+            _require(self, "compare")
+        self.anchors.check_maps(self.model.input_size)
+        check_batch_size(self.batch_size, self.devices.num_virtual_devices or 1, "batch_size")

@@ -1,60 +1,153 @@
-"""What the input pipeline costs on a record set, beside bare JPEG decoding; --help lists the flags.
+"""What the parts of training cost, each alone and all together; --help lists the flags.
 
-    python tools/benchmark.py --records=records/voc0712_trainval --json=input.json
+    python tools/benchmark.py --records=records/voc0712_trainval --json=figures.json
+    python tools/benchmark.py --records=records/voc0712_trainval --compare=figures.json
 
-CPU milliseconds are the figure to compare: images/s drift on a shared machine.
+CPU milliseconds and ratios are the figures to compare: images/s drift on a shared machine.
 """
 
-import json
 import os
 import pathlib
 import platform
 import sys
 
 from ssd_tfrecord import flags
-from ssd_tfrecord.config import BenchmarkConfig
+from ssd_tfrecord.config import BenchmarkConfig, check_batch_size
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.records.footprint import check_cache
 from ssd_tfrecord.records.manifest import load_manifests
+from ssd_tfrecord.training import figures, preflight
 
 SEED = 0
 
+# Without record sets: Pascal VOC's.
+NUM_CLASSES = 20
+
+# Anchors of each input size, and the largest number of objects of an image in VOC2007 and VOC2012.
+NUM_ANCHORS, NUM_MATCHED_OBJECTS = {300: 8732, 512: 24564}, 56
+
 
 def main(config: BenchmarkConfig):
-    """Measures, prints the figures and saves them with ``--json``."""
-    if config.json and not pathlib.Path(config.json).absolute().parent.is_dir():
-        raise InputError(f"--json={config.json}: no such folder; must be a file to write")
-    manifests = load_manifests(config.records)
-    # The input pipeline runs on the CPU; TensorFlow would take all of a GPU's memory for nothing.
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    from ssd_tfrecord.data import cost
+    """Measures and prints the figures; ``--json`` saves them, ``--compare`` prints their changes.
 
+    Exits with 1 where one got worse by more than ``--fail_above``.
+    """
+    wanted = figures.SECTIONS if config.only == "all" else (config.only,)
+    old, manifests = _check(config, wanted)
     load = os.getloadavg()[0]
-    figures = cost.measure_input(
-        manifests,
-        input_size=config.input_size,
-        batch_size=config.batch_size,
-        num_batches=config.num_batches,
-        seed=SEED,
-        framing_options=config.framing,
-        read_options=config.reading,
-    )
+    found = _measure(config, wanted, manifests)
     report = {
         "machine": _machine(load),
         "flags": flags.to_lines(config),
         "records": sum(manifest.num_records for manifest in manifests),
-        "input": figures,
+        **found,
     }
     print(_text(report))
     if config.json:
-        pathlib.Path(config.json).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        figures.save(config.json, report)
+    if old and _compare(old, report, config.fail_above):
+        sys.exit(1)
+
+
+def _check(config, wanted):
+    """The report of ``--compare``, if any, and the manifests; all that needs no TensorFlow."""
+    if config.json and not pathlib.Path(config.json).absolute().parent.is_dir():
+        raise InputError(f"--json={config.json}: no such folder; must be a file to write")
+    preflight.require_addons(config.optimizer.optimizer)
+    old = figures.load(config.compare) if config.compare else None
+    if old and not set(wanted) & set(old):
+        raise InputError(f"--compare={config.compare}: has no figures of --only={config.only}")
+    manifests = load_manifests(config.records)
+    if line := check_cache(manifests, config.input.reading):
+        print(line)
+    return old, manifests
+
+
+def _measure(config, wanted, manifests):
+    """{section: figures} of what is ``wanted``."""
+    steps = {"model", "end_to_end"} & set(wanted)
+    if not steps:
+        # TensorFlow would take all of a GPU's memory for nothing.
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    import tensorflow as tf
+
+    from ssd_tfrecord.data import caching
+
+    # Devices can be declared only before TensorFlow uses one.
+    strategy = _strategy(config) if steps else None
+    source = caching.opened(manifests, config.input.reading) if manifests else None
+    found = {}
+    if "input" in wanted:
+        found["input"] = _measure_input(config, source)
+    if "match" in wanted:
+        with tf.device("CPU:0"):
+            found["match"] = _measure_match(config)
+    if steps:
+        found |= _measure_steps(config, steps, source, strategy)
+    return found
+
+
+def _strategy(config):
+    from ssd_tfrecord.training import devices
+
+    strategy = devices.strategy(config.devices)
+    check_batch_size(config.batch_size, strategy.num_replicas_in_sync, "batch_size")
+    return strategy
+
+
+def _measure_input(config, source):
+    from ssd_tfrecord.data import cost
+
+    return cost.measure_input(
+        source,
+        config.input,
+        input_size=config.model.input_size,
+        batch_size=config.batch_size,
+        num_batches=config.num_batches,
+        num_rounds=config.num_rounds,
+        seed=SEED,
+    )
+
+
+def _measure_match(config):
+    from ssd_tfrecord.training import match_cost
+
+    return match_cost.measure_match(
+        num_images=config.batch_size,
+        num_anchors=NUM_ANCHORS[config.model.input_size],
+        num_objects=NUM_MATCHED_OBJECTS,
+        repeats=config.num_rounds,
+        seed=SEED,
+    )
+
+
+def _measure_steps(config, wanted, source, strategy):
+    from ssd_tfrecord.training import step_cost
+
+    num_classes = len(source.manifests[0].classes) if source else NUM_CLASSES
+    step = step_cost.make_step(config, num_classes, strategy)
+    found = {}
+    if "model" in wanted:
+        size = config.model.input_size
+        batches = step_cost.synthetic_batches(size, config.batch_size, num_classes)
+        found["model"] = step_cost.measure_steps(config, step, batches, strategy)
+    if "end_to_end" in wanted:
+        batches = step_cost.real_batches(config, source)
+        found["end_to_end"] = step_cost.measure_steps(config, step, batches, strategy)
+    return found
 
 
 def _machine(load_before):
     import tensorflow as tf
 
+    gpus = [
+        tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
+        for gpu in tf.config.list_physical_devices("GPU")
+    ]
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
+        "gpus": gpus,
         "load_before": load_before,
         "load_after": os.getloadavg()[0],
         "python": platform.python_version(),
@@ -73,22 +166,73 @@ def _processor():
 
 
 def _text(report):
-    machine, figures = report["machine"], report["input"]
-    before, after = figures["decode_cpu_ms_before"], figures["decode_cpu_ms_after"]
+    machine = report["machine"]
+    devices = [machine["processor"], f"{machine['cores']} cores", *machine["gpus"]]
     lines = [
-        f"{machine['processor']}, {machine['cores']} cores, TensorFlow {machine['tensorflow']}, "
-        f"load {machine['load_before']:.1f} before and {machine['load_after']:.1f} after",
-        f"{figures['images']:,} images, of {report['records']:,} records",
-        f"images/s             {figures['images_per_s']:9.1f}",
-        f"CPU ms/image         {figures['cpu_ms_per_image']:9.3f}",
-        f"bare JPEG decoding   {figures['decode_cpu_ms_per_image']:9.3f}  "
-        f"({before:.3f} right before, {after:.3f} right after)",
-        f"ratio to decoding    {figures['ratio_to_decode']:9.2f}",
-        f"cores, 1,000 images/s{figures['cores_for_1000_images_per_s']:9.2f}",
+        f"{', '.join(devices)}, TensorFlow {machine['tensorflow']}, "
+        f"load {machine['load_before']:.1f} before and {machine['load_after']:.1f} after; "
+        "± is half of what lies between the quartiles of the rounds"
     ]
-    for name, milliseconds in figures["part_cpu_ms_per_image"].items():
-        lines.append(f"  {name:19}{milliseconds:9.3f}  {figures['shares'][name]:6.1%}")
+    if "input" in report:
+        lines += _input_lines(report["input"], report["records"])
+    lines += [f"matching {name:34}{value:9.3f}" for name, value in report.get("match", {}).items()]
+    for section, title in (("model", "model alone"), ("end_to_end", "end to end")):
+        if section in report:
+            wait = report[section]["data_wait"]
+            lines.append(f"{_row(title, report[section])}   waited for data {wait:.1%} of the time")
+    if {"input", "model", "end_to_end"} <= set(report):
+        lines.append(bound(report))
     return "\n".join(lines)
+
+
+def _input_lines(found, num_records):
+    lines = [f"input: {found['images']:,} images a row, of {num_records:,} records"]
+    lines.append(_row("bare JPEG decoding", found["bare_decode"]))
+    for name, title in (("host_share", "host share"), ("same_work", "same work")):
+        row = found[name]
+        lines.append(
+            f"{_row(title, row)}   {row['ratio_to_decode']:.2f} ±{row['ratio_spread']:.1%} of "
+            f"decoding   {row['cores_for_1000_images_per_s']:.2f} cores for 1,000 images/s"
+        )
+    for name, milliseconds in found["part_cpu_ms_per_image"].items():
+        share = found["shares"][name]
+        lines.append(f"    {name:38}{milliseconds:8.3f} CPU ms/image  {share:6.1%}")
+    return lines
+
+
+def _row(title, row):
+    return (
+        f"  {title:18}{row['images_per_s']:9.1f} images/s ±{row['images_per_s_spread']:<6.1%}"
+        f"{row['cpu_ms_per_image']:9.3f} CPU ms/image ±{row['cpu_ms_spread']:<6.1%}"
+    )
+
+
+def bound(report) -> str:
+    """The sentence that says which of input and model bounds the run, and by how much."""
+    feeds = report["input"]["host_share"]["images_per_s"]
+    takes, both = report["model"]["images_per_s"], report["end_to_end"]
+    bounds, other, factor = "model", "input could feed", feeds / takes
+    if factor < 1:
+        bounds, other, factor = "input", "model could take", 1 / factor
+    return (
+        f"The {bounds} bounds the run: the {other} {factor:.1f} times as many images; end to end "
+        f"it makes {both['images_per_s']:.1f} images/s and waits for data {both['data_wait']:.0%} "
+        "of the time."
+    )
+
+
+def _compare(old, new, limit):
+    """Prints how the figures changed; whether one got worse by more than ``limit``."""
+    print("\nchange of each figure: old, new, percent")
+    for line in figures.differences(old, new):
+        print(f"  warning: {line}")
+    changes = figures.changes(old, new)
+    for change in changes:
+        print(f"  {change.name:44}{change.old:11.3f}{change.new:11.3f}{change.percent:+9.1f} %")
+    bad = figures.too_bad(changes, limit) if limit else []
+    for change in bad:
+        print(f"worse by more than --fail_above={limit:g}: {change.name} ({change.percent:+.1f} %)")
+    return bool(bad)
 
 
 if __name__ == "__main__":

@@ -1,161 +1,163 @@
 """What the input pipeline costs in CPU time, part by part, beside bare JPEG decoding."""
 
-import resource
-import time
-from dataclasses import dataclass
+import itertools
 
 import tensorflow as tf
 
-from ssd_tfrecord.data import order, pipeline, rendering
+from ssd_tfrecord.data import order, pipeline, rendering, rounds
+from ssd_tfrecord.data.reading import RecordReader
 from ssd_tfrecord.records import schema
 
-PARTS = ("reading", "parsing", "geometry", "decoding", "resizing", "rest")
-
-# Batches that are not counted: they trace, fill the shuffle buffer and let tf.data choose its
-# parallelism.
-_WARMUP_BATCHES = 5
+PARTS = ("reading", "geometry", "decoding", "resizing", "rest")
 
 
-@dataclass(frozen=True)
-class Cost:
-    """CPU milliseconds (user + system of the whole process) and wall milliseconds an image."""
+def measure_input(source, options, *, input_size, batch_size, num_batches, num_rounds, seed):
+    """Measures ``pipeline.training_dataset``, bare decoding and chains that stop at its parts.
 
-    cpu_ms: float
-    wall_ms: float
-
-
-def measure_input(
-    manifests, *, input_size, batch_size, num_batches, seed, framing_options, read_options
-):
-    """Measures ``pipeline.training_dataset``, and chains that stop at each of its parts.
-
-    Each chain is run on the same records from a new iterator. A part's cost is that of the chain
-    that ends with it, less that of the chain before: where the machine is noisy, a cheap part may
-    come out below 0. Bare decoding (the same JPEGs, in memory) is measured right before and right
-    after the whole.
+    Every chain keeps one iterator, and all take turns (``rounds.measure``) on the same records.
+    Figures are medians over the rounds, a ratio is the median of the rounds' ratios, and every
+    ``…_spread`` is half of what lies between the quartiles, as a share of the median. A part's cost
+    is that of the chain that ends with it, less that of the chain before: where the machine is
+    noisy, a cheap part may come out below 0.
 
     Args:
-        manifests: record sets, joined.
+        source: of the records, from ``caching.opened``.
+        options: ``InputOptions``.
         input_size: side of a sample in pixels.
         batch_size: images a batch.
-        num_batches: batches that are counted, after a warm-up.
+        num_batches: batches that a chain makes in a round.
+        num_rounds: rounds that are counted, after one that is not.
         seed: run seed.
-        framing_options: ``FramingOptions``.
-        read_options: ``ReadOptions``.
 
     Returns:
-        A dict of floats: ``images``, ``images_per_s``, ``cpu_ms_per_image``,
-        ``decode_cpu_ms_per_image`` (the mean of ``decode_cpu_ms_before`` and
-        ``decode_cpu_ms_after``), ``ratio_to_decode``, ``cores_for_1000_images_per_s``, and by
-        ``PARTS`` ``part_cpu_ms_per_image`` and ``shares``, which sum to 1.
+        A dict: ``images`` that a chain made; ``host_share``, where colour is left to the device,
+        and ``same_work``, where colour and the conversion to float are done on the CPU too, each
+        with ``images_per_s``, ``cpu_ms_per_image``, ``ratio_to_decode`` and
+        ``cores_for_1000_images_per_s``; ``bare_decode`` with the first two; and by ``PARTS`` of
+        the host share ``part_cpu_ms_per_image`` and ``shares``, which sum to 1.
     """
-    settings = {"seed": seed, "input_size": input_size, "options": framing_options}
-    start = _WARMUP_BATCHES * batch_size
-
-    def measured(dataset):
-        return _measure(dataset.with_options(pipeline.dataset_options(read_options)), num_batches)
-
-    def cost_of(records, part):
-        # Windows hold a part's tensors, of whatever shapes, as they are; a batch would copy them.
-        dataset = records.map(part, tf.data.AUTOTUNE).window(batch_size, drop_remainder=True)
-        return measured(dataset.prefetch(tf.data.AUTOTUNE)).cpu_ms / batch_size
-
-    records = order.shuffled_records(manifests, seed=seed, start=0, options=read_options)
-    parts = _chains(**settings)
-    cost_of(records, parts[0])  # the first chain of a process also pays for TensorFlow's start
-    chains = [cost_of(records, part) for part in parts]
-
-    encoded = _encoded(manifests, seed, start, num_batches * batch_size, read_options)
-    jpegs = tf.data.Dataset.from_tensor_slices(encoded).repeat()
-    before = cost_of(jpegs, _decode)
-    whole = measured(
-        pipeline.training_dataset(
-            manifests,
-            input_size=input_size,
-            batch_size=batch_size,
-            seed=seed,
-            framing_options=framing_options,
-            read_options=read_options,
-        )
-    )
-    after = cost_of(jpegs, _decode)
-    whole = Cost(whole.cpu_ms / batch_size, whole.wall_ms / batch_size)
-    return {"images": num_batches * batch_size, **_figures(whole, chains, before, after)}
+    settings = {"input_size": input_size, "batch_size": batch_size, "seed": seed}
+    whole = pipeline.training_dataset(source, options, **settings)
+    # A round that is not counted comes first.
+    num_images = (num_rounds + 1) * num_batches * batch_size
+    chains = {
+        "bare_decode": _bare_decode(
+            _encoded(source.manifests, options, seed, num_images), batch_size
+        ),
+        "host_share": whole,
+        "same_work": _same_work(whole, options.color),
+        **_parts(source, options, **settings),
+    }
+    threads = pipeline.dataset_options(options.reading.num_workers)
+    takes = {
+        name: _take(iter(chain.with_options(threads)), num_batches)
+        for name, chain in chains.items()
+    }
+    num_images = num_batches * batch_size
+    costs = {
+        name: [cost.over(num_images) for cost in costs]
+        for name, costs in rounds.measure(takes, num_rounds).items()
+    }
+    return {"images": num_rounds * num_images, **_figures(costs)}
 
 
-def _figures(whole, chains, before, after):
-    ends = [*chains, whole.cpu_ms]
-    parts = [end - start for start, end in zip([0.0, *chains], ends)]
-    decode = (before + after) / 2
-    return {
-        "images_per_s": 1000 / whole.wall_ms,
-        "cpu_ms_per_image": whole.cpu_ms,
-        "decode_cpu_ms_per_image": decode,
-        "decode_cpu_ms_before": before,
-        "decode_cpu_ms_after": after,
-        "ratio_to_decode": whole.cpu_ms / decode,
+def _figures(costs):
+    """The figures of ``measure_input`` from each chain's costs of an image, one a round."""
+    decode = [cost.cpu_ms for cost in costs["bare_decode"]]
+    figures = {"bare_decode": _row(costs["bare_decode"])}
+    for name in ("host_share", "same_work"):
+        ratios = [cost.cpu_ms / bare for cost, bare in zip(costs[name], decode)]
+        row = _row(costs[name])
         # n ms of CPU an image are n cores at 1,000 images a second.
-        "cores_for_1000_images_per_s": whole.cpu_ms,
-        "part_cpu_ms_per_image": dict(zip(PARTS, parts)),
-        "shares": {name: part / whole.cpu_ms for name, part in zip(PARTS, parts)},
+        row["cores_for_1000_images_per_s"] = row["cpu_ms_per_image"]
+        row["ratio_to_decode"] = rounds.median(ratios)
+        row["ratio_spread"] = rounds.spread(ratios)
+        figures[name] = row
+    whole = figures["host_share"]["cpu_ms_per_image"]
+    chains = [rounds.median([cost.cpu_ms for cost in costs[name]]) for name in PARTS[:-1]]
+    parts = [end - start for start, end in itertools.pairwise([0.0, *chains, whole])]
+    figures["part_cpu_ms_per_image"] = dict(zip(PARTS, parts))
+    figures["shares"] = {name: part / whole for name, part in zip(PARTS, parts)}
+    return figures
+
+
+def _row(costs):
+    cpu, wall = [cost.cpu_ms for cost in costs], [cost.wall_ms for cost in costs]
+    return {
+        "images_per_s": 1000 / rounds.median(wall),
+        "images_per_s_spread": rounds.spread(wall),
+        "cpu_ms_per_image": rounds.median(cpu),
+        "cpu_ms_spread": rounds.spread(cpu),
     }
 
 
-def _measure(dataset, num_batches):
-    """The ``Cost`` of a batch of an endless ``dataset``."""
-    iterator = iter(dataset)
-    for _ in range(_WARMUP_BATCHES):
-        next(iterator)
-    wall, cpu = time.perf_counter(), _cpu_seconds()
-    for _ in range(num_batches):
-        next(iterator)
-    cpu, wall = _cpu_seconds() - cpu, time.perf_counter() - wall
-    return Cost(1000 * cpu / num_batches, 1000 * wall / num_batches)
+def _take(iterator, num_batches):
+    """A function that takes ``num_batches`` batches."""
+
+    def take():
+        for _ in range(num_batches):
+            next(iterator)
+
+    return take
 
 
-def _cpu_seconds():
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+def _same_work(dataset, color_options):
+    """Batches of ``pipeline.training_dataset`` as the network takes them, made on the CPU."""
+
+    def prepare(batch):
+        return {**batch, "images": pipeline.network_images(batch, color_options)}
+
+    return dataset.map(prepare, tf.data.AUTOTUNE).prefetch(2)
 
 
-def _chains(*, seed, input_size, options):
-    """Functions of a record that stop after each of ``PARTS`` but the last."""
-
-    def read(epoch, index, serialized):
-        return epoch, index, serialized
-
-    def parse(epoch, index, serialized):
-        record = schema.parse_example(serialized)
-        used = ("encoded", "height", "width", "boxes", "labels", "crowd")
-        return {name: record[name] for name in used}
-
-    def frame(epoch, index, serialized):
-        record = parse(epoch, index, serialized)
-        key = (seed, epoch, index)
-        return record, pipeline.draw_plan(record, key, input_size=input_size, options=options)
-
-    def decode(*key_and_serialized):
-        record, plan = frame(*key_and_serialized)
-        pixels = rendering.decode_window(record["encoded"], plan["window"], plan["size"])
-        return record, plan, pixels
-
-    def resize(*key_and_serialized):
-        record, plan = frame(*key_and_serialized)
-        pixels = rendering.render_rectangle(record["encoded"], plan, size=plan["size"])
-        return record, plan, pixels
-
-    return read, parse, frame, decode, resize
+def _bare_decode(encoded, batch_size):
+    """Batches of the sizes of decoded JPEGs: the pixels themselves are dropped at once."""
+    jpegs = tf.data.Dataset.from_tensor_slices(encoded).repeat()
+    sizes = jpegs.map(lambda jpeg: tf.size(tf.io.decode_jpeg(jpeg, channels=3)), tf.data.AUTOTUNE)
+    return sizes.batch(batch_size, drop_remainder=True).prefetch(2)
 
 
-def _decode(encoded):
-    return tf.io.decode_jpeg(encoded, channels=3)
+def _parts(source, options, *, input_size, batch_size, seed):
+    """{part: dataset of batches made as far as it} of each of ``PARTS`` but the last."""
+
+    def draw(epoch, asked, index, serialized):
+        return index, serialized, pipeline.draw_uniforms(seed, epoch, asked, options)
+
+    def frame(indices, serialized, uniforms):
+        plan = pipeline.draw_plan(schema.parse_batch(serialized), uniforms, input_size, options)
+        names = ("encoded", "size", "window", "rectangle", "mirrored")
+        return {"indices": indices, **{name: plan[name] for name in names}}
+
+    def decode(*drawn):
+        return tf.map_fn(
+            lambda sample: tf.size(source.window(sample)),
+            frame(*drawn),
+            fn_output_signature=tf.int32,
+            parallel_iterations=1,
+        )
+
+    def resize(*drawn):
+        return rendering.render_batch(frame(*drawn), source.window, output_size=input_size)
+
+    def batched(records):
+        return records.batch(batch_size, drop_remainder=True)
+
+    records = _records(source, options, seed)
+    drawn = batched(records.map(draw, tf.data.AUTOTUNE))
+    chains = [batched(records.map(lambda epoch, asked, index, serialized: (index, serialized)))]
+    chains += [drawn.map(part, tf.data.AUTOTUNE) for part in (frame, decode, resize)]
+    return {name: chain.prefetch(2) for name, chain in zip(PARTS, chains)}
 
 
-def _encoded(manifests, seed, start, count, read_options):
-    """The JPEGs of ``count`` records from position ``start`` on, string [count], in memory."""
-    records = order.shuffled_records(manifests, seed=seed, start=start, options=read_options)
-    images = records.map(
-        lambda epoch, index, serialized: schema.parse_example(serialized)["encoded"],
+def _records(source, options, seed):
+    return pipeline._records(source, options.reading, seed, 0, order.Host())
+
+
+def _encoded(manifests, options, seed, count):
+    """The JPEGs of the first ``count`` positions, at most an epoch, string [N], in memory."""
+    reader = RecordReader(manifests, options.reading.on_bad_record)  # a cache may have none
+    images = _records(reader, options, seed).map(
+        lambda epoch, asked, index, serialized: schema.parse_example(serialized)["encoded"],
         tf.data.AUTOTUNE,
     )
-    return next(iter(images.batch(count)))
+    return next(iter(images.batch(min(count, len(reader)))))

@@ -1,111 +1,108 @@
-"""What a part costs: its chain less the chain before, on counters whose values are known."""
-
-import types
+"""What the input costs: medians over rounds, a part its chain less the chain before."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssd_tfrecord.data import cost
-from ssd_tfrecord.options import FramingOptions, ReadOptions
+from ssd_tfrecord.data import cost, pipeline, rounds
+from ssd_tfrecord.data.reading import RecordReader
+from ssd_tfrecord.options import FramingOptions, InputOptions
+from ssd_tfrecord.records import schema
 from ssd_tfrecord.records.manifest import Manifest
 
-
-def measure(tiny_records, **changes):
-    settings = {"input_size": 300, "batch_size": 4, "num_batches": 2, "seed": 0}
-    settings |= {"framing_options": FramingOptions(), "read_options": ReadOptions()} | changes
-    return cost.measure_input([Manifest.load(tiny_records)], **settings)
+SETTINGS = {"input_size": 300, "batch_size": 2, "seed": 0}
 
 
-def test_figures_by_hand(tiny_records, monkeypatch):
-    # Milliseconds a batch of 4: a start that does not count, five chains, bare decoding, the
-    # whole, bare decoding.
-    batches = iter([900, 4, 6, 16, 32, 40, 19, 48, 21])
-    monkeypatch.setattr(cost, "_measure", lambda dataset, count: cost.Cost(next(batches), 24))
-    assert measure(tiny_records) == {
-        "images": 8,
-        "images_per_s": 1000 / 6,
-        "cpu_ms_per_image": 12,
-        "decode_cpu_ms_per_image": 5,
-        "decode_cpu_ms_before": 4.75,
-        "decode_cpu_ms_after": 5.25,
-        "ratio_to_decode": 2.4,
-        "cores_for_1000_images_per_s": 12,
+@pytest.fixture
+def source(tiny_records):
+    return RecordReader([Manifest.load(tiny_records)])
+
+
+def test_figures_by_hand():
+    # CPU milliseconds of an image in each of three rounds; of wall time, half.
+    chains = {
+        "bare_decode": (5, 4, 6),
+        "host_share": (10, 12, 24),
+        "same_work": (20, 20, 18),
+        "reading": (1, 1, 1),
+        "geometry": (3, 2, 1.5),
+        "decoding": (6, 6, 6),
+        "resizing": (8, 9, 10),
+    }
+    costs = {name: [rounds.Cost(ms, ms / 2) for ms in each] for name, each in chains.items()}
+    decode = {"images_per_s": 400, "cpu_ms_per_image": 5}
+    # Ratios 2, 3, 4 and 4, 5, 3; quartiles halfway between the three.
+    host = {"images_per_s": 1000 / 6, "cpu_ms_per_image": 12, "ratio_to_decode": 3}
+    same = {"images_per_s": 100, "cpu_ms_per_image": 20, "ratio_to_decode": 4}
+    assert cost._figures(costs) == {
+        "bare_decode": {**decode, "images_per_s_spread": 0.1, "cpu_ms_spread": 0.1},
+        "host_share": {
+            **host,
+            "images_per_s_spread": 7 / 24,
+            "cpu_ms_spread": 7 / 24,
+            "ratio_spread": 0.5 / 3,
+            "cores_for_1000_images_per_s": 12,
+        },
+        "same_work": {
+            **same,
+            "images_per_s_spread": 0.025,
+            "cpu_ms_spread": 0.025,
+            "ratio_spread": 0.125,
+            "cores_for_1000_images_per_s": 20,
+        },
         "part_cpu_ms_per_image": {
             "reading": 1,
-            "parsing": 0.5,
-            "geometry": 2.5,
+            "geometry": 1,
             "decoding": 4,
-            "resizing": 2,
-            "rest": 2,
+            "resizing": 3,
+            "rest": 3,
         },
         "shares": {
             "reading": 1 / 12,
-            "parsing": 0.5 / 12,
-            "geometry": 2.5 / 12,
-            "decoding": 4 / 12,
-            "resizing": 2 / 12,
-            "rest": 2 / 12,
+            "geometry": 1 / 12,
+            "decoding": 1 / 3,
+            "resizing": 0.25,
+            "rest": 0.25,
         },
     }
 
 
-def test_figures_of_a_real_run_agree_with_each_other(tiny_records):
-    figures = measure(tiny_records, framing_options=FramingOptions(augmentation="flip"))
-    parts, shares = figures["part_cpu_ms_per_image"], figures["shares"]
-    assert tuple(parts) == tuple(shares) == cost.PARTS
-    assert min(value for value in figures.values() if isinstance(value, float)) > 0
-    assert sum(parts.values()) == pytest.approx(figures["cpu_ms_per_image"])
-    assert sum(shares.values()) == pytest.approx(1)
-    decode = (figures["decode_cpu_ms_before"] + figures["decode_cpu_ms_after"]) / 2
-    assert figures["ratio_to_decode"] == pytest.approx(figures["cpu_ms_per_image"] / decode)
-
-
-def test_warm_up_is_not_counted(monkeypatch):
-    clock = types.SimpleNamespace(wall=0.0, cpu=0.0)
-
-    def take():
-        for number in range(100):
-            # Five batches of 10 s, then 0.5 s each of wall and 0.75 s of CPU time.
-            clock.wall += 10.0 if number < 5 else 0.5
-            clock.cpu += 10.0 if number < 5 else 0.75
-            yield number
-
-    usage = lambda who: types.SimpleNamespace(ru_utime=clock.cpu / 3, ru_stime=clock.cpu * 2 / 3)  # noqa: E731
-    monkeypatch.setattr(cost.time, "perf_counter", lambda: clock.wall)
-    monkeypatch.setattr(cost.resource, "getrusage", usage)
-    measured = cost._measure(take(), 4)
-    assert (measured.cpu_ms, measured.wall_ms) == pytest.approx((750, 500))
-
-
-def test_bare_decoding_gets_the_jpegs_of_the_records_that_are_measured(tiny_records, tiny_voc):
-    manifest = Manifest.load(tiny_records)
-    images = cost._encoded([manifest], 0, 5, 12, ReadOptions()).numpy()
+def test_bare_decoding_gets_the_jpegs_of_the_records_that_are_measured(source, tiny_voc):
     files = [path.read_bytes() for path in sorted(tiny_voc.glob("VOC2007/JPEGImages/*.jpg"))]
-    # 12 positions from 5 on: the last of an epoch, a whole epoch, five of the next.
-    assert sorted(images[1:7]) == sorted(files)
-    assert len(set(images[7:])) == 5
+    options = InputOptions()
+    assert sorted(cost._encoded(source.manifests, options, 0, 100).numpy()) == sorted(files)
+    first = next(iter(pipeline.training_dataset(source, options, **SETTINGS)))["indices"]
+    records = [source.read(index)[1] for index in first]
+    expected = [schema.parse_example(record)["encoded"].numpy() for record in records]
+    assert cost._encoded(source.manifests, options, 0, 2).numpy().tolist() == expected
 
 
-def test_chains_end_with_the_pixels_of_the_sample(tiny_records):
-    manifest = Manifest.load(tiny_records)
-    options = FramingOptions(augmentation="none")
-    chains = cost._chains(seed=0, input_size=300, options=options)
-    records = cost.order.shuffled_records([manifest], seed=0, start=0, options=ReadOptions())
-    key_and_serialized = next(iter(records))
-    _, index, _ = chains[0](*key_and_serialized)
-    record, plan, decoded = chains[3](*key_and_serialized)
-    _, _, resized = chains[4](*key_and_serialized)
-    samples = cost.pipeline.training_dataset(
-        [manifest],
-        input_size=300,
-        batch_size=1,
-        seed=0,
-        framing_options=options,
-        read_options=ReadOptions(),
-    )
-    sample = next(iter(samples))
-    assert int(index) == int(sample["indices"][0])
-    np.testing.assert_array_equal(decoded, tf.io.decode_jpeg(record["encoded"]))
-    np.testing.assert_array_equal(resized, sample["images"][0])
-    assert not plan["mirrored"]
+def test_bare_decoding_decodes_all_pixels(tiny_voc):
+    files = sorted(tiny_voc.glob("VOC2007/JPEGImages/*.jpg"))[:2]
+    sizes = next(iter(cost._bare_decode([path.read_bytes() for path in files], 3)))
+    # 64 × 48 and 80 × 60, then the first again; three channels.
+    assert sizes.numpy().tolist() == [9216, 14400, 9216]
+
+
+def test_same_work_is_the_batch_that_the_network_takes(source):
+    options = InputOptions()
+    dataset = pipeline.training_dataset(source, options, **SETTINGS)
+    batch, same = next(iter(dataset)), next(iter(cost._same_work(dataset, options.color)))
+    assert same["images"].dtype == tf.float32
+    expected = pipeline.network_images(batch, options.color)
+    np.testing.assert_array_equal(same["images"], expected)
+    np.testing.assert_array_equal(same["boxes"], batch["boxes"])
+
+
+def test_parts_end_with_the_pixels_of_the_sample(source, tiny_voc):
+    options = InputOptions(framing=FramingOptions(augmentation="none"))
+    parts = cost._parts(source, options, **SETTINGS)
+    assert tuple(parts) == cost.PARTS[:-1]
+    reading, framed, decoded, resized = (next(iter(part)) for part in parts.values())
+    sample = next(iter(pipeline.training_dataset(source, options, **SETTINGS)))
+    np.testing.assert_array_equal(reading[0], sample["indices"])
+    np.testing.assert_array_equal(framed["indices"], sample["indices"])
+    np.testing.assert_array_equal(framed["rectangle"], sample["rectangles"])
+    np.testing.assert_array_equal(resized, sample["images"])
+    pixels = [tf.io.decode_jpeg(encoded) for encoded in framed["encoded"]]
+    assert decoded.numpy().tolist() == [tf.size(image).numpy() for image in pixels]

@@ -1,16 +1,22 @@
-"""The benchmark's command: the figures it prints and saves, and its one-line errors."""
+"""The benchmark's command: what it prints, saves and compares, and its one-line errors."""
 
+import importlib.util
 import json
+import os
 import pathlib
 import subprocess
 import sys
 
 import pytest
+import tensorflow as tf
 
 from ssd_tfrecord import config, flags
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.training import step_cost
+from ssd_tfrecord.training.runner import METRICS
 
 ROOT = pathlib.Path(__file__).parents[2]
+QUICK = ("--batch_size=2", "--num_batches=1", "--num_rounds=1", "--num_steps=1")
 
 
 def _run(*words):
@@ -23,45 +29,168 @@ def _run(*words):
     )
 
 
+@pytest.fixture
+def benchmark():
+    """The tool as a module."""
+    spec = importlib.util.spec_from_file_location("benchmark", ROOT / "tools" / "benchmark.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def parse(*words):
+    return flags.parse(config.BenchmarkConfig, ["benchmark", *words])
+
+
 def test_command_prints_and_saves_its_figures(tiny_records, tmp_path):
     path = tmp_path / "input.json"
-    words = [f"--records={tiny_records}", "--only=input", "--batch_size=4", "--num_batches=3"]
-    words += [f"--json={path}"]
+    words = [f"--records={tiny_records}", "--only=input", *QUICK, f"--json={path}"]
     result = _run(*words)
     assert result.returncode == 0, result.stderr
     report = json.loads(path.read_text())
     assert set(report) == {"machine", "flags", "records", "input"}
-    machine = ("processor", "cores", "load_before", "load_after", "python", "tensorflow")
+    machine = ("processor", "cores", "gpus", "load_before", "load_after", "python", "tensorflow")
     assert set(report["machine"]) == set(machine)
     assert report["records"] == 6
     figures = report["input"]
-    assert figures["images"] == 12
-    assert f"{figures['cpu_ms_per_image']:.3f}" in result.stdout
+    assert figures["images"] == 2
+    parts, shares = figures["part_cpu_ms_per_image"], figures["shares"]
+    assert sum(parts.values()) == pytest.approx(figures["host_share"]["cpu_ms_per_image"])
+    assert sum(shares.values()) == pytest.approx(1)
+    # Colour on the CPU takes 90,000 pixels through HSV; the tiny JPEGs hold 4,000.
+    dearer = [figures[name]["cpu_ms_per_image"] for name in ("bare_decode", "host_share")]
+    assert figures["same_work"]["cpu_ms_per_image"] > max(dearer)
+    assert f"{figures['host_share']['cpu_ms_per_image']:.3f} CPU ms/image" in result.stdout
+    assert f"{figures['same_work']['ratio_to_decode']:.2f} ±" in result.stdout
     assert f"{figures['shares']['decoding']:.1%}" in result.stdout
     again = flags.parse(config.BenchmarkConfig, ["prog", *report["flags"]])
-    assert again == flags.parse(config.BenchmarkConfig, ["prog", *words])
+    assert again == parse(*words)
+
+
+def light_step(config, num_classes, strategy):
+    """In place of a network's step, which takes long to trace."""
+    assert num_classes == 3
+
+    def step(batch):
+        loss = tf.reduce_mean(tf.cast(batch["images"], tf.float32))
+        return dict.fromkeys(METRICS, loss) | {"finite": 1.0 + 0.0 * loss}
+
+    return step
+
+
+def test_all_parts_are_joined_and_compared(benchmark, tiny_records, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(step_cost, "make_step", light_step)
+    path = tmp_path / "all.json"
+    rows = {"images_per_s": 30.0, "images_per_s_spread": 0.0, "data_wait": 0.0}
+    rows |= {"cpu_ms_per_image": 2.0, "cpu_ms_spread": 0.0}
+    decoding = {"ratio_to_decode": 2.0, "ratio_spread": 0.0, "cores_for_1000_images_per_s": 2.0}
+    parts = {"part_cpu_ms_per_image": {"rest": 2.0}, "shares": {"rest": 1.0}}
+    given = {"images": 2, "bare_decode": rows, **parts}
+    benchmark._measure_input = lambda *_: given | dict.fromkeys(
+        ("host_share", "same_work"), rows | decoding
+    )
+    benchmark._measure_match = lambda *_: {"cpu_ms_per_image": 0.25}
+    words = [f"--records={tiny_records}", *QUICK]
+    benchmark.main(parse(*words, f"--json={path}"))
+    report = json.loads(path.read_text())
+    assert set(report) == {"machine", "flags", "records", *benchmark.figures.SECTIONS}
+    printed = capsys.readouterr().out
+    for section in ("model", "end_to_end"):
+        assert f"{report[section]['images_per_s']:.1f} images/s" in printed
+        assert 0 <= report[section]["data_wait"] <= 1
+    assert "0.250" in printed
+    assert printed.splitlines()[-1] == benchmark.bound(report)
+
+    # Compared with itself: nothing changes but what is measured anew.
+    report["input"]["host_share"]["cpu_ms_per_image"] = 1.0
+    report["machine"]["tensorflow"] = "1.0"
+    path.write_text(json.dumps(report))
+    words += ["--only=input", f"--compare={path}"]
+    benchmark.main(parse(*words))
+    printed = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("  warning: tensorflow: 1.0 then, ") for line in printed)
+    changed = [line for line in printed if line.startswith("  input.host_share.cpu_ms_per_image")]
+    assert changed[0].split()[1:] == ["1.000", "2.000", "+100.0", "%"]
+    benchmark.main(parse(*words, "--fail_above=101"))
+    with pytest.raises(SystemExit) as raised:
+        benchmark.main(parse(*words, "--fail_above=99"))
+    assert raised.value.code == 1
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == (
+        "worse by more than --fail_above=99: input.host_share.cpu_ms_per_image (+100.0 %)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("feeds", "takes", "words"),
+    [
+        (340.0, 100.0, "The model bounds the run: the input could feed 3.4 times as many images;"),
+        (50.0, 125.0, "The input bounds the run: the model could take 2.5 times as many images;"),
+    ],
+)
+def test_sentence_says_what_bounds_the_run(benchmark, feeds, takes, words):
+    report = {
+        "input": {"host_share": {"images_per_s": feeds}},
+        "model": {"images_per_s": takes},
+        "end_to_end": {"images_per_s": 48.0, "data_wait": 0.125},
+    }
+    assert benchmark.bound(report) == (
+        f"{words} end to end it makes 48.0 images/s and waits for data 12% of the time."
+    )
+
+
+def test_help_comes_before_tensorflow():
+    before = os.times()
+    result = _run("--help")
+    after = os.times()
+    assert result.returncode == 0
+    assert "--fail_above=0" in result.stdout
+    assert "--backbone_weights=none" in result.stdout
+    assert after.children_user - before.children_user < 1
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ([], "--records: must be given"),
-        (["--records=a", "--only=train"], "--only=train: must be one of input"),
+        (["--only=end_to_end"], "--records: must be given"),
+        (
+            ["--records=a", "--only=train"],
+            "--only=train: must be one of all, input, model, end_to_end, match",
+        ),
         (["--records=a", "--input_size=320"], "--input_size=320: must be one of 300, 512"),
         (["--records=a", "--num_batches=0"], "--num_batches=0: must be at least 1"),
+        (["--records=a", "--fail_above=5"], "--compare: must be given"),
+        (
+            ["--only=model", "--num_virtual_devices=3"],
+            "--batch_size=32: must be a multiple of the 3 replicas",
+        ),
     ],
-    ids=["no record set", "a part that does not exist", "a size of no model", "nothing to measure"],
+    ids=[
+        "no record set",
+        "no record set for the real input",
+        "a part that does not exist",
+        "a size of no model",
+        "nothing to measure",
+        "nothing to fail against",
+        "a batch that cannot be shared",
+    ],
 )
 def test_wrong_flags_are_named(words, message):
     with pytest.raises(InputError) as raised:
-        flags.parse(config.BenchmarkConfig, ["benchmark", *words])
+        parse(*words)
     assert str(raised.value) == message
 
 
-def test_folder_of_the_json_that_is_missing_is_named_before_anything_is_measured(tmp_path):
+def test_wrong_files_are_named_before_anything_is_measured(tmp_path):
     result = _run("--records=none", f"--json={tmp_path}/none/a.json")
     assert result.returncode == 2
     assert result.stderr == (
         f"error: --json={tmp_path}/none/a.json: no such folder; must be a file to write\n"
     )
     assert _run("--records=none").stderr.startswith("error: none")
+    old = tmp_path / "old.json"
+    old.write_text(json.dumps({"machine": {}, "flags": [], "input": {}}))
+    result = _run("--only=match", f"--compare={old}")
+    assert result.returncode == 2
+    assert result.stderr == f"error: --compare={old}: has no figures of --only=match\n"
