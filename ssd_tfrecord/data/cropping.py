@@ -104,12 +104,14 @@ def _mmdetection(boxes, valid, canvas_B2, uniforms_BK, options):
     """mmdetection's MinIoURandomCrop: as torchvision's, but *every* object's IoU must reach it.
 
     Corners, not sizes, are truncated to whole pixels, and some object's centre must be inside;
-    without objects any window will do.
+    without objects any window will do. A corner lies between 1 pixel and the room left, which is
+    what ``numpy.random.uniform(room)`` gives there: windows do not begin at the first pixel.
     """
     sampler_BA, minimum, uniforms = _attempts(uniforms_BK, options)
     height, width = _pixels(canvas_B2)
     rows, columns = _side(uniforms[0]) * height, _side(uniforms[1]) * width
-    top, left = (height - rows) * uniforms[2], (width - columns) * uniforms[3]
+    top = 1.0 + (height - rows - 1.0) * uniforms[2]
+    left = 1.0 + (width - columns - 1.0) * uniforms[3]
     corners = [tf.floor(edge) for edge in (top, left, top + rows, left + columns)]
     windows = [edge / side for edge, side in zip(corners, (height, width) * 2)]
     accepted_BAT = tf.reduce_all((_overlaps(windows, boxes) >= minimum) | ~valid, axis=3)
