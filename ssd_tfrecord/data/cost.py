@@ -125,8 +125,7 @@ def _parts(source, options, *, input_size, batch_size, seed):
 
     def frame(indices, serialized, uniforms):
         plan = pipeline.draw_plan(schema.parse_batch(serialized), uniforms, input_size, options)
-        names = ("encoded", "size", "window", "rectangle", "mirrored")
-        return {"indices": indices, **{name: plan[name] for name in names}}
+        return pipeline.pixel_plan(plan, indices, options.rendering)
 
     def decode(*drawn):
         return tf.map_fn(

@@ -16,6 +16,9 @@ from ssd_tfrecord.geometry import boxes as box_ops
 EXPAND_PROBABILITY = 0.5
 FLIP_PROBABILITY = 0.5
 
+# What a JPEG can be decoded at: a whole, a half, a quarter, an eighth.
+_REDUCTIONS = (1.0, 2.0, 4.0, 8.0)
+
 _EXPAND, _RATIO, _OFFSET_Y, _OFFSET_X, _FLIP, _CROP = range(6)
 
 
@@ -24,7 +27,7 @@ def num_uniforms(options):
     return _CROP + (cropping.num_uniforms(options) if options.augmentation == "ssd" else 0)
 
 
-def frame(boxes_BN4, valid_BN, size_B2, uniforms_BK, *, output_size, options):
+def frame(boxes_BN4, valid_BN, size_B2, uniforms_BK, *, output_size, options, reduces=False):
     """Draws the frames of a batch of training samples.
 
     Args:
@@ -34,15 +37,17 @@ def frame(boxes_BN4, valid_BN, size_B2, uniforms_BK, *, output_size, options):
         uniforms_BK: float32 [B, num_uniforms(options)] in [0, 1).
         output_size: side of a sample in pixels.
         options: ``FramingOptions``.
+        reduces: whether a large window may be decoded at a fraction of its size; it is then cut to
+            a multiple of it, and ``reduction`` is 2, 4 or 8.
 
     Returns:
         A dict: ``window`` int32 [B, 4], the pixels of the picture to show as y, x, height, width
-        (at least 1 x 1); ``rectangle`` int32 [B, 4], the output pixels that they fill as ymin,
-        xmin, ymax, xmax (empty where the window misses the picture), after mirroring;
-        ``mirrored`` bool [B]; ``boxes`` float32 [B, N, 4] in the sample and ``kept`` bool [B, N]:
-        the centre is in the window, and what is left is large enough; ``sampler`` int32 [B], the
-        crop sampler that gave the window, as ``cropping`` numbers them, and ``yields`` bool, which
-        had one to give.
+        (at least 1 x 1); ``reduction`` int32 [B], 1 where it is decoded whole; ``rectangle`` int32
+        [B, 4], the output pixels that they fill as ymin, xmin, ymax, xmax (empty where the window
+        misses the picture), after mirroring; ``mirrored`` bool [B]; ``boxes`` float32 [B, N, 4] in
+        the sample and ``kept`` bool [B, N]: the centre is in the window, and what is left is large
+        enough; ``sampler`` int32 [B], the crop sampler that gave the window, as ``cropping``
+        numbers them, and ``yields`` bool, which had one to give.
     """
     size = tf.cast(size_B2, tf.float32)
     canvas, offset = size, tf.zeros_like(size)
@@ -55,7 +60,7 @@ def frame(boxes_BN4, valid_BN, size_B2, uniforms_BK, *, output_size, options):
         crop, sampler, yields = cropping.draw(
             on_canvas / _twice(canvas), valid_BN, canvas, uniforms_BK[:, _CROP:], options
         )
-    plan = _render_plan(boxes_BN4, size, offset, crop, output_size)
+    plan = _render_plan(boxes_BN4, size, offset, crop, output_size, reduces)
     plan["kept"] &= valid_BN & _large_enough(plan["boxes"], output_size, options.min_box_size)
     mirrored = tf.zeros_like(size_B2[:, 0], tf.bool)
     if options.augmentation != "none":
@@ -72,7 +77,7 @@ def _expand(size_B2, uniforms_BK, max_expansion):
     return canvas, tf.floor(uniforms_BK[:, _OFFSET_Y : _OFFSET_X + 1] * (canvas - size_B2))
 
 
-def _render_plan(boxes_BN4, size_B2, offset_B2, crop_B4, output_size):
+def _render_plan(boxes_BN4, size_B2, offset_B2, crop_B4, output_size, reduces):
     """Window, rectangle and boxes, before mirroring; ``crop_B4`` is in canvas pixels."""
     low, high = crop_B4[:, :2] - offset_B2, crop_B4[:, 2:] - offset_B2  # in pixels of the picture
     seen_low = tf.clip_by_value(low, 0.0, size_B2 - 1.0)
@@ -82,6 +87,13 @@ def _render_plan(boxes_BN4, size_B2, offset_B2, crop_B4, output_size):
     # At least one pixel of what is seen, and never one beyond the sample.
     rect_low = tf.minimum(tf.round((seen_low - low) * scale), output_size - 1.0)
     rect_high = tf.maximum(tf.round((seen_high - low) * scale), rect_low + 1.0)
+    reduction = tf.ones_like(is_seen_B1, tf.float32)
+    if reduces:
+        times = tf.reduce_min((seen_high - seen_low) / (rect_high - rect_low), axis=1)
+        reduction = tf.gather(_REDUCTIONS, tf.searchsorted(_REDUCTIONS[1:], times, "right"))
+        reduction = reduction[:, tf.newaxis]
+        seen_low = tf.math.ceil(seen_low / reduction) * reduction
+        seen_high = tf.floor(seen_high / reduction) * reduction
     # The very mapping that the pixels take: seen part -> rectangle.
     zoom = (rect_high - rect_low) / (seen_high - seen_low)
     pixels = boxes_BN4 * _twice(size_B2)
@@ -92,6 +104,7 @@ def _render_plan(boxes_BN4, size_B2, offset_B2, crop_B4, output_size):
     rectangle = tf.cast(tf.concat([rect_low, rect_high], axis=1), tf.int32)
     return {
         "window": tf.cast(tf.concat([seen_low, seen_high - seen_low], axis=1), tf.int32),
+        "reduction": tf.cast(reduction[:, 0], tf.int32),
         "rectangle": tf.where(is_seen_B1, rectangle, 0),
         "boxes": mapped / output_size,
         "kept": is_seen_B1 & tf.reduce_all(inside, axis=2),

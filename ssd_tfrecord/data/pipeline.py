@@ -3,8 +3,11 @@
 import tensorflow as tf
 
 from ssd_tfrecord.data import coloring, framing, order, rendering
-from ssd_tfrecord.pixels import color
+from ssd_tfrecord.pixels import color, resampling
 from ssd_tfrecord.records import schema
+
+# Random numbers of colour, and one of interpolation.
+_NUM_PIXEL_UNIFORMS = coloring.NUM_UNIFORMS + 1
 
 # What ``pixels.color`` takes of a batch.
 _COLORING = ("images", "rectangles", "color", "mirrored")
@@ -114,13 +117,14 @@ def source_ids(manifests, indices):
 
 def draw_uniforms(seed, epoch, index, options):
     """All random numbers of one sample, a function of (seed, epoch, index): float32 [K]."""
-    count = coloring.NUM_UNIFORMS + framing.num_uniforms(options.framing)
+    count = _NUM_PIXEL_UNIFORMS + framing.num_uniforms(options.framing)
     key = tf.stack([tf.constant(seed * 2**32, tf.int64) + epoch, index])
     return tf.random.stateless_uniform([count], key, alg="philox")
 
 
 def draw_plan(parsed, uniforms_BK, input_size, options):
-    """All that is drawn of a batch: ``parsed``, the dict of ``framing.frame``, and ``color``.
+    """All that is drawn of a batch: ``parsed``, the dict of ``framing.frame``, ``color`` and
+    ``interpolation``.
 
     Args:
         parsed: dict of ``schema.parse_batch``.
@@ -132,14 +136,16 @@ def draw_plan(parsed, uniforms_BK, input_size, options):
         parsed["boxes"],
         parsed["labels"] > 0,
         parsed["size"],
-        uniforms_BK[:, coloring.NUM_UNIFORMS :],
+        uniforms_BK[:, _NUM_PIXEL_UNIFORMS:],
         output_size=input_size,
         options=options.framing,
+        reduces=options.rendering.decode == "reduced",
     )
     colors = tf.tile([color.IDENTITY], [tf.shape(uniforms_BK)[0], 1])
     if options.framing.augmentation == "ssd":
         colors = coloring.draw(uniforms_BK[:, : coloring.NUM_UNIFORMS])
-    return {**parsed, **plan, "color": colors}
+    kinds = uniforms_BK[:, coloring.NUM_UNIFORMS] * len(resampling.KINDS)
+    return {**parsed, **plan, "color": colors, "interpolation": tf.cast(kinds, tf.int32)}
 
 
 def render_plan(plan, indices, source, input_size, options):
@@ -148,12 +154,8 @@ def render_plan(plan, indices, source, input_size, options):
     labels = tf.where(plan["kept"] & ~plan["crowd"], plan["labels"], 0)
     boxes = tf.where(labels[:, :, tf.newaxis] > 0, plan["boxes"], 0.0)
     room = _bucket(tf.shape(labels)[1]) - tf.shape(labels)[1]
-    names = ("encoded", "size", "window", "rectangle", "mirrored")
-    images = rendering.render_batch(
-        {"indices": indices, **{name: plan[name] for name in names}},
-        source.window,
-        output_size=input_size,
-    )
+    pixels = pixel_plan(plan, indices, options.rendering)
+    images = rendering.render_batch(pixels, source.window, output_size=input_size)
     return {
         "images": images,
         "boxes": tf.pad(boxes, [[0, 0], [0, room], [0, 0]]),
@@ -162,6 +164,20 @@ def render_plan(plan, indices, source, input_size, options):
         "color": plan["color"],
         "mirrored": plan["mirrored"],
     }
+
+
+def pixel_plan(plan, indices, options):
+    """What of ``draw_plan`` decides over pixels, as ``rendering.render_batch`` takes it.
+
+    Args:
+        plan: dict of ``draw_plan``.
+        indices: int64 [B], the records.
+        options: ``RenderOptions``.
+    """
+    names = ["encoded", "size", "window", "rectangle", "mirrored"]
+    names += ["reduction"] if options.decode == "reduced" else []
+    names += ["interpolation"] if options.interpolation == "original" else []
+    return {"indices": indices, **{name: plan[name] for name in names}}
 
 
 def _bucket(num_objects):

@@ -48,8 +48,15 @@ class RecordReader:
         return records.take(1).get_single_element()
 
     def window(self, sample):
-        """The pixels of ``sample["window"]``: uint8 [height, width, 3]."""
-        return rendering.decode_window(sample["encoded"], sample["window"], sample["size"])
+        """The pixels of ``sample["window"]``: uint8 [height, width, 3], or reduced."""
+        encoded, window = sample["encoded"], sample["window"]
+        if "reduction" not in sample:
+            return rendering.decode_window(encoded, window, sample["size"])
+        return tf.cond(
+            sample["reduction"] == 1,
+            lambda: rendering.decode_window(encoded, window, sample["size"]),
+            lambda: rendering.decode_reduced(encoded, window, sample["reduction"]),
+        )
 
     def _record(self, index):
         file = tf.gather(tf.constant(self.files, tf.int32), index)

@@ -5,15 +5,14 @@ import tensorflow as tf
 from ssd_tfrecord.pixels import resampling
 
 
-def render_batch(plan, window_fn, *, output_size, resample_fn=resampling.resample):
+def render_batch(plan, window_fn, *, output_size):
     """The samples that ``framing.frame`` planned: uint8 [B, S, S, 3] RGB, not mirrored yet.
 
     Args:
-        plan: dict with ``window``, ``rectangle`` and ``mirrored`` of a batch, and what
-            ``window_fn`` takes.
+        plan: dict with ``rectangle`` and ``mirrored`` of a batch, ``interpolation`` int32 [B] as
+            ``resampling.KINDS`` unless all is bilinear, and what ``window_fn`` takes.
         window_fn: dict of one sample -> the pixels of its ``window``, uint8 [h, w, 3].
         output_size: side S of a sample in pixels.
-        resample_fn: (pixels, int32 [2]) -> pixels of that height and width.
 
     Pixels outside the rectangle are 0: ``pixels.color`` fills them with the mean after distortion,
     and mirrors what is to be mirrored.
@@ -22,7 +21,11 @@ def render_batch(plan, window_fn, *, output_size, resample_fn=resampling.resampl
     def render(sample):
         ymin, xmin, ymax, xmax = tf.unstack(straight_rectangle(sample, output_size))
         shape = tf.maximum(tf.stack([ymax - ymin, xmax - xmin]), 1)
-        pixels = resample_fn(window_fn(sample), shape)
+        pixels = window_fn(sample)
+        if "interpolation" in sample:
+            pixels = resampling.resample_as(pixels, shape, sample["interpolation"])
+        else:
+            pixels = resampling.resample(pixels, shape)
         return place(pixels, ymin, xmin, output_size)
 
     # One after another: the batches are what runs in parallel.
@@ -70,3 +73,21 @@ def decode_window(encoded, window, size):
     wide = tf.stack([y, x - left, height, width + left + right])
     pixels = tf.io.decode_and_crop_jpeg(encoded, wide, channels=3)
     return pixels[:, left : left + width]
+
+
+def decode_reduced(encoded, window, reduction):
+    """As ``decode_window``, at 1/2, 1/4 or 1/8 of the size: uint8 [height / n, width / n, 3].
+
+    Args:
+        encoded: scalar string, a JPEG.
+        window: int32 [4], multiples of ``reduction``.
+        reduction: int32 scalar n, 2, 4 or 8.
+    """
+
+    def decode(ratio):
+        reduced = window // ratio
+        return tf.io.decode_and_crop_jpeg(encoded, reduced, channels=3, ratio=ratio)
+
+    # The ratio is an attribute of the operation.
+    branches = [(tf.equal(reduction, ratio), lambda ratio=ratio: decode(ratio)) for ratio in (2, 4)]
+    return tf.case(branches, default=lambda: decode(8))

@@ -46,6 +46,12 @@ class FramingOptions(Options):
 class RenderOptions(Options):
     """Pixels of a training sample."""
 
+    decode: str = option(
+        "full",
+        "full; reduced: a picture of which a sample shows twice, four or eight times the pixels "
+        "that it has is decoded at a half, a quarter or an eighth: cheaper, and smoother",
+        choices=("full", "reduced"),
+    )
     interpolation: str = option(
         "bilinear",
         "how pixels are resized: bilinear, or as the original, drawn among linear, area, nearest, "
