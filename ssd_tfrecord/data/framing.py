@@ -89,7 +89,10 @@ def _render_plan(boxes_BN4, size_B2, offset_B2, crop_B4, output_size, reduces):
     rect_high = tf.maximum(tf.round((seen_high - low) * scale), rect_low + 1.0)
     reduction = tf.ones_like(is_seen_B1, tf.float32)
     if reduces:
-        times = tf.reduce_min((seen_high - seen_low) / (rect_high - rect_low), axis=1)
+        sides = seen_high - seen_low
+        # A side of 2 n - 1 pixels holds a multiple of n wherever it begins; a shorter one may not.
+        times = tf.minimum(sides / (rect_high - rect_low), (sides + 1.0) / 2.0)
+        times = tf.reduce_min(times, axis=1)
         reduction = tf.gather(_REDUCTIONS, tf.searchsorted(_REDUCTIONS[1:], times, "right"))
         reduction = reduction[:, tf.newaxis]
         seen_low = tf.math.ceil(seen_low / reduction) * reduction

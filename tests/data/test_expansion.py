@@ -17,7 +17,7 @@ ONE_TRIAL = {"crop_trials": 1, "crop_min_ious": (0.5,)}
 FLIP = 4  # the column of the uniforms
 
 
-def draw(boxes, uniforms, size=SIZE, output_size=300, **options):
+def draw(boxes, uniforms, size=SIZE, output_size=300, reduces=False, **options):
     """The frames of as many pictures as ``uniforms`` has rows."""
     boxes = np.tile(np.reshape(np.float32(boxes), [1, -1, 4]), [len(uniforms), 1, 1])
     plan = framing.frame(
@@ -27,6 +27,7 @@ def draw(boxes, uniforms, size=SIZE, output_size=300, **options):
         tf.constant(uniforms, tf.float32),
         output_size=output_size,
         options=FramingOptions(**options),
+        reduces=reduces,
     )
     return {name: value.numpy() for name, value in plan.items()}
 
@@ -143,3 +144,14 @@ def test_a_box_that_is_too_small_is_no_target(tiny_records):
     assert batch["labels"][batch["labels"] > 0].tolist() == [1]
     np.testing.assert_array_equal(batch["boxes"][batch["labels"] > 0], [[0, 0, 1, 1]])
     assert not batch["boxes"][batch["labels"] == 0].any()
+
+
+def test_a_strip_too_narrow_for_reduced_decoding_is_decoded_whole():
+    # A picture of 101 x 101 on 202 x 202, and a window of half of that from row 99 on: it shows
+    # rows 99 and 100, as one row of a sample of 30; at half the size a pixel is rows 98 and 99.
+    windows = [[0, 2 / 7], [0, 1 / 3], [0, 99.5 / 101], [0, 0]]
+    uniforms = [0.1, 1 / 3, 0.0, 0.0, 0.9, 0.999, *np.ravel(windows)]
+    frames = draw([[0, 0, 1, 1]], [uniforms], (101, 101), 30, reduces=True, **ONE_TRIAL)
+    np.testing.assert_array_equal(frames["window"], [[99, 0, 2, 101]])
+    np.testing.assert_array_equal(frames["rectangle"], [[0, 0, 1, 30]])
+    assert frames["reduction"] == [1]
