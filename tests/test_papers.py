@@ -18,6 +18,7 @@ PROGRAMS = {
     "tools/create_voc_tfrecords.py": config.ConvertVocConfig,
     "tools/create_coco_tfrecords.py": config.ConvertCocoConfig,
     "tools/create_demo_dataset.py": config.DemoConfig,
+    "tools/data_service.py": config.DataServiceConfig,
     "tools/benchmark.py": config.BenchmarkConfig,
 }
 # Slurm's, TensorBoard's, and the form of a flag.
@@ -121,7 +122,7 @@ def job_flagfile():
 def test_both_papers_have_commands_and_readme_has_all_programs():
     assert {name for name, _, _ in COMMANDS} == set(PAPERS)
     in_readme = {program for name, program, _ in COMMANDS if name == "README.md"}
-    assert in_readme == set(PROGRAMS) - {"tools/create_demo_dataset.py"}
+    assert in_readme == set(PROGRAMS) - {"tools/create_demo_dataset.py", "tools/data_service.py"}
 
 
 def test_job_overrides_the_recipe_it_begins_with(monkeypatch, tmp_path):
