@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import (
     AnchorOptions,
+    BoxOptions,
     CheckpointOptions,
     DetectionOptions,
     DeviceOptions,
     FramingOptions,
+    ImageOptions,
     LossOptions,
     ModelOptions,
     OptimizerOptions,
@@ -52,7 +54,14 @@ class ConvertVocConfig(Options):
     pixel_origin: int = option(
         1, "number of the first pixel in the XML: 1 as in VOC, or 0", choices=(0, 1)
     )
+    unannotated: str = option(
+        "skip",
+        "images without an XML: skip; negative (converted without objects); fail",
+        choices=("skip", "negative", "fail"),
+    )
     record_set: RecordSetOptions = RecordSetOptions()
+    images: ImageOptions = ImageOptions()
+    boxes: BoxOptions = BoxOptions()
 
     def __post_init__(self):
         super().__post_init__()
@@ -75,6 +84,8 @@ class ConvertCocoConfig(Options):
     annotations: str = option("", "COCO instances JSON")
     images_dir: str = option("", "folder that the JSON's file_name are in")
     record_set: RecordSetOptions = RecordSetOptions()
+    images: ImageOptions = ImageOptions()
+    boxes: BoxOptions = BoxOptions()
 
     def __post_init__(self):
         super().__post_init__()

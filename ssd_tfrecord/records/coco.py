@@ -11,7 +11,6 @@ from ssd_tfrecord.records.annotation import (
     SourceObject,
     SourceSet,
     degeneracy,
-    reject,
 )
 from ssd_tfrecord.records.paths import path_inside
 
@@ -120,21 +119,14 @@ def _image(annotations, images_dir, entry, items, categories):
     path = path_inside(images_dir, _field(file, entry, "file_name", TEXT), file)
     if not os.path.isfile(path):
         raise InputError(f"{file}: {entry['file_name']!r} is not in {images_dir}")
-    objects, rejects = [], []
-    for index, (where, item) in enumerate(items, 1):
-        found = _object(where, index, item, categories)
-        reason = degeneracy(found.box)
-        if reason:
-            rejects.append(reject(source_id, file, found, reason))
-        else:
-            objects.append(found)
     return SourceImage(
         source_id=source_id,
         image_path=path,
         file=file,
         size=_size(file, entry),
-        objects=tuple(objects),
-        rejects=tuple(rejects),
+        objects=tuple(
+            _object(where, index, item, categories) for index, (where, item) in enumerate(items, 1)
+        ),
     )
 
 
@@ -159,12 +151,14 @@ def _object(where, index, item, categories):
     if crowd not in (0, 1):
         raise InputError(f"{where}: iscrowd {reprlib.repr(crowd)}: must be 0 or 1")
     x, y, width, height = bbox
+    box = (y, x, y + height, x + width)
     return SourceObject(
         index=index,
         name=categories[category_id],
-        box=(y, x, y + height, x + width),
+        box=box,
         crowd=bool(crowd),
         area=area,
+        flaw=degeneracy(box),
     )
 
 

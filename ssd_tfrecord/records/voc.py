@@ -136,6 +136,5 @@ def _annotated(path, stem, images_dir, pixel_origin, prefix):
         file=path,
         size=content.size,
         objects=content.objects,
-        rejects=content.rejects,
     )
     return image, is_stale

@@ -1,13 +1,17 @@
 """One VOC XML file: its objects in pixels counted from 0, whatever the file counts from."""
 
 import math
+import os
+import reprlib
 from dataclasses import dataclass
 
 from lxml import etree
 
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.records.annotation import Reject, SourceObject, degeneracy, reject
+from ssd_tfrecord.records.annotation import SourceObject, degeneracy
 
+# Ten thousand objects; parsed, elements of a few bytes take thirty times their size.
+MAX_BYTES = 2**22
 EDGES = ("ymin", "xmin", "ymax", "xmax")
 
 
@@ -18,28 +22,23 @@ class VocFile:
     filename: str
     size: tuple[int, int] | None
     objects: tuple[SourceObject, ...]
-    rejects: tuple[Reject, ...]
 
 
 def parse_voc_xml(path: str, source_id: str, pixel_origin: int) -> VocFile:
     """Reads a VOC annotation; only ``name`` and ``bndbox`` are required of an object.
 
     VOC counts pixels from 1, both ends inside: pixels xmin…xmax cover [xmin − 1, xmax]. With
-    ``pixel_origin`` 0 the numbers are edges already. Boxes that cover nothing in the file's own
-    numbers (xmax <= xmin) are rejected.
+    ``pixel_origin`` 0 the numbers are edges already. ``flaw`` names boxes that cover nothing in the
+    file's own numbers (xmax <= xmin) and those that are not finite.
 
     Raises: InputError that names file, object and what is allowed.
     """
     root = _root(path)
-    objects, rejects = [], []
-    for index, element in enumerate(root.findall("object"), 1):
-        item, numbers = _object(path, index, element, pixel_origin)
-        reason = degeneracy(numbers)
-        if reason:
-            rejects.append(reject(source_id, path, item, reason))
-        else:
-            objects.append(item)
-    return VocFile(_text(root, "filename"), _size(path, root), tuple(objects), tuple(rejects))
+    objects = tuple(
+        _object(path, index, element, pixel_origin)
+        for index, element in enumerate(root.findall("object"), 1)
+    )
+    return VocFile(_text(root, "filename"), _size(path, root), objects)
 
 
 def _root(path):
@@ -49,6 +48,8 @@ def _root(path):
     )
     try:
         with open(path, "rb") as file:
+            if os.fstat(file.fileno()).st_size > MAX_BYTES:
+                raise InputError(f"{path}: is larger than {MAX_BYTES} bytes: must be one image's")
             root = etree.fromstring(file.read(), parser)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
@@ -57,7 +58,8 @@ def _root(path):
     if root.getroottree().docinfo.internalDTD is not None:
         raise InputError(f"{path}: has a DOCTYPE: entities and DTDs are not read; remove it")
     if root.tag != "annotation":
-        raise InputError(f"{path}: root is <{root.tag}>: must be VOC's <annotation>")
+        tag = reprlib.repr(root.tag)[1:-1]
+        raise InputError(f"{path}: root is <{tag}>: must be VOC's <annotation>")
     return root
 
 
@@ -66,21 +68,22 @@ def _object(path, index, element, pixel_origin):
     name = _text(element, "name")
     if not name:
         raise InputError(f"{where}: no <name>: each object needs <name> and <bndbox>")
-    where += f" ({name!r})"
+    where += f" ({reprlib.repr(name)})"
     bndbox = element.find("bndbox")
     if bndbox is None:
         raise InputError(f"{where}: no <bndbox>: each object needs <name> and <bndbox>")
     numbers = tuple(_number(where, bndbox, tag) for tag in EDGES)
     box = (numbers[0] - pixel_origin, numbers[1] - pixel_origin, numbers[2], numbers[3])
-    item = SourceObject(
+    return SourceObject(
         index=index,
         name=name,
         box=box,
         difficult=_flag(where, element, "difficult"),
         truncated=_flag(where, element, "truncated"),
+        occluded=_flag(where, element, "occluded"),
         pose=_text(element, "pose"),
+        flaw=degeneracy(numbers),
     )
-    return item, numbers
 
 
 def _text(element, tag):
@@ -89,20 +92,20 @@ def _text(element, tag):
 
 
 def _number(where, element, tag):
+    """Infinities and NaN included."""
     text = _text(element, tag)
     try:
-        value = float(text)
+        return float(text)
     except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise InputError(f"{where}: {tag} is {text!r}: must be a number of pixels")
-    return value
+        raise InputError(
+            f"{where}: {tag} is {reprlib.repr(text)}: must be a number of pixels"
+        ) from None
 
 
 def _flag(where, element, tag):
     text = _text(element, tag)
     if text not in ("", "0", "1"):
-        raise InputError(f"{where}: {tag} is {text!r}: must be 0 or 1, or missing")
+        raise InputError(f"{where}: {tag} is {reprlib.repr(text)}: must be 0 or 1, or missing")
     return text == "1"
 
 
@@ -111,5 +114,7 @@ def _size(path, root):
     if element is None or not (_text(element, "width") and _text(element, "height")):
         return None
     width, height = (_number(f"{path}: size", element, tag) for tag in ("width", "height"))
+    if not (math.isfinite(width) and math.isfinite(height)):
+        raise InputError(f"{path}: size: is {width:g}x{height:g}: must be numbers of pixels")
     # Some tools write 0 for a size that they do not know.
     return (int(width), int(height)) if width and height else None
