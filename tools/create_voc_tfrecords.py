@@ -13,6 +13,7 @@ def main(config):
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     from ssd_tfrecord.records import convert, voc
 
+    convert.check_output(config.record_set)
     if config.voc_root:
         sources = voc.read_devkit(config.voc_root, config.sets, config.pixel_origin)
     else:
@@ -22,6 +23,8 @@ def main(config):
     convert.convert_and_report(
         sources,
         config.record_set,
+        images=config.images,
+        boxes=config.boxes,
         tool="create_voc_tfrecords",
         flag_lines=flags.to_lines(config),
     )

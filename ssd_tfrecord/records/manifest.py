@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ssd_tfrecord.errors import InputError
 
@@ -46,8 +46,9 @@ class Manifest:
     ``num_objects`` counts difficult and crowd objects too; ``max_objects`` is the most in one
     image; ``num_pixels`` is the sum of all images' height x width; ``per_class`` is {name:
     {objects, difficult, crowd, images}}; ``histograms`` is {name: {edges, counts}}, bin i from edge
-    i up to the next, the last one open; ``rejects`` is {reason: objects}; ``flags`` are the lines
-    that made the set.
+    i up to the next, the last one open; ``rejects`` is {reason: lines of rejects.jsonl},
+    ``actions`` the same by what was done; ``formats`` is {format of the image's file: images},
+    ``notes`` {what was done with the image: images}; ``flags`` are the lines that made the set.
     """
 
     directory: str
@@ -68,6 +69,9 @@ class Manifest:
     rejects: dict[str, int]
     flags: tuple[str, ...]
     source: dict
+    formats: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
+    actions: dict[str, int] = field(default_factory=dict)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -99,8 +103,11 @@ class Manifest:
         content = dataclasses.asdict(self)
         del content["directory"]
         path = os.path.join(self.directory, FILE_NAME)
-        with open(path + ".tmp", "w", encoding="utf-8") as file:
+        # Names on disk may be no UTF-8: what is not is escaped.
+        with open(path + ".tmp", "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(_to_json(content))
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(path + ".tmp", path)
 
     @classmethod
