@@ -85,7 +85,7 @@ def read_image(source: SourceImage, options: ImageOptions) -> StoredImage:
     if header.width * header.height > options.max_pixels:
         _refuse(source, options, TOO_LARGE, too_many_pixels(*size, options.max_pixels))
     if header.num_scans > MAX_SCANS:
-        _refuse(source, options, DAMAGED, f"has {header.num_scans} scans: must be {MAX_SCANS}")
+        _refuse(source, options, DAMAGED, f"{header.num_scans} scans: must be {MAX_SCANS} at most")
     orientation, notes = _orientation(source, options, size, header.exif)
     _check_size(source, options, size if orientation == exif.UPRIGHT else size[::-1])
     untouched = orientation == exif.UPRIGHT and not 0 < options.max_side < max(size)
@@ -182,13 +182,9 @@ def _encode(source, options, image, original_format, segment, notes=()):
     orientation, more = _orientation(source, options, image.size, segment)
     turned = image.size if orientation == exif.UPRIGHT else image.size[::-1]
     _check_size(source, options, turned)
-    if max(turned) > MAX_JPEG_SIDE:
-        _refuse(
-            source,
-            options,
-            TOO_LARGE,
-            f"{turned[0]}x{turned[1]}: must be {MAX_JPEG_SIDE} a side at most",
-        )
+    if min(max(turned), options.max_side or max(turned)) > MAX_JPEG_SIDE:
+        what = f"{turned[0]}x{turned[1]}: must be {MAX_JPEG_SIDE} a side at most, or --max_side"
+        _refuse(source, options, TOO_LARGE, what)
     return _store(image, orientation, options, original_format, (*notes, *more))
 
 

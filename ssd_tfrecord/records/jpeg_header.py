@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 MAGIC = b"\xff\xd8\xff"
-# Start-of-frame markers of what every decoder takes: baseline, extended, progressive Huffman.
-COMMON_FRAMES = (0xC0, 0xC1, 0xC2)
+# Start-of-frame markers of what libjpeg-turbo decodes: Huffman or arithmetic, not lossless.
+COMMON_FRAMES = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)
 _FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
 _START_OF_SCAN, _END_OF_IMAGE, _APP1 = 0xDA, 0xD9, 0xE1
 # Markers that stand alone: TEM and the restarts.
@@ -15,7 +15,7 @@ _BARE = (0x01, *range(0xD0, 0xD8))
 class JpegHeader:
     """``exif`` is the APP1 segment's content, from "Exif" on, or b"".
 
-    ``common`` is false for what few decoders take: lossless, arithmetic, 12 bits, 2 components.
+    ``common`` is false for what few decoders take: lossless, 12 bits, 2 components.
     ``closed`` is whether an end of image follows the header.
     """
 
@@ -61,7 +61,7 @@ def _header(encoded, position, frame, exif):
     height, width = int.from_bytes(content[1:3], "big"), int.from_bytes(content[3:5], "big")
     if not (height and width):
         return None
-    progressive = marker == 0xC2
+    progressive = marker in (0xC2, 0xCA)
     return JpegHeader(
         height=height,
         width=width,
