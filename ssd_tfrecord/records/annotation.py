@@ -4,7 +4,7 @@ Boxes are [ymin, xmin, ymax, xmax] in both. ``fit`` takes one to the other, whic
 of the decoded image.
 """
 
-import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -154,7 +154,7 @@ def reject_image(source: SourceImage, reason: str, action: str = DROPPED) -> Rej
 
 def degeneracy(box) -> str:
     """What is wrong with ``box`` ([ymin, xmin, ymax, xmax] in any unit) in itself, or ""."""
-    if not all(math.isfinite(edge) and abs(edge) <= MAX_COORDINATE for edge in box):
+    if not all(abs(edge) <= MAX_COORDINATE for edge in box):  # as NaN is not
         return NOT_FINITE
     height, width = box[2] - box[0], box[3] - box[1]
     if height < 0 or width < 0:
@@ -250,27 +250,23 @@ def _object(item, pixels, image, label):
     )
 
 
-_WORDS = {
-    ZERO_AREA: "has no area",
-    INVERTED: "is inverted",
-    NOT_FINITE: "is not finite",
-    OUTSIDE_IMAGE: "has no area inside the image",
-    BEYOND_TOLERANCE: "leaves the image by more than --box_tolerance",
-}
-
-
 def _refuse(policy, source, item, reason, image):
     """Raises InputError if ``policy`` is to fail."""
     if policy != "fail":
         return
-    where = f"{source.file}: object {item.index} ({item.name!r}): "
+    where = f"{source.file}: object {item.index} ({reprlib.repr(item.name)})"
     if reason == UNKNOWN_CLASS:
-        raise InputError(
-            f"{where}no class of --classes; name it there, or pass --unknown_classes=drop"
-        )
+        raise InputError(f"{where}: must be a class of --classes; or pass --unknown_classes=drop")
+    size = f"{image.annotated_width}x{image.annotated_height}"
+    words = {
+        ZERO_AREA: "covers nothing: xmax must be above xmin, and ymax above ymin",
+        INVERTED: "is inverted: xmax must be above xmin, and ymax above ymin",
+        NOT_FINITE: "must be of finite numbers of pixels",
+        OUTSIDE_IMAGE: f"covers nothing of the image: must be inside {size}",
+        BEYOND_TOLERANCE: f"must be inside {size}, up to --box_tolerance",
+    }
     ymin, xmin, ymax, xmax = item.box
     raise InputError(
-        f"{where}box from ({xmin:g}, {ymin:g}) to ({xmax:g}, {ymax:g}), in pixels (x, y) from 0, "
-        f"{_WORDS[reason]} of {image.annotated_width}x{image.annotated_height}: fix it, or pass "
-        "--bad_boxes=drop"
+        f"{where}: box of x {xmin:g} to {xmax:g} and y {ymin:g} to {ymax:g}, pixels from 0, "
+        f"{words[reason]}; fix it, or pass --bad_boxes=drop"
     )
