@@ -109,7 +109,8 @@ def _read_file(source, options):
         if status.st_size > limit:
             _refuse(source, options, TOO_LARGE, f"{status.st_size} bytes: must be {limit} at most")
         with open(path, "rb") as file:
-            return file.read(limit)
+            # A buffer of the limit itself would cost more than reading the file.
+            return file.read(status.st_size + 1)
     except (FileNotFoundError, NotADirectoryError):
         _refuse(source, options, MISSING, "cannot be read: No such file or directory")
     except (OSError, ValueError) as error:
