@@ -5,6 +5,7 @@ its time, and without TensorFlow. https://protobuf.dev/programming-guides/encodi
 tensorflow/core/example/feature.proto has the field numbers.
 """
 
+import functools
 import struct
 from collections.abc import Mapping, Sequence
 
@@ -16,7 +17,7 @@ def example(features: Mapping[str, bytes]) -> bytes:
     """The Example of ``features``, each the result of a function below."""
     entries = []
     for key, feature in sorted(features.items()):
-        name = _FIRST + _delimited(key.encode()) + _SECOND + _varint(len(feature))
+        name = _name(key) + _varint(len(feature))
         entries += (_FIRST + _varint(len(name) + len(feature)) + name, feature)
     return b"".join((_FIRST, _varint(sum(map(len, entries))), *entries))
 
@@ -37,9 +38,16 @@ def floats(values: Sequence[float]) -> bytes:
 
 def ints(values: Sequence[int]) -> bytes:
     """A Feature with an int64_list."""
-    # Of a negative one, all 64 bits of its two's complement.
-    packed = b"".join(_varint(value & 0xFFFFFFFFFFFFFFFF) for value in values)
+    if values and 0 <= min(values) and max(values) < 128:
+        packed = bytes(values)
+    else:  # of a negative one, all 64 bits of its two's complement
+        packed = b"".join(_varint(value & 0xFFFFFFFFFFFFFFFF) for value in values)
     return _THIRD + _delimited(_FIRST + _delimited(packed) if values else b"")
+
+
+@functools.lru_cache(maxsize=64)
+def _name(key):
+    return _FIRST + _delimited(key.encode()) + _SECOND
 
 
 def _delimited(content):
