@@ -67,8 +67,8 @@ class RecordSetOptions(Options):
     )
     classes: str = option(
         "default",
-        "class list: default (VOC's 20, or the JSON's own), auto (every name found, sorted), a "
-        "file with a name a line, or another set's manifest.json",
+        "class list: default (VOC's 20, or the JSON's own), voc, coco (its 80), auto (every name "
+        "found, sorted), a file with a name a line, or another set's manifest.json",
     )
     shuffle_seed: int = option(0, "seed of the order of the records", minimum=0)
     workers: int = option(

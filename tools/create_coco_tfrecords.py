@@ -14,7 +14,13 @@ def main(config):
     from ssd_tfrecord.records import coco, convert
 
     convert.check_output(config.record_set)
-    sources = coco.read_instances(config.annotations, config.images_dir)
+    sources = coco.read_instances(
+        config.annotations,
+        config.images_dir,
+        bad_images=config.images.bad_images,
+        bad_boxes=config.boxes.bad_boxes,
+        unknown_classes=config.boxes.unknown_classes,
+    )
     convert.convert_and_report(
         sources,
         config.record_set,

@@ -15,11 +15,17 @@ def main(config):
 
     convert.check_output(config.record_set)
     if config.voc_root:
-        sources = voc.read_devkit(config.voc_root, config.sets, config.pixel_origin)
+        folders = (config.voc_root, config.sets)
+        read = voc.read_devkit
     else:
-        sources = voc.read_folder(
-            config.annotations_dir, config.images_dir, config.image_set, config.pixel_origin
-        )
+        folders = (config.annotations_dir, config.images_dir, config.image_set)
+        read = voc.read_folder
+    sources = read(
+        *folders,
+        pixel_origin=config.pixel_origin,
+        unannotated=config.unannotated,
+        bad_images=config.images.bad_images,
+    )
     convert.convert_and_report(
         sources,
         config.record_set,

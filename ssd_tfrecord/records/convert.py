@@ -80,7 +80,7 @@ def convert(
     check_output(options)
     if not sources.images:
         raise InputError("no images to convert: the set is empty")
-    classes = labels.choose_classes(options.classes, sources)
+    classes = labels.choose_classes(options.classes, sources, boxes.unknown_classes)
     plans = shards.plan(
         sources.images, _set_name(options), options.num_shards, options.shuffle_seed
     )

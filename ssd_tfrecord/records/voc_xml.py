@@ -3,6 +3,7 @@
 import math
 import os
 import reprlib
+import stat
 from dataclasses import dataclass
 
 from lxml import etree
@@ -24,7 +25,7 @@ class VocFile:
     objects: tuple[SourceObject, ...]
 
 
-def parse_voc_xml(path: str, source_id: str, pixel_origin: int) -> VocFile:
+def parse_voc_xml(path: str, pixel_origin: int) -> VocFile:
     """Reads a VOC annotation; only ``name`` and ``bndbox`` are required of an object.
 
     VOC counts pixels from 1, both ends inside: pixels xmin…xmax cover [xmin − 1, xmax]. With
@@ -47,10 +48,12 @@ def _root(path):
         resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
     )
     try:
+        status = os.stat(path)
+        # A pipe would be waited for.
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+            raise InputError(f"{path}: must be a file of at most {MAX_BYTES} bytes")
         with open(path, "rb") as file:
-            if os.fstat(file.fileno()).st_size > MAX_BYTES:
-                raise InputError(f"{path}: is larger than {MAX_BYTES} bytes: must be one image's")
-            root = etree.fromstring(file.read(), parser)
+            root = etree.fromstring(file.read(MAX_BYTES), parser)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except etree.XMLSyntaxError as error:

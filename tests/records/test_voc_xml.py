@@ -11,7 +11,7 @@ BOX = "<bndbox><xmin>3</xmin><ymin>5</ymin><xmax>9</xmax><ymax>11</ymax></bndbox
 def _parse(tmp_path, body, pixel_origin=1):
     path = tmp_path / "1.xml"
     path.write_text(body if body.startswith("<?") else f"<annotation>{body}</annotation>")
-    return parse_voc_xml(str(path), "VOC2007/1", pixel_origin)
+    return parse_voc_xml(str(path), pixel_origin)
 
 
 def _object(fields, name="<name>dog</name>"):
@@ -127,4 +127,4 @@ def test_entities_and_dtds_are_refused(tmp_path, doctype):
 
 def test_a_missing_file(tmp_path):
     with pytest.raises(InputError, match=r"none\.xml: cannot be read: No such file"):
-        parse_voc_xml(str(tmp_path / "none.xml"), "1", 1)
+        parse_voc_xml(str(tmp_path / "none.xml"), 1)
