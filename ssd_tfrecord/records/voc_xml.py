@@ -57,7 +57,8 @@ def _root(path):
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except etree.XMLSyntaxError as error:
-        raise InputError(f"{path}: no well-formed XML: {error}") from None
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: no well-formed XML: {reason[:200]}") from None
     if root.getroottree().docinfo.internalDTD is not None:
         raise InputError(f"{path}: has a DOCTYPE: entities and DTDs are not read; remove it")
     if root.tag != "annotation":
