@@ -65,7 +65,7 @@ def read_instances(
         origin={"annotations": annotations, "images_dir": images_dir},
         category_ids={name: category_id for category_id, name in reader.categories.items()},
         notes=()
-        if "annotations" in content
+        if content.get("annotations") is not None
         else (f"{annotations}: has no annotations: converted without objects",),
         rejects=tuple(reader.rejects),
     )
@@ -170,7 +170,7 @@ class _Reader:
                 )
             self.entries[image_id] = entry
         by_image = collections.defaultdict(list)
-        for item in content.get("annotations", ()):
+        for item in content.get("annotations") or ():
             where = f"{self._path}: annotation {reprlib.repr(item.get('id', '?'))}"
             image_id = _image_id(where, item, "image_id")
             if image_id in self.entries:

@@ -65,8 +65,12 @@ def test_a_box_without_area_is_named(read):
     assert [item.flaw for item in read().images[0].objects] == ["", "zero_area", ""]
 
 
-def test_a_json_without_annotations_comes_without_objects_and_says_so(read):
+@pytest.mark.parametrize("spelling", ["missing", "null"])
+def test_a_json_without_annotations_comes_without_objects_and_says_so(read, tmp_path, spelling):
     sources = read(annotations=None)
+    if spelling == "null":
+        (tmp_path / "i.json").write_text(json.dumps({**CONTENT, "annotations": None}))
+        sources = read_instances(str(tmp_path / "i.json"), str(tmp_path))
     assert [image.objects for image in sources.images] == [(), ()]
     assert sources.notes[0].endswith("i.json: has no annotations: converted without objects")
 

@@ -175,7 +175,7 @@ WHOLE = (
 JSON = {
     "deep nesting": ("[" * 1_000_000, "no JSON: "),
     "deep nesting of objects": ('{"a":' * 200_000, "no JSON: "),
-    "an endless integer": (WHOLE % '{"id": 1' + "0" * 5000 + "}", "4300 digits|no 'image_id'"),
+    "an endless integer": (WHOLE % ('{"id": 1' + "0" * 5000 + "}"), "4300 digits|no 'image_id'"),
     "a huge size": (WHOLE.replace(": 9}", ": 1e999}", 1) % "", "image 1: size .*inf.* must be num"),
     "a size of NaN": (WHOLE.replace(": 9,", ": NaN,", 1) % "", "image 1: size .*nan.* must be num"),
     "an id of NaN": (
