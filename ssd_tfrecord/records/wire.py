@@ -38,7 +38,7 @@ def floats(values: Sequence[float]) -> bytes:
 
 def ints(values: Sequence[int]) -> bytes:
     """A Feature with an int64_list."""
-    if values and 0 <= min(values) and max(values) < 128:
+    if values and min(values) >= 0 and max(values) < 128:
         packed = bytes(values)
     else:  # of a negative one, all 64 bits of its two's complement
         packed = b"".join(_varint(value & 0xFFFFFFFFFFFFFFFF) for value in values)
