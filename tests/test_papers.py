@@ -18,6 +18,7 @@ PROGRAMS = {
     "tools/create_voc_tfrecords.py": config.ConvertVocConfig,
     "tools/create_coco_tfrecords.py": config.ConvertCocoConfig,
     "tools/create_demo_dataset.py": config.DemoConfig,
+    "tools/inspect_tfrecords.py": config.InspectConfig,
     "tools/benchmark.py": config.BenchmarkConfig,
 }
 # Slurm's, TensorBoard's, and the form of a flag.
