@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ssd_tfrecord.data import order
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.options import RecordSetOptions
+from ssd_tfrecord.options import ImageOptions, ReadOptions, RecordSetOptions
 from ssd_tfrecord.records import convert, shard_writer, voc
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.records.schema import parse_example
@@ -21,10 +22,10 @@ def sources(tiny_voc):
     return voc.read_devkit(str(tiny_voc), ["2007_trainval"])
 
 
-def _convert(sources, folder, **options):
+def _convert(sources, folder, images=convert.DEFAULT_IMAGES, **options):
     options = {"classes": "auto", "num_shards": 2, **options}
     record_set = RecordSetOptions(output_dir=str(folder), **options)
-    return convert.convert(sources, record_set, tool="test", flag_lines=["--a=b"])
+    return convert.convert(sources, record_set, images=images, tool="test", flag_lines=["--a=b"])
 
 
 def _records(folder):
@@ -193,6 +194,43 @@ def test_shards_without_a_manifest_are_not_mixed_with(sources, tmp_path):
 def test_no_images(sources, tmp_path):
     with pytest.raises(InputError, match="no images to convert: the set is empty"):
         _convert(dataclasses.replace(sources, images=()), tmp_path / "a")
+
+
+def _without_files(sources, tmp_path, indexes):
+    gone = str(tmp_path / "gone.jpg")
+    images = (
+        dataclasses.replace(image, image_path=gone) if index in indexes else image
+        for index, image in enumerate(sources.images)
+    )
+    return dataclasses.replace(sources, images=tuple(images))
+
+
+def test_dropped_images_are_counted_and_named(sources, tmp_path):
+    missing = _without_files(sources, tmp_path, (1, 4))
+    drop = ImageOptions(bad_images="drop")
+    manifest = _convert(missing, tmp_path / "a", images=drop, num_shards=6)
+    # A shard an image: two are empty, and those who read the set go by them.
+    assert sorted(manifest.shard_records) == [0, 0, 1, 1, 1, 1]
+    assert (manifest.num_records, manifest.num_objects) == (4, 3)
+    assert manifest.rejects == {"missing_image": 2}
+    assert manifest.actions == {"images dropped": 2}
+    lines = [json.loads(line) for line in (tmp_path / "a/rejects.jsonl").read_text().splitlines()]
+    assert sorted(line["source_id"] for line in lines) == ["VOC2007/000002", "VOC2007/000005"]
+    assert {(line["object"], line["action"], line["box"]) for line in lines} == {
+        (0, "dropped", None)
+    }
+    loaded = Manifest.load(tmp_path / "a")
+    dataset = order.shuffled_records([loaded], seed=0, start=0, options=ReadOptions())
+    found = {int(index) for _, index, _ in dataset.take(8)}
+    assert found == {0, 1, 2, 3}
+    assert len(_records(tmp_path / "a")) == 4
+
+
+def test_no_image_left_is_an_error(sources, tmp_path):
+    drop = ImageOptions(bad_images="drop")
+    with pytest.raises(InputError, match="no image is left: all were dropped; see --bad_images"):
+        _convert(_without_files(sources, tmp_path, range(6)), tmp_path / "a", images=drop)
+    assert [path.name for path in (tmp_path / "a").iterdir()] == [".partial"]
 
 
 def test_an_output_folder_that_cannot_be_made(sources, tmp_path):
