@@ -27,6 +27,8 @@ def load_image(content: bytes, max_pixels: int, *, lenient: bool = False):
       max_pixels: more are not decoded.
       lenient: fill what is missing at the end instead of refusing it.
 
+    TIFF comes upright: Pillow itself turns it by its orientation.
+
     Returns: (Pillow image, format in lower case, EXIF segment or b"").
     Raises: UnreadableImageError.
     """

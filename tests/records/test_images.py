@@ -233,6 +233,14 @@ def test_other_kinds_have_exif_too(tmp_path, kind):
     assert image.changes == (("exif_orientation", "rotated"),)
 
 
+def test_tiff_comes_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    _gradient().save(tmp_path / "a.tif", exif=exif)
+    image = _read(tmp_path / "a.tif", size=(30, 40), exif="ignore")
+    assert (image.height, image.width, image.notes) == (40, 30, ("reencoded",))
+
+
 @pytest.mark.parametrize(
     ("size", "orientation", "exif", "change"),
     [

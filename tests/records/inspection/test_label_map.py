@@ -28,8 +28,8 @@ item { name: "none_of_the_above" id: 0 }
 """
 KEYPOINTS = """
 item {
-  id: 1 name: "a {b} 'c' #1"
   keypoints { id: 7 label: "nose" }
+  id: 1 name: "a {b} 'c' #1"
 }
 """
 
