@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import (
     AnchorOptions,
+    BoxOptions,
     CheckpointOptions,
     DetectionOptions,
     DeviceOptions,
+    ImageOptions,
     InputOptions,
     LossOptions,
     ModelOptions,
@@ -50,7 +52,14 @@ class ConvertVocConfig(Options):
     pixel_origin: int = option(
         1, "number of the first pixel in the XML: 1 as in VOC, or 0", choices=(0, 1)
     )
+    unannotated: str = option(
+        "skip",
+        "images without an XML: skip; negative (converted without objects); fail",
+        choices=("skip", "negative", "fail"),
+    )
     record_set: RecordSetOptions = RecordSetOptions()
+    images: ImageOptions = ImageOptions()
+    boxes: BoxOptions = BoxOptions()
 
     def __post_init__(self):
         super().__post_init__()
@@ -73,11 +82,52 @@ class ConvertCocoConfig(Options):
     annotations: str = option("", "COCO instances JSON")
     images_dir: str = option("", "folder that the JSON's file_name are in")
     record_set: RecordSetOptions = RecordSetOptions()
+    images: ImageOptions = ImageOptions()
+    boxes: BoxOptions = BoxOptions()
 
     def __post_init__(self):
         super().__post_init__()
         _require(self, "annotations", "images_dir")
         _require(self.record_set, "output_dir")
+
+
+@dataclass(frozen=True)
+class InspectConfig(Options):
+    """Look at record sets: are they whole, what is in them; make manifests for those of others."""
+
+    records: tuple[str, ...] = option((), "folders of record sets, comma-separated")
+    verify: bool = option(
+        False, "checksums, counts, every record parsed and decoded; damages are named"
+    )
+    stats: bool = option(False, "print totals, classes and histograms")
+    plots: bool = option(False, "write them as PNG; goes with --stats and --output_dir")
+    draw: int = option(
+        0,
+        "records drawn with their boxes and names on PNG sheets; goes with --output_dir",
+        minimum=0,
+    )
+    output_dir: str = option("", "folder of the PNGs; a folder in it for each set")
+    index: bool = option(
+        False,
+        "write a manifest for records that another tool made (TF Object Detection API, Model "
+        "Garden, automl)",
+    )
+    pattern: str = option("*record*", "the files of --index, in the folder")
+    label_map: str = option(
+        "", ".pbtxt with the class names of --index; default: those in the records"
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        _require(self, "records")
+        if not (self.verify or self.stats or self.draw or self.index):
+            raise InputError("give --verify, --stats, --draw or --index")
+        if self.plots and not self.stats:
+            raise InputError("--plots: goes with --stats")
+        if self.plots or self.draw:
+            _require(self, "output_dir")
+        if self.label_map and not self.index:
+            raise InputError("--label_map: goes with --index")
 
 
 @dataclass(frozen=True)

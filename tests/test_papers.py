@@ -19,6 +19,7 @@ PROGRAMS = {
     "tools/create_coco_tfrecords.py": config.ConvertCocoConfig,
     "tools/create_demo_dataset.py": config.DemoConfig,
     "tools/data_service.py": config.DataServiceConfig,
+    "tools/inspect_tfrecords.py": config.InspectConfig,
     "tools/benchmark.py": config.BenchmarkConfig,
 }
 # Slurm's, TensorBoard's, and the form of a flag.

@@ -13,10 +13,19 @@ def main(config):
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     from ssd_tfrecord.records import coco, convert
 
-    sources = coco.read_instances(config.annotations, config.images_dir)
+    convert.check_output(config.record_set)
+    sources = coco.read_instances(
+        config.annotations,
+        config.images_dir,
+        bad_images=config.images.bad_images,
+        bad_boxes=config.boxes.bad_boxes,
+        unknown_classes=config.boxes.unknown_classes,
+    )
     convert.convert_and_report(
         sources,
         config.record_set,
+        images=config.images,
+        boxes=config.boxes,
         tool="create_coco_tfrecords",
         flag_lines=flags.to_lines(config),
     )

@@ -13,15 +13,24 @@ def main(config):
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     from ssd_tfrecord.records import convert, voc
 
+    convert.check_output(config.record_set)
     if config.voc_root:
-        sources = voc.read_devkit(config.voc_root, config.sets, config.pixel_origin)
+        folders = (config.voc_root, config.sets)
+        read = voc.read_devkit
     else:
-        sources = voc.read_folder(
-            config.annotations_dir, config.images_dir, config.image_set, config.pixel_origin
-        )
+        folders = (config.annotations_dir, config.images_dir, config.image_set)
+        read = voc.read_folder
+    sources = read(
+        *folders,
+        pixel_origin=config.pixel_origin,
+        unannotated=config.unannotated,
+        bad_images=config.images.bad_images,
+    )
     convert.convert_and_report(
         sources,
         config.record_set,
+        images=config.images,
+        boxes=config.boxes,
         tool="create_voc_tfrecords",
         flag_lines=flags.to_lines(config),
     )

@@ -57,7 +57,7 @@ def read_voc_xml(path, height, width, class_names):
     only the XML has.
     Raises: InputError for a file that is no VOC XML.
     """
-    objects = parse_voc_xml(str(path), str(path), pixel_origin=1).objects
+    objects = [item for item in parse_voc_xml(str(path), pixel_origin=1).objects if not item.flaw]
     names = tuple(dict.fromkeys([*class_names, *(item.name for item in objects)]))
     boxes = np.array([item.box for item in objects], np.float64).reshape(-1, 4)
     truth = GroundTruth(

@@ -17,6 +17,8 @@ from ssd_tfrecord.options.option import Options as Options
 from ssd_tfrecord.options.option import allowed as allowed
 from ssd_tfrecord.options.option import flag_text as flag_text
 from ssd_tfrecord.options.option import option as option
+from ssd_tfrecord.options.records import BoxOptions as BoxOptions
+from ssd_tfrecord.options.records import ImageOptions as ImageOptions
 from ssd_tfrecord.options.records import RecordSetOptions as RecordSetOptions
 from ssd_tfrecord.options.training import CheckpointOptions as CheckpointOptions
 from ssd_tfrecord.options.training import DeviceOptions as DeviceOptions

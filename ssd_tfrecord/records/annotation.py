@@ -4,24 +4,49 @@ Boxes are [ymin, xmin, ymax, xmax] in both. ``fit`` takes one to the other, whic
 of the decoded image.
 """
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.options import BoxOptions
 
+# Reasons of object rejects.
 ZERO_AREA = "zero_area"
 INVERTED = "inverted"
+NOT_FINITE = "not_finite"
 OUTSIDE_IMAGE = "outside_image"
+BEYOND_TOLERANCE = "beyond_tolerance"
 CLIPPED = "clipped"
+DUPLICATE = "duplicate"
+UNKNOWN_CLASS = "unknown_class"
+# What was done.
+DROPPED = "dropped"
+KEPT = "kept"
+
+# Floats count single pixels up to here.
+MAX_COORDINATE = 2.0**53
+
+
+class DroppedImage(Exception):  # noqa: N818 - no error: --bad_images asks for it
+    """An image that becomes no record, as --bad_images says: the message is a line for the user.
+
+    ``reason`` is the Reject's.
+    """
+
+    def __init__(self, reason: str, message: str):
+        super().__init__(message)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectAnnotation:
     """One object of a record: ``label`` is 1…C, ``box`` float32 fractions of the image in [0, 1].
 
-    ``area`` is in pixels²: COCO's own (of the mask), else the box's.
+    ``area`` is in pixels² of the stored image: COCO's own (of the mask), else the box's.
+    ``annotation_id`` is COCO's, -1 where there is none.
     """
 
     label: int
@@ -29,27 +54,34 @@ class ObjectAnnotation:
     box: tuple[float, float, float, float]
     difficult: bool = False
     truncated: bool = False
+    occluded: bool = False
     crowd: bool = False
     area: float = 0.0
     pose: str = ""
+    annotation_id: int = -1
 
 
 @dataclass(frozen=True, slots=True)
 class ImageAnnotation:
-    """One record without its pixels: ``height`` and ``width`` are of the decoded image."""
+    """One record without its pixels: ``height`` and ``width`` are of the stored image.
+
+    ``original_format`` is the file's own, which its bytes say: jpeg, png, …
+    """
 
     source_id: str
     filename: str
     height: int
     width: int
     objects: tuple[ObjectAnnotation, ...] = ()
+    original_format: str = "jpeg"
 
 
 @dataclass(frozen=True, slots=True)
 class SourceObject:
     """One object as its file has it: ``box`` in pixels, edges counted from 0, not yet clipped.
 
-    ``index`` counts the image's objects from 1; ``area`` None: the box's.
+    ``index`` counts the image's objects from 1; ``area`` None: the box's; ``flaw`` is what the
+    reader found wrong with the box (ZERO_AREA, INVERTED, NOT_FINITE), or "".
     """
 
     index: int
@@ -57,24 +89,30 @@ class SourceObject:
     box: tuple[float, float, float, float]
     difficult: bool = False
     truncated: bool = False
+    occluded: bool = False
     crowd: bool = False
     area: float | None = None
     pose: str = ""
+    annotation_id: int = -1
+    flaw: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """An object that was clipped or dropped: a line of rejects.jsonl.
+    """What was not taken as it is: a line of rejects.jsonl.
 
-    ``object`` counts the image's objects from 1; ``box`` is the SourceObject's.
+    ``action`` says what was done: dropped, clipped, kept, rotated, repaired. ``object`` counts the
+    image's objects from 1, and ``name`` and ``box`` are the SourceObject's; for the image itself
+    they are 0, "" and None.
     """
 
     file: str
     source_id: str
-    object: int
-    name: str
     reason: str
-    box: tuple[float, float, float, float]
+    action: str
+    object: int = 0
+    name: str = ""
+    box: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +120,7 @@ class SourceImage:
     """An image and its objects before decoding.
 
     ``file`` is the annotation's, for messages, with the image's id where it holds many; ``size``
-    is (width, height) as it is claimed there, None where it is not; ``rejects`` are the objects
-    that the reader has dropped.
+    is (width, height) as it is claimed there, None where it is not.
     """
 
     source_id: str
@@ -91,7 +128,6 @@ class SourceImage:
     file: str
     size: tuple[int, int] | None = None
     objects: tuple[SourceObject, ...] = ()
-    rejects: tuple[Reject, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +136,7 @@ class SourceSet:
 
     ``category_ids`` is {name: the source's own id} in label order, empty where the source has no
     class list of its own; ``origin`` says in the manifest where the set comes from; ``notes`` are
-    lines for the user.
+    lines for the user; ``rejects`` are what the reader has dropped.
     """
 
     images: tuple[SourceImage, ...]
@@ -108,72 +144,129 @@ class SourceSet:
     pixel_origin: int = 0
     category_ids: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    rejects: tuple[Reject, ...] = ()
 
 
-def reject(source_id: str, file: str, item: SourceObject, reason: str) -> Reject:
-    """The Reject of one object."""
-    return Reject(file, source_id, item.index, item.name, reason, item.box)
+def reject_image(source: SourceImage, reason: str, action: str = DROPPED) -> Reject:
+    """The Reject of a whole image."""
+    return Reject(source.file, source.source_id, reason, action)
 
 
 def degeneracy(box) -> str:
-    """The reason to drop ``box`` ([ymin, xmin, ymax, xmax] in any unit), or ""."""
+    """What is wrong with ``box`` ([ymin, xmin, ymax, xmax] in any unit) in itself, or ""."""
+    if not all(abs(edge) <= MAX_COORDINATE for edge in box):  # as NaN is not
+        return NOT_FINITE
     height, width = box[2] - box[0], box[3] - box[1]
     if height < 0 or width < 0:
         return INVERTED
     return "" if height and width else ZERO_AREA
 
 
-def fit(source: SourceImage, height: int, width: int, labels: Mapping[str, int]):
-    """The record of ``source`` whose image was decoded to ``height`` × ``width`` pixels.
+def fit(source: SourceImage, image, labels: Mapping[str, int], options: BoxOptions):
+    """The record of ``source``, and what was not taken as it is.
 
-    Boxes are clipped to the image; those left without area are dropped. Every class must be in
-    ``labels`` (name -> label).
+    Boxes are clipped to the image. A second object of the same class and box is kept and named.
 
-    Returns: (ImageAnnotation, tuple of Reject, the reader's included).
-    Raises: InputError if the claimed size is another.
+    Args:
+      image: an ``images.StoredImage``.
+      labels: name -> label.
+
+    Returns: (ImageAnnotation, tuple of Reject, those of ``image`` included).
+    Raises: InputError for what ``options`` call an error.
     """
-    if source.size not in (None, (width, height)):
-        # Annotation tools show a photograph upright; training's decoder does not turn it.
-        swapped = source.size == (height, width)
-        hint = " (rotated by EXIF? Turn the pixels themselves, as `mogrify -auto-orient` does)"
-        raise InputError(
-            f"{source.file}: says {source.size[0]}x{source.size[1]} (width x height), but "
-            f"{source.image_path} decodes to {width}x{height}: must be the same"
-            + (hint if swapped else "")
-        )
-    objects, rejects = [], list(source.rejects)
+    objects, seen = [], set()
+    rejects = [reject_image(source, reason, action) for reason, action in image.changes]
     for item in source.objects:
-        pixels, box = _clip(item.box, height, width)
-        reason = _reason(item.box, pixels, box)
+        found, reason, action = _fit_object(source, item, image, labels, options)
+        if found and (item.name, item.box) in seen:
+            rejects.append(_reject_object(source, item, DUPLICATE, KEPT))
+        seen.add((item.name, item.box))
         if reason:
-            rejects.append(reject(source.source_id, source.file, item, reason))
-        if reason != OUTSIDE_IMAGE:
-            area = (pixels[2] - pixels[0]) * (pixels[3] - pixels[1])
-            objects.append(
-                ObjectAnnotation(
-                    label=labels[item.name],
-                    name=item.name,
-                    box=box,
-                    difficult=item.difficult,
-                    truncated=item.truncated,
-                    crowd=item.crowd,
-                    area=area if item.area is None else item.area,
-                    pose=item.pose,
-                )
-            )
-    filename = source.image_path.replace("\\", "/").rsplit("/", 1)[-1]
-    annotation = ImageAnnotation(source.source_id, filename, height, width, tuple(objects))
+            rejects.append(_reject_object(source, item, reason, action))
+        if found:
+            objects.append(found)
+    annotation = ImageAnnotation(
+        source_id=source.source_id,
+        filename=source.image_path.replace("\\", "/").rsplit("/", 1)[-1],
+        height=image.height,
+        width=image.width,
+        objects=tuple(objects),
+        original_format=image.original_format,
+    )
     return annotation, tuple(rejects)
 
 
+def _reject_object(source, item, reason, action):
+    return Reject(source.file, source.source_id, reason, action, item.index, item.name, item.box)
+
+
+def _fit_object(source, item, image, labels, options):
+    """(ObjectAnnotation or None, reason or "", action)."""
+    if item.name not in labels:
+        _refuse(options.unknown_classes, source, item, UNKNOWN_CLASS, image)
+        return None, UNKNOWN_CLASS, DROPPED
+    pixels = _clip(item.box, image.annotated_height, image.annotated_width)
+    reason = item.flaw or _reason(item.box, pixels, image, options.box_tolerance)
+    if reason not in ("", CLIPPED):
+        _refuse(options.bad_boxes, source, item, reason, image)
+        if reason != BEYOND_TOLERANCE or options.bad_boxes == "drop":
+            return None, reason, DROPPED
+    return _object(item, pixels, image, labels[item.name]), reason, CLIPPED
+
+
 def _clip(box, height, width):
-    sides = (height, width, height, width)
-    pixels = tuple(min(max(edge, 0.0), side) for edge, side in zip(box, sides))
+    return tuple(min(max(edge, 0.0), side) for edge, side in zip(box, (height, width) * 2))
+
+
+def _fractions(pixels, image):
     # Rounded as records keep them, so that a box without area shows before it is written.
-    return pixels, tuple(float(np.float32(edge / side)) for edge, side in zip(pixels, sides))
+    sides = (image.annotated_height, image.annotated_width) * 2
+    return tuple(float(np.float32(edge / side)) for edge, side in zip(pixels, sides))
 
 
-def _reason(given, pixels, box):
-    if degeneracy(box):
+def _reason(given, pixels, image, tolerance):
+    if degeneracy(_fractions(pixels, image)):
         return OUTSIDE_IMAGE
-    return CLIPPED if pixels != given else ""
+    excess = max(abs(edge - inside) for edge, inside in zip(given, pixels))
+    if excess == 0:
+        return ""
+    return CLIPPED if excess <= tolerance else BEYOND_TOLERANCE
+
+
+def _object(item, pixels, image, label):
+    area = (pixels[2] - pixels[0]) * (pixels[3] - pixels[1]) if item.area is None else item.area
+    shrinkage = (image.height * image.width) / (image.annotated_height * image.annotated_width)
+    return ObjectAnnotation(
+        label=label,
+        name=item.name,
+        box=_fractions(pixels, image),
+        difficult=item.difficult,
+        truncated=item.truncated,
+        occluded=item.occluded,
+        crowd=item.crowd,
+        area=area * shrinkage,
+        pose=item.pose,
+        annotation_id=item.annotation_id,
+    )
+
+
+def _refuse(policy, source, item, reason, image):
+    """Raises InputError if ``policy`` is to fail."""
+    if policy != "fail":
+        return
+    where = f"{source.file}: object {item.index} ({reprlib.repr(item.name)})"
+    if reason == UNKNOWN_CLASS:
+        raise InputError(f"{where}: must be a class of --classes; or pass --unknown_classes=drop")
+    size = f"{image.annotated_width}x{image.annotated_height}"
+    words = {
+        ZERO_AREA: "covers nothing: xmax must be above xmin, and ymax above ymin",
+        INVERTED: "is inverted: xmax must be above xmin, and ymax above ymin",
+        NOT_FINITE: "must be of finite numbers of pixels",
+        OUTSIDE_IMAGE: f"covers nothing of the image: must be inside {size}",
+        BEYOND_TOLERANCE: f"must be inside {size}, up to --box_tolerance",
+    }
+    ymin, xmin, ymax, xmax = item.box
+    raise InputError(
+        f"{where}: box of x {xmin:g} to {xmax:g} and y {ymin:g} to {ymax:g}, pixels from 0, "
+        f"{words[reason]}; fix it, or pass --bad_boxes=drop"
+    )

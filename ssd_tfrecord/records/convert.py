@@ -1,170 +1,223 @@
-"""From a SourceSet to a record set: read, verify by decoding, fit the boxes, write, count."""
+"""From a SourceSet to a record set: shards written by workers, then the manifest, then names.
 
-import collections
+TensorFlow is imported by those who write shards alone, after all that can be checked before.
+"""
+
 import contextlib
-import hashlib
-import json
+import dataclasses
+import importlib.metadata
 import os
+import shutil
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import tqdm
 
+import ssd_tfrecord
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.options import RecordSetOptions
-from ssd_tfrecord.records import labels, schema, shards
-from ssd_tfrecord.records.annotation import SourceSet, fit
-from ssd_tfrecord.records.images import read_image
-from ssd_tfrecord.records.manifest import FILE_NAME, SCHEMA_VERSION, Manifest
+from ssd_tfrecord.options import BoxOptions, ImageOptions, RecordSetOptions, flag_text
+from ssd_tfrecord.records import journal, labels, manifest, rejects, shards, workers
+from ssd_tfrecord.records.annotation import SourceSet
+from ssd_tfrecord.records.manifest import Manifest
+from ssd_tfrecord.records.shards import Recipe
 from ssd_tfrecord.records.statistics import Statistics
 
-REJECTS_NAME = "rejects.jsonl"
-# Images in memory: those being read and decoded, and those waiting to be written.
-LOOKAHEAD = 16
+DEFAULT_IMAGES, DEFAULT_BOXES = ImageOptions(), BoxOptions()
+# What the bytes of a set do not depend on.
+_FREE_FLAGS = ("output_dir", "workers", "overwrite", "dry_run")
 
 
-def convert_and_report(sources: SourceSet, options: RecordSetOptions, *, tool: str, flag_lines):
+def check_output(options: RecordSetOptions):
+    """Raises InputError if a set, or another run, is in ``options.output_dir``.
+
+    Worth a call before annotations are read, which may take minutes.
+    """
+    journal.refuse_if_held(options.output_dir)
+    old_files = shards.files_of_set(options.output_dir, _set_name(options))
+    going_on = options.overwrite or options.dry_run or journal.is_publishing(options.output_dir)
+    if old_files and not going_on:
+        raise InputError(
+            f"--output_dir={options.output_dir}: holds a record set already ({old_files[0]}): "
+            "choose another folder, or pass --overwrite"
+        )
+
+
+def convert_and_report(sources: SourceSet, options: RecordSetOptions, **settings):
     """``convert`` between the notes of ``sources`` and the summary, both printed."""
     for note in sources.notes:
         print(note)
-    print(summary(convert(sources, options, tool=tool, flag_lines=flag_lines)))
+    described = convert(sources, options, **settings)
+    print(summary(described))
+    if options.dry_run:
+        print("dry run: nothing was written")
+        return
+    print(f"{len(described.shards)} shards in {described.directory}, described in manifest.json")
+    if described.rejects:
+        path = os.path.join(described.directory, rejects.FILE_NAME)
+        print(f"what was not taken as it is, an image or object a line, is in {path}")
 
 
-def convert(sources: SourceSet, options: RecordSetOptions, *, tool: str, flag_lines) -> Manifest:
+def convert(
+    sources: SourceSet,
+    options: RecordSetOptions,
+    *,
+    images: ImageOptions = DEFAULT_IMAGES,
+    boxes: BoxOptions = DEFAULT_BOXES,
+    tool: str,
+    flag_lines,
+) -> Manifest:
     """Writes the record set of ``sources``; until it is whole, nothing has a final name.
+
+    Interrupted at whatever moment, the same call goes on with the shards that are not finished.
 
     Args:
       tool: name of the program, for the manifest.
       flag_lines: the flags it was given, for the manifest.
 
-    Raises: InputError for an output folder in use, a class not listed, a broken image.
+    Returns: the manifest that was written; of a dry run, the one that would have been.
+    Raises: InputError for an output folder in use, a class not listed, a broken image, a full
+      disk, a dead worker.
     """
-    set_name = options.set_name or os.path.basename(os.path.abspath(options.output_dir))
-    old_files = shards.files_of_set(options.output_dir, set_name)
-    if old_files and not options.overwrite:
-        raise InputError(
-            f"--output_dir={options.output_dir}: holds a record set already ({old_files[0]}): "
-            "choose another folder, or pass --overwrite"
-        )
+    check_output(options)
     if not sources.images:
         raise InputError("no images to convert: the set is empty")
-    classes = labels.choose_classes(options.classes, sources)
-    writing = _Writing(classes, len(sources.images))
-    with shards.partial_folder(options.output_dir) as folder:
-        images = _shuffled(sources.images, options.shuffle_seed)
-        with (
-            open(os.path.join(folder, REJECTS_NAME), "w", encoding="utf-8") as rejects_file,
-            contextlib.closing(writing.records(images, rejects_file)) as records,
-        ):
-            written = shards.write_shards(
-                folder, set_name, options.num_shards, len(images), records
-            )
-        shards.publish(folder, options.output_dir, old_files)
-    manifest = Manifest(
-        directory=options.output_dir,
-        schema_version=SCHEMA_VERSION,
-        tool=tool,
-        name=set_name,
-        classes=classes,
-        pixel_origin=sources.pixel_origin,
-        num_records=len(sources.images),
-        shards=written,
-        flags=tuple(flag_lines),
-        source={**sources.origin, "reencoded_images": writing.num_reencoded},
-        **writing.counts(),
+    classes = labels.choose_classes(options.classes, sources, boxes.unknown_classes)
+    plans = shards.plan(
+        sources.images, _set_name(options), options.num_shards, options.shuffle_seed
     )
-    manifest.save()
-    return manifest
+    recipe = Recipe("", {item.name: item.id for item in classes}, images, boxes)
+    describe = _Description(sources, options, classes, tool, flag_lines)
+    if options.dry_run:
+        return describe.manifest(_write(plans, {}, recipe, options.workers))
+    identity = _identity(flag_lines, recipe, options)
+    with _output_errors(options), _opened(options, identity) as opened:
+        recipe = dataclasses.replace(recipe, folder=opened.folder)
+        finished = _write(plans, opened.finished(plans), recipe, options.workers)
+        whole = describe.manifest(finished)
+        _join_rejects(opened.folder, plans, sources.rejects)
+        dataclasses.replace(whole, directory=opened.folder).save()
+        opened.publish(
+            [*(item.file for item in plans), rejects.FILE_NAME, manifest.FILE_NAME],
+            shards.files_of_set(options.output_dir, _set_name(options)),
+        )
+    return whole
 
 
-def _shuffled(images, seed):
-    # By a hash rather than a generator: the order depends on no listing order and no library.
-    def key(image):
-        return hashlib.sha256(f"{seed}/{image.source_id}".encode()).digest()
-
-    return sorted(images, key=key)
-
-
-class _Writing:
-    """The stream of serialized records, and what was counted while it ran."""
-
-    def __init__(self, classes, num_images):
-        self.num_reencoded = 0
-        self._num_images = num_images
-        self._labels = {item.name: item.id for item in classes}
-        self._statistics = Statistics(self._labels)
-
-    def records(self, images, rejects_file):
-        """Yields the serialized record of each image, in order, under a progress bar."""
-        with (
-            ThreadPoolExecutor() as pool,
-            tqdm.tqdm(total=self._num_images, unit=" images", file=sys.stderr) as progress,
-        ):
-            for serialized, annotation, rejects, reencoded in _ahead(pool, self._record, images):
-                self.num_reencoded += reencoded
-                self._statistics.add(annotation, rejects)
-                for item in rejects:
-                    rejects_file.write(json.dumps(_reject_line(item), ensure_ascii=False) + "\n")
-                progress.update()
-                yield serialized
-
-    def counts(self):
-        """The manifest's fields that are counted."""
-        statistics = self._statistics
-        return {
-            "num_objects": statistics.total("objects"),
-            "num_difficult": statistics.total("difficult"),
-            "num_crowd": statistics.total("crowd"),
-            "max_objects": statistics.max_objects,
-            "num_pixels": statistics.num_pixels,
-            "per_class": statistics.per_class,
-            "histograms": statistics.histograms,
-            "rejects": dict(sorted(statistics.rejects.items())),
-        }
-
-    def _record(self, source):
-        image = read_image(source.image_path)
-        annotation, rejects = fit(source, image.height, image.width, self._labels)
-        return schema.to_example(annotation, image.encoded), annotation, rejects, image.reencoded
+def summary(described: Manifest) -> str:
+    """The table that ends a conversion."""
+    rows = [
+        ("images", described.num_records),
+        *((f"  {kind} files", count) for kind, count in described.formats.items()),
+        *((f"  {note}", count) for note, count in described.notes.items()),
+        ("objects", described.num_objects),
+        ("  difficult", described.num_difficult),
+        ("  crowd", described.num_crowd),
+        *((action, count) for action, count in described.actions.items()),
+        *((f"  {reason}", count) for reason, count in described.rejects.items()),
+        *((f"class {name}", counts["objects"]) for name, counts in described.per_class.items()),
+    ]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}} {count:>8}" for name, count in rows)
 
 
-def _ahead(pool, function, items):
-    """``map`` on the pool, in order, with LOOKAHEAD results in memory at most."""
-    pending = collections.deque()
-    for item in items:
-        pending.append(pool.submit(function, item))
-        if len(pending) == LOOKAHEAD:
-            yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()
+def _set_name(options):
+    return options.set_name or os.path.basename(os.path.abspath(options.output_dir))
 
 
-def _reject_line(item):
+def _identity(flag_lines, recipe, options):
+    """{flag or library: value} of all that the bytes depend on besides the source."""
+    values = dict(line.removeprefix("--").partition("=")[::2] for line in flag_lines)
+    for noun in (options, recipe.images, recipe.boxes):
+        values.update({name: flag_text(value) for name, value in vars(noun).items()})
+    flags = {f"--{name}": value for name, value in values.items() if name not in _FREE_FLAGS}
     return {
-        "file": item.file,
-        "source_id": item.source_id,
-        "object": item.object,
-        "class": item.name,
-        "reason": item.reason,
-        "box": item.box,
+        **flags,
+        "--set_name": _set_name(options),
+        "classes": flag_text(tuple(recipe.labels)),
+        "ssd_tfrecord": ssd_tfrecord.__version__,
+        # It encodes what is no JPEG.
+        "Pillow": importlib.metadata.version("Pillow"),
     }
 
 
-def summary(manifest: Manifest) -> str:
-    """The table that ends a conversion."""
-    rows = [
-        ("images", manifest.num_records),
-        ("objects", manifest.num_objects),
-        ("  difficult", manifest.num_difficult),
-        ("  crowd", manifest.num_crowd),
-        *((f"{reason} boxes", count) for reason, count in manifest.rejects.items()),
-        ("images re-encoded as JPEG", manifest.source["reencoded_images"]),
-        *((f"class {name}", counts["objects"]) for name, counts in manifest.per_class.items()),
-    ]
-    width = max(len(name) for name, _ in rows)
-    lines = [f"{name:<{width}} {count:>8}" for name, count in rows]
-    lines.append(f"{len(manifest.shards)} shards in {manifest.directory}, described in {FILE_NAME}")
-    if manifest.rejects:
-        path = os.path.join(manifest.directory, REJECTS_NAME)
-        lines.append(f"clipped and dropped boxes, one a line, are in {path}")
-    return "\n".join(lines)
+def _opened(options, identity):
+    return journal.Journal(options.output_dir, identity, replace=options.overwrite)
+
+
+@contextlib.contextmanager
+def _output_errors(options):
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"--output_dir={options.output_dir}: cannot be written: {error.strerror}"
+        ) from None
+
+
+def _write(plans, finished, recipe, asked_workers):
+    """{file: FinishedShard} of all ``plans``, under a progress bar; ``finished`` ones are kept."""
+    finished = dict(finished)
+    missing = [item for item in plans if item.file not in finished]
+    num_images = sum(len(item.images) for item in plans)
+    num_missing = sum(len(item.images) for item in missing)
+    if finished:
+        print(f"goes on: {len(finished)} of {len(plans)} shards are whole", file=sys.stderr)
+    num_workers = workers.choose_number(asked_workers, num_missing, len(missing))
+    with (
+        tqdm.tqdm(
+            total=num_images, initial=num_images - num_missing, unit=" images", file=sys.stderr
+        ) as progress,
+        contextlib.closing(
+            workers.write_shards(missing, recipe, num_workers, progress.update)
+        ) as written,
+    ):
+        for item in written:
+            finished[item.shard.file] = item
+    return finished
+
+
+def _join_rejects(folder, plans, of_readers):
+    """rejects.jsonl: the readers' rejects, then those of the records, in record order."""
+    with open(os.path.join(folder, rejects.FILE_NAME), "wb") as file:
+        file.write(rejects.to_lines(of_readers))
+        for item in plans:
+            with open(os.path.join(folder, journal.rejects_file(item.file)), "rb") as part:
+                shutil.copyfileobj(part, file)
+
+
+class _Description:
+    """What is known of the set before its shards are written."""
+
+    def __init__(self, sources, options, classes, tool, flag_lines):
+        self._sources = sources
+        self._classes = classes
+        self._known = {
+            "directory": options.output_dir,
+            "schema_version": manifest.SCHEMA_VERSION,
+            "tool": tool,
+            "name": _set_name(options),
+            "classes": classes,
+            "pixel_origin": sources.pixel_origin,
+            "flags": tuple(flag_lines),
+        }
+
+    def manifest(self, finished) -> Manifest:
+        """The manifest of ``finished``, {file: FinishedShard} of all shards."""
+        ordered = [finished[file] for file in sorted(finished)]
+        statistics = Statistics(item.name for item in self._classes)
+        statistics.add_rejects(self._sources.rejects)
+        for item in ordered:
+            statistics.merge(item.counts)
+        num_records = sum(item.shard.num_records for item in ordered)
+        if not num_records:
+            raise InputError("no image is left: all were dropped; see --bad_images")
+        content = sum(item.content for item in ordered) % 2**256
+        return Manifest(
+            num_records=num_records,
+            num_objects=statistics.total("objects"),
+            num_difficult=statistics.total("difficult"),
+            num_crowd=statistics.total("crowd"),
+            shards=tuple(item.shard for item in ordered),
+            source={**self._sources.origin, "fingerprint": f"{content:064x}"},
+            **self._known,
+            **statistics.counts(),
+        )

@@ -1,81 +1,226 @@
-"""Image files on the way into records: what they are is read from their bytes."""
+"""Image files on the way into records: what they are is read from their bytes.
 
+What training's JPEG decoder takes is stored bit for bit, after it was decoded once; everything
+else is decoded once and becomes an RGB JPEG.
+"""
+
+import functools
 import io
+import os
+import stat
 from dataclasses import dataclass
 
-import numpy as np
-import tensorflow as tf
 from PIL import Image
 
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.options import ImageOptions
+from ssd_tfrecord.records import exif, jpeg_header
+from ssd_tfrecord.records.annotation import DroppedImage, SourceImage
+from ssd_tfrecord.records.image_formats import (
+    FORMATS,
+    UnreadableImageError,
+    load_image,
+    to_rgb,  # noqa: F401  (evaluation's)
+    too_many_pixels,
+)
 
-JPEG_MAGIC = b"\xff\xd8\xff"
-JPEG_QUALITY = 95
-# Beside JPEG. Image files come from strangers, and Pillow's other plugins start programs
-# (EPS: Ghostscript) or are hardly ever used.
-FORMATS = ("PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+# Notes of a StoredImage.
+REENCODED, SHRUNK = "reencoded", "shrunk"
+REPAIRED, ROTATED = "repaired", "rotated"
+EXIF_IGNORED, EXIF_ILLEGAL = "exif_ignored", "exif_illegal"
+# Reason and action of the notes that are a line of rejects.jsonl.
+_CHANGES = {
+    REPAIRED: ("damaged", "repaired"),
+    ROTATED: ("exif_orientation", "rotated"),
+    EXIF_IGNORED: ("exif_orientation", "kept"),
+    EXIF_ILLEGAL: ("exif_illegal", "kept"),
+}
+# Reasons of dropped images.
+MISSING, DAMAGED = "missing_image", "damaged"
+TOO_LARGE, OTHER_SIZE = "too_large", "other_size"
+
+# Progressive files have about ten; each costs a pass over all pixels, whatever its few bytes say.
+MAX_SCANS = 100
+# libjpeg's limit (JPEG_MAX_DIMENSION).
+MAX_JPEG_SIDE = 65500
+# Uncompressed 16-bit RGBA, and room for metadata.
+_BYTES_PER_PIXEL, _METADATA_BYTES = 8, 2**26
 
 
 @dataclass(frozen=True, slots=True)
-class EncodedImage:
-    """A JPEG that training's decoder has decoded; ``reencoded`` where the file was no JPEG."""
+class StoredImage:
+    """A JPEG that training's decoder takes.
+
+    ``height`` and ``width`` are its own; ``annotated_height`` and ``annotated_width`` those before
+    it was shrunk, which boxes in pixels refer to. ``original_format`` is the file's own (jpeg, png
+    …), ``notes`` what was done: REENCODED, SHRUNK, REPAIRED, ROTATED, EXIF_IGNORED, EXIF_ILLEGAL.
+    """
 
     encoded: bytes
     height: int
     width: int
-    reencoded: bool
+    annotated_height: int
+    annotated_width: int
+    original_format: str = "jpeg"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def changes(self) -> tuple[tuple[str, str], ...]:
+        """(reason, action) of each line for rejects.jsonl."""
+        return tuple(_CHANGES[note] for note in self.notes if note in _CHANGES)
 
 
-def read_image(path: str) -> EncodedImage:
-    """The image of a file: a JPEG bit for bit, one of FORMATS as RGB JPEG.
+def read_image(source: SourceImage, options: ImageOptions) -> StoredImage:
+    """The image of ``source``.
 
-    Raises: InputError if it cannot be read or decoded whole.
+    Raises:
+      DroppedImage: it is missing, damaged, too large or of another size than claimed, and
+        ``options.bad_images`` is not ``fail``.
+      InputError: the same with ``fail``, or it cannot be read.
     """
+    content = _read_file(source, options)
+    header = jpeg_header.read_header(content) if content.startswith(jpeg_header.MAGIC) else None
+    if header is None or not header.common:
+        return _convert(source, options, content)
+    size = (header.width, header.height)
+    if header.width * header.height > options.max_pixels:
+        _refuse(source, options, TOO_LARGE, too_many_pixels(*size, options.max_pixels))
+    if header.num_scans > MAX_SCANS:
+        _refuse(source, options, DAMAGED, f"{header.num_scans} scans: must be {MAX_SCANS} at most")
+    orientation, notes = _orientation(source, options, size, header.exif)
+    _check_size(source, options, size if orientation == exif.UPRIGHT else size[::-1])
+    untouched = orientation == exif.UPRIGHT and not 0 < options.max_side < max(size)
+    if not (untouched and options.verify == "header" and header.closed):
+        pixels = _decode_jpeg(content, header.height, header.width)
+        if pixels is None:
+            return _repair(source, options, content, "must be a whole JPEG; it is truncated")
+        if not untouched:
+            return _store(Image.fromarray(pixels.numpy()), orientation, options, "jpeg", notes)
+    return StoredImage(content, *size[::-1], *size[::-1], notes=notes)
+
+
+def _read_file(source, options):
+    path = source.image_path
+    limit = _BYTES_PER_PIXEL * options.max_pixels + _METADATA_BYTES
     try:
+        status = os.stat(path)
+        # A pipe would be waited for, a device never ends.
+        if not stat.S_ISREG(status.st_mode):
+            _refuse(source, options, MISSING, "must be a file")
+        if status.st_size > limit:
+            _refuse(source, options, TOO_LARGE, f"{status.st_size} bytes: must be {limit} at most")
         with open(path, "rb") as file:
-            encoded = file.read()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    reencoded = not encoded.startswith(JPEG_MAGIC)
-    if reencoded:
-        encoded = _to_jpeg(path, encoded)
-    height, width = _decoded_size(path, encoded)
-    return EncodedImage(encoded, height, width, reencoded)
+            # A buffer of the limit itself would cost more than reading the file.
+            return file.read(status.st_size + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        _refuse(source, options, MISSING, "cannot be read: No such file or directory")
+    except (OSError, ValueError) as error:
+        # A disk that fails is no image to drop; ValueError: a null character in the name.
+        raise InputError(f"{path!r}: cannot be read: {error}") from None
 
 
-def _to_jpeg(path, content):
-    target = io.BytesIO()
-    try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            to_rgb(image).save(target, "JPEG", quality=JPEG_QUALITY)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+def _orientation(source, options, size, segment):
+    """(orientation to apply, notes)."""
+    orientation = exif.read_orientation(segment)
+    if orientation == exif.UPRIGHT:
+        return orientation, ()
+    if orientation == exif.ILLEGAL:
+        return exif.UPRIGHT, (EXIF_ILLEGAL,)
+    if options.exif == "fail":
         raise InputError(
-            f"{path}: cannot be decoded: must be a whole JPEG, {', '.join(FORMATS)}, of 8 or "
-            "16 bits a channel"
-        ) from None
-    return target.getvalue()
+            f"{source.image_path}: has EXIF orientation {orientation}: must be 1 or none; turn the "
+            "pixels themselves (`mogrify -auto-orient`), or pass --exif=apply or ignore"
+        )
+    if options.exif == "apply" and exif.is_believed(orientation, size, source.size):
+        return orientation, (ROTATED,)
+    return exif.UPRIGHT, (EXIF_IGNORED,)
 
 
-def to_rgb(image):
-    """A Pillow image in RGB; 16 bits a channel are scaled to 8. ValueError for more, and floats."""
-    # Pillow would cut off what 8 bits do not hold: all but the darkest grey would be white.
-    if image.mode.startswith("I"):
-        pixels = np.asarray(image).astype(np.int64)
-        if pixels.min() < 0 or pixels.max() > 65535:
-            raise ValueError("more than 16 bits a channel")
-        image = Image.fromarray(np.uint8((pixels + 128) // 257))
-    if image.mode == "F":
-        raise ValueError("floats that have no known white")
-    return image.convert("RGB")
+def _check_size(source, options, size):
+    if source.size in (None, size):
+        return
+    claimed = "{}x{}".format(*source.size)
+    hint = " (rotated by EXIF? see --exif)" if source.size == size[::-1] else ""
+    message = (
+        f"{source.file}: says {claimed} (width x height), but {source.image_path} decodes to "
+        f"{size[0]}x{size[1]}: must be the same{hint}"
+    )
+    _raise(options, OTHER_SIZE, message)
 
 
-def _decoded_size(path, encoded):
-    # Training cuts its window with this very op, so what passes here decodes there.
+def _decode_jpeg(encoded, height, width):
+    """uint8 tensor [height, width, 3], or None."""
+    import tensorflow as tf
+
+    # Training cuts its window with this very op, so what passes here decodes there; decode_jpeg
+    # takes PNGs too, and forgives what this one does not.
     try:
-        height, width = tf.io.extract_jpeg_shape(encoded).numpy()[:2].tolist()
-        tf.io.decode_and_crop_jpeg(encoded, [0, 0, height, width], channels=3)
+        return tf.io.decode_and_crop_jpeg(encoded, _whole(height, width), channels=3)
     except tf.errors.InvalidArgumentError:
-        raise InputError(
-            f"{path}: cannot be decoded: must be a whole JPEG; it is truncated or damaged"
-        ) from None
-    return height, width
+        return None
+
+
+@functools.lru_cache(maxsize=1024)
+def _whole(height, width):
+    # A list would be made a tensor each time: 0.04 ms, of 1.0 for decoding.
+    import tensorflow as tf
+
+    return tf.constant([0, 0, height, width])
+
+
+def _convert(source, options, content):
+    """What training's decoder does not take, as a JPEG that it does."""
+    try:
+        return _encode(source, options, *load_image(content, options.max_pixels))
+    except UnreadableImageError as error:
+        return _repair(source, options, content, str(error))
+
+
+def _repair(source, options, content, reason):
+    if options.bad_images == "repair":
+        try:
+            loaded = load_image(content, options.max_pixels, lenient=True)
+            return _encode(source, options, *loaded, notes=(REPAIRED,))
+        except UnreadableImageError as error:
+            reason = str(error)
+    kinds = ", ".join(FORMATS)
+    what = f"cannot be decoded ({reason}): must be a whole JPEG, {kinds}, of 8 or 16 bits a channel"
+    _refuse(source, options, DAMAGED, what)
+
+
+def _encode(source, options, image, original_format, segment, notes=()):
+    orientation, more = _orientation(source, options, image.size, segment)
+    turned = image.size if orientation == exif.UPRIGHT else image.size[::-1]
+    _check_size(source, options, turned)
+    if min(max(turned), options.max_side or max(turned)) > MAX_JPEG_SIDE:
+        what = f"{turned[0]}x{turned[1]}: must be {MAX_JPEG_SIDE} a side at most, or --max_side"
+        _refuse(source, options, TOO_LARGE, what)
+    return _store(image, orientation, options, original_format, (*notes, *more))
+
+
+def _store(image, orientation, options, original_format, notes):
+    """``image`` (Pillow, RGB) turned, shrunk and encoded."""
+    notes = (REENCODED, *notes)
+    if orientation != exif.UPRIGHT:
+        image = exif.turn(image, orientation)
+    width, height = image.size
+    if 0 < options.max_side < max(width, height):
+        scale = options.max_side / max(width, height)
+        smaller = (max(1, round(width * scale)), max(1, round(height * scale)))
+        image = image.resize(smaller, Image.Resampling.LANCZOS)
+        notes += (SHRUNK,)
+    target = io.BytesIO()
+    image.save(target, "JPEG", quality=options.jpeg_quality)
+    return StoredImage(
+        target.getvalue(), image.height, image.width, height, width, original_format, notes
+    )
+
+
+def _refuse(source, options, reason, what):
+    _raise(options, reason, f"{source.image_path}: {what}")
+
+
+def _raise(options, reason, message):
+    if options.bad_images == "fail":
+        raise InputError(f"{message}; or pass --bad_images=drop")
+    raise DroppedImage(reason, message)

@@ -28,13 +28,36 @@ VOC_CLASSES = (
     "tvmonitor",
 )
 
+# id and name of COCO's 80 (2017), whose ids have gaps.
+_COCO = (
+    "1 person, 2 bicycle, 3 car, 4 motorcycle, 5 airplane, 6 bus, 7 train, 8 truck, 9 "
+    "boat, 10 traffic light, 11 fire hydrant, 13 stop sign, 14 parking meter, 15 "
+    "bench, 16 bird, 17 cat, 18 dog, 19 horse, 20 sheep, 21 cow, 22 elephant, 23 "
+    "bear, 24 zebra, 25 giraffe, 27 backpack, 28 umbrella, 31 handbag, 32 tie, 33 "
+    "suitcase, 34 frisbee, 35 skis, 36 snowboard, 37 sports ball, 38 kite, 39 "
+    "baseball bat, 40 baseball glove, 41 skateboard, 42 surfboard, 43 tennis racket, "
+    "44 bottle, 46 wine glass, 47 cup, 48 fork, 49 knife, 50 spoon, 51 bowl, 52 "
+    "banana, 53 apple, 54 sandwich, 55 orange, 56 broccoli, 57 carrot, 58 hot dog, 59 "
+    "pizza, 60 donut, 61 cake, 62 chair, 63 couch, 64 potted plant, 65 bed, 67 dining "
+    "table, 70 toilet, 72 tv, 73 laptop, 74 mouse, 75 remote, 76 keyboard, 77 cell "
+    "phone, 78 microwave, 79 oven, 80 toaster, 81 sink, 82 refrigerator, 84 book, 85 "
+    "clock, 86 vase, 87 scissors, 88 teddy bear, 89 hair drier, 90 toothbrush"
+)
+COCO_CATEGORIES = {
+    name: int(number) for number, _, name in (entry.partition(" ") for entry in _COCO.split(", "))
+}
 
-def choose_classes(classes: str, sources: SourceSet) -> tuple[ClassLabel, ...]:
-    """The class list that --classes asks for, which must hold every object's class.
+
+def choose_classes(
+    classes: str, sources: SourceSet, unknown_classes: str = "fail"
+) -> tuple[ClassLabel, ...]:
+    """The class list that --classes asks for.
 
     Args:
-      classes: ``default`` (the source's own list, else VOC's 20), ``auto`` (every name found,
-        sorted), a file with a name a line, or a manifest.json.
+      classes: ``default`` (the source's own list, else VOC's 20), ``voc`` (its 20), ``coco`` (its
+        80, with its ids), ``auto`` (every name found, sorted), a file with a name a line, or a
+        manifest.json.
+      unknown_classes: drop, or fail: the list must hold every object's class.
 
     Raises: InputError that names the first object of another class.
     """
@@ -42,13 +65,16 @@ def choose_classes(classes: str, sources: SourceSet) -> tuple[ClassLabel, ...]:
         chosen = load_classes(classes)
     else:
         chosen = _numbered(_names(classes, sources), classes, sources.category_ids)
-    _check_objects(chosen, sources)
+    if unknown_classes == "fail":
+        _check_objects(chosen, sources)
     return chosen
 
 
 def _names(classes, sources):
     if classes == "default":
         return tuple(sources.category_ids) or VOC_CLASSES
+    if classes in ("voc", "coco"):
+        return VOC_CLASSES if classes == "voc" else tuple(COCO_CATEGORIES)
     if classes == "auto":
         names = {item.name for image in sources.images for item in image.objects}
         if not names:
@@ -63,8 +89,8 @@ def _names_of_file(path):
             names = [line.strip() for line in file if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"--classes={path}: cannot be read ({error}): must be default, auto, a file with a "
-            "name a line, or a manifest.json"
+            f"--classes={path}: cannot be read ({error}): must be default, voc, coco, auto, a file "
+            "with a name a line, or a manifest.json"
         ) from None
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or not names:
@@ -80,6 +106,8 @@ def _numbered(names, classes, category_ids):
             f"--classes={classes}: {unknown[0]!r} is no category of the JSON, which has: "
             f"{', '.join(category_ids)}"
         )
+    if classes == "coco" and not category_ids:
+        category_ids = COCO_CATEGORIES
     return tuple(
         ClassLabel(id=label, name=name, original_id=category_ids.get(name, label))
         for label, name in enumerate(names, 1)
@@ -93,5 +121,6 @@ def _check_objects(chosen, sources):
             if item.name not in allowed:
                 raise InputError(
                     f"{image.file}: object {item.index}: class {item.name!r} must be one of "
-                    f"{', '.join(entry.name for entry in chosen)}; or pass --classes=auto"
+                    f"{', '.join(entry.name for entry in chosen)}; or pass "
+                    "--classes=auto or --unknown_classes=drop"
                 )

@@ -1,12 +1,14 @@
 """manifest.json: what a record set holds. It is written last: a set without it is incomplete."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.records.rejects import FILE_NAME as REJECTS_NAME
 
 FILE_NAME = "manifest.json"
 SCHEMA_VERSION = 2
@@ -46,8 +48,9 @@ class Manifest:
     ``num_objects`` counts difficult and crowd objects too; ``max_objects`` is the most in one
     image; ``num_pixels`` is the sum of all images' height x width; ``per_class`` is {name:
     {objects, difficult, crowd, images}}; ``histograms`` is {name: {edges, counts}}, bin i from edge
-    i up to the next, the last one open; ``rejects`` is {reason: objects}; ``flags`` are the lines
-    that made the set.
+    i up to the next, the last one open; ``rejects`` is {reason: lines of rejects.jsonl},
+    ``actions`` the same by what was done; ``formats`` is {format of the image's file: images},
+    ``notes`` {what was done with the image: images}; ``flags`` are the lines that made the set.
     """
 
     directory: str
@@ -68,6 +71,9 @@ class Manifest:
     rejects: dict[str, int]
     flags: tuple[str, ...]
     source: dict
+    formats: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
+    actions: dict[str, int] = field(default_factory=dict)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -99,8 +105,13 @@ class Manifest:
         content = dataclasses.asdict(self)
         del content["directory"]
         path = os.path.join(self.directory, FILE_NAME)
-        with open(path + ".tmp", "w", encoding="utf-8") as file:
+        content["sha256"] = {REJECTS_NAME: _file_digest(self.directory, REJECTS_NAME)}
+        content["sha256"][FILE_NAME] = _content_digest(content)
+        # Names on disk may be no UTF-8: what is not is escaped.
+        with open(path + ".tmp", "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(_to_json(content))
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(path + ".tmp", path)
 
     @classmethod
@@ -112,6 +123,7 @@ class Manifest:
         directory = os.fspath(directory)
         path = os.path.join(directory, FILE_NAME)
         content = _read_json(path)
+        content.pop("sha256", None)
         content["classes"] = load_classes(path)
         try:
             content["shards"] = tuple(
@@ -124,6 +136,32 @@ class Manifest:
             raise InputError(f"{path}: no whole manifest ({error}); convert anew") from None
         _check_shards(path, manifest)
         return manifest
+
+
+def file_digests(directory) -> dict[str, tuple[str, str]]:
+    """{file: (sha256 as manifest.json has it, sha256 as it is)} of the files beside the shards.
+
+    That of manifest.json is of its own content without it; "" stands for no file.
+    """
+    content = _read_json(os.path.join(directory, FILE_NAME))
+    wanted = content.get("sha256")
+    if not isinstance(wanted, dict):
+        return {FILE_NAME: ("a sha256", "none")}
+    own = wanted.pop(FILE_NAME, "")
+    found = {file: (digest, _file_digest(directory, file)) for file, digest in wanted.items()}
+    return {FILE_NAME: (own, _content_digest(content)), **found}
+
+
+def _content_digest(content):
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _file_digest(directory, name):
+    try:
+        with open(os.path.join(directory, os.path.basename(name)), "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()
+    except OSError:
+        return ""
 
 
 def load_manifests(directories) -> tuple[Manifest, ...]:

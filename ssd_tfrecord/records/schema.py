@@ -5,13 +5,16 @@ The only file that spells a key. Tools that read that schema read these records,
 """
 
 import hashlib
+import os
 
 import tensorflow as tf
 
+from ssd_tfrecord.records import wire
 from ssd_tfrecord.records.annotation import ImageAnnotation
 
 ENCODED = "image/encoded"
 FORMAT = "image/format"
+ORIGINAL_FORMAT = "image/original_format"  # ours: the file's, before it became a JPEG
 FILENAME = "image/filename"
 SOURCE_ID = "image/source_id"
 SHA256 = "image/key/sha256"
@@ -23,34 +26,39 @@ LABEL = "image/object/class/label"
 TEXT = "image/object/class/text"
 DIFFICULT = "image/object/difficult"
 TRUNCATED = "image/object/truncated"
+OCCLUDED = "image/object/occluded"  # ours
 CROWD = "image/object/is_crowd"
 AREA = "image/object/area"
 VIEW = "image/object/view"
+ANNOTATION_ID = "image/object/annotation_id"  # ours: COCO's
 
 
 def to_example(annotation: ImageAnnotation, encoded: bytes) -> bytes:
     """The serialized record of an image whose JPEG is ``encoded``; equal input, equal bytes."""
     objects = annotation.objects
     features = {
-        ENCODED: _bytes([encoded]),
-        FORMAT: _bytes([b"jpeg"]),
-        FILENAME: _bytes([annotation.filename.encode()]),
-        SOURCE_ID: _bytes([annotation.source_id.encode()]),
-        SHA256: _bytes([hashlib.sha256(encoded).hexdigest().encode()]),
-        HEIGHT: _ints([annotation.height]),
-        WIDTH: _ints([annotation.width]),
-        LABEL: _ints([item.label for item in objects]),
-        TEXT: _bytes([item.name.encode() for item in objects]),
-        DIFFICULT: _ints([item.difficult for item in objects]),
-        TRUNCATED: _ints([item.truncated for item in objects]),
-        CROWD: _ints([item.crowd for item in objects]),
-        AREA: _floats([item.area for item in objects]),
-        VIEW: _bytes([item.pose.encode() for item in objects]),
+        ENCODED: wire.byte_strings([encoded]),
+        FORMAT: wire.byte_strings([b"jpeg"]),
+        ORIGINAL_FORMAT: wire.byte_strings([annotation.original_format.encode()]),
+        # Names on disk may be no UTF-8.
+        FILENAME: wire.byte_strings([os.fsencode(annotation.filename)]),
+        SOURCE_ID: wire.byte_strings([os.fsencode(annotation.source_id)]),
+        SHA256: wire.byte_strings([hashlib.sha256(encoded).hexdigest().encode()]),
+        HEIGHT: wire.ints([annotation.height]),
+        WIDTH: wire.ints([annotation.width]),
+        LABEL: wire.ints([item.label for item in objects]),
+        TEXT: wire.byte_strings([item.name.encode() for item in objects]),
+        DIFFICULT: wire.ints([item.difficult for item in objects]),
+        TRUNCATED: wire.ints([item.truncated for item in objects]),
+        OCCLUDED: wire.ints([item.occluded for item in objects]),
+        CROWD: wire.ints([item.crowd for item in objects]),
+        AREA: wire.floats([item.area for item in objects]),
+        VIEW: wire.byte_strings([item.pose.encode() for item in objects]),
+        ANNOTATION_ID: wire.ints([item.annotation_id for item in objects]),
     }
     for edge, key in enumerate(BOX_EDGES):
-        features[key] = _floats([item.box[edge] for item in objects])
-    example = tf.train.Example(features=tf.train.Features(feature=features))
-    return example.SerializeToString(deterministic=True)
+        features[key] = wire.floats([item.box[edge] for item in objects])
+    return wire.example(features)
 
 
 def parse_example(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -167,15 +175,3 @@ _BATCH_FEATURES = {
     CROWD: _padded(tf.int64, 0),
     **{key: _padded(tf.float32, _NO_EDGE) for key in BOX_EDGES},
 }
-
-
-def _bytes(values):
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
-
-
-def _ints(values):
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=[int(value) for value in values]))
-
-
-def _floats(values):
-    return tf.train.Feature(float_list=tf.train.FloatList(value=values))

@@ -1,72 +1,59 @@
-"""The files of a record set: written aside, and given their names once all are whole."""
+"""The files of a record set: which images each holds, and their way to their final names."""
 
 import contextlib
 import hashlib
-import itertools
 import json
 import os
 import re
-import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-import tensorflow as tf
-
-from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.records.manifest import FILE_NAME, Shard
-
-PARTIAL_FOLDER = ".partial"
+from ssd_tfrecord.options import BoxOptions, ImageOptions
+from ssd_tfrecord.records.annotation import SourceImage
+from ssd_tfrecord.records.manifest import FILE_NAME
 
 
-@contextlib.contextmanager
-def partial_folder(output_dir: str) -> Iterator[str]:
-    """An empty folder in ``output_dir`` for unfinished files; gone at the end, come what may."""
-    folder = os.path.join(output_dir, PARTIAL_FOLDER)
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        os.makedirs(folder)
-    except OSError as error:
-        raise InputError(f"--output_dir={output_dir}: cannot be made: {error.strerror}") from None
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+@dataclass(frozen=True)
+class ShardPlan:
+    """A shard to write: its final name, and its images in record order."""
+
+    file: str
+    images: tuple[SourceImage, ...]
 
 
-def write_shards(
-    folder: str, set_name: str, num_shards: int, num_records: int, records: Iterable[bytes]
-) -> tuple[Shard, ...]:
-    """Writes ``num_records`` serialized records in order, in shards that differ by one at most.
-
-    There are ``num_shards``, or ``num_records`` where that is fewer.
+@dataclass(frozen=True)
+class Recipe:
+    """What all shards of a set have in common: ``folder`` is where they are written, "" to write
+    nothing; ``labels`` is {class name: 1…C}.
     """
-    num_shards = min(num_shards, num_records)
-    records = iter(records)
-    bounds = [num_records * shard // num_shards for shard in range(num_shards + 1)]
+
+    folder: str
+    labels: Mapping[str, int]
+    images: ImageOptions
+    boxes: BoxOptions
+
+
+def plan(
+    images: Sequence[SourceImage], set_name: str, num_shards: int, seed: int
+) -> tuple[ShardPlan, ...]:
+    """The shards of ``images``, whose sizes differ by one at most.
+
+    There are ``num_shards``, or one an image where those are fewer.
+    """
+
+    # By a hash rather than a generator: the order depends on no listing order and no library.
+    def key(image):
+        return hashlib.sha256(f"{seed}/{image.source_id}".encode()).digest()
+
+    images = tuple(sorted(images, key=key))
+    num_shards = min(num_shards, len(images))
+    bounds = [len(images) * shard // num_shards for shard in range(num_shards + 1)]
     return tuple(
-        _write_shard(
-            os.path.join(folder, f"{set_name}-{shard:05d}-of-{num_shards:05d}.tfrecord"),
-            itertools.islice(records, bounds[shard + 1] - bounds[shard]),
+        ShardPlan(
+            f"{set_name}-{shard:05d}-of-{num_shards:05d}.tfrecord",
+            images[bounds[shard] : bounds[shard + 1]],
         )
         for shard in range(num_shards)
-    )
-
-
-def _write_shard(path, records):
-    lengths = []
-    with tf.io.TFRecordWriter(path) as writer:
-        for record in records:
-            writer.write(record)
-            lengths.append(len(record))
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return Shard(
-        file=os.path.basename(path),
-        num_records=len(lengths),
-        bytes=os.path.getsize(path),
-        sha256=digest.hexdigest(),
-        record_bytes=tuple(lengths),
     )
 
 
@@ -90,13 +77,33 @@ def _listed_shards(output_dir):
         return set()
 
 
-def publish(folder: str, output_dir: str, old_files: list[str]):
-    """Gives the files of ``folder`` their place in ``output_dir``, instead of ``old_files``.
-
-    The old manifest goes first: until the caller writes the new one, the set is incomplete.
+def publish(folder: str, output_dir: str, new_files: Sequence[str], old_files: Sequence[str]):
+    """Moves ``new_files`` from ``folder`` to ``output_dir`` in their order, instead of
+    ``old_files``, of which the manifest goes first. Those that were moved before stay.
     """
     for name in old_files:
+        if name not in new_files or name == FILE_NAME:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(os.path.join(output_dir, name))
+    for name in new_files:
         with contextlib.suppress(FileNotFoundError):
-            os.remove(os.path.join(output_dir, name))
-    for name in sorted(os.listdir(folder)):
-        os.replace(os.path.join(folder, name), os.path.join(output_dir, name))
+            os.replace(os.path.join(folder, name), os.path.join(output_dir, name))
+    sync(output_dir)
+
+
+def sync(path: str):
+    """Has the disk keep ``path``, a file or a folder, before what comes next."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(path: str) -> str:
+    """The hex digest of a file."""
+    digest = hashlib.sha256()
+    with open(path, "rb", buffering=0) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -15,9 +15,11 @@ EDGES = {
     "image_side": [0, 128, 256, 384, 512, 640, 800, 1024, 1536, 2048, 4096],
 }
 
+_COUNTERS = ("formats", "notes", "rejects", "actions")
+
 
 class Statistics:
-    """What the manifest says of a set's images; fed one record at a time."""
+    """What the manifest says of a set's images; fed one record at a time, or a shard's counts."""
 
     def __init__(self, class_names):
         kinds = ("objects", "difficult", "crowd", "images")
@@ -25,21 +27,55 @@ class Statistics:
         self.histograms = {
             name: {"edges": edges, "counts": [0] * len(edges)} for name, edges in EDGES.items()
         }
+        self.formats = Counter()
+        self.notes = Counter()
         self.rejects = Counter()
+        self.actions = Counter()
         self.max_objects = 0
         self.num_pixels = 0
 
-    def add(self, annotation, rejects):
-        """Counts one ImageAnnotation and its Rejects."""
+    def add(self, annotation, notes=()):
+        """Counts one ImageAnnotation, and ``notes`` of what was done with its image."""
+        self.formats[annotation.original_format] += 1
+        self.notes.update(notes)
         self.max_objects = max(self.max_objects, len(annotation.objects))
         self.num_pixels += annotation.height * annotation.width
-        self.rejects.update(item.reason for item in rejects)
         self._bin("objects_per_image", len(annotation.objects))
         self._bin("image_side", max(annotation.height, annotation.width))
         for item in annotation.objects:
             self._add_object(item, annotation.height, annotation.width)
         for name in {item.name for item in annotation.objects}:
             self.per_class[name]["images"] += 1
+
+    def add_rejects(self, rejects):
+        """Counts Rejects by their reason, and by what was done with which kind of thing."""
+        self.rejects.update(item.reason for item in rejects)
+        self.actions.update(
+            f"{'objects' if item.object else 'images'} {item.action}" for item in rejects
+        )
+
+    def counts(self) -> dict:
+        """All that was counted, as JSON keeps it; ``merge`` takes it."""
+        return {
+            "max_objects": self.max_objects,
+            "num_pixels": self.num_pixels,
+            "per_class": self.per_class,
+            "histograms": self.histograms,
+            **{name: dict(sorted(getattr(self, name).items())) for name in _COUNTERS},
+        }
+
+    def merge(self, counts: dict):
+        """Adds the ``counts()`` of another part of the set, of the same classes."""
+        self.max_objects = max(self.max_objects, counts["max_objects"])
+        self.num_pixels += counts["num_pixels"]
+        for name in _COUNTERS:
+            getattr(self, name).update(counts[name])
+        for name, kinds in counts["per_class"].items():
+            for kind, count in kinds.items():
+                self.per_class[name][kind] += count
+        for name, histogram in counts["histograms"].items():
+            mine = self.histograms[name]["counts"]
+            mine[:] = [one + other for one, other in zip(mine, histogram["counts"])]
 
     def total(self, kind):
         """Sum over the classes of ``objects``, ``difficult`` or ``crowd``."""

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ssd_tfrecord.data import order
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.options import RecordSetOptions
-from ssd_tfrecord.records import convert, voc
+from ssd_tfrecord.options import ImageOptions, ReadOptions, RecordSetOptions
+from ssd_tfrecord.records import convert, shard_writer, voc
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.records.schema import parse_example
 
@@ -21,10 +22,10 @@ def sources(tiny_voc):
     return voc.read_devkit(str(tiny_voc), ["2007_trainval"])
 
 
-def _convert(sources, folder, **options):
+def _convert(sources, folder, images=convert.DEFAULT_IMAGES, **options):
     options = {"classes": "auto", "num_shards": 2, **options}
     record_set = RecordSetOptions(output_dir=str(folder), **options)
-    return convert.convert(sources, record_set, tool="test", flag_lines=["--a=b"])
+    return convert.convert(sources, record_set, images=images, tool="test", flag_lines=["--a=b"])
 
 
 def _records(folder):
@@ -89,7 +90,8 @@ def test_shards_differ_by_one_record_at_most(sources, tmp_path):
 def test_clipped_and_dropped_boxes_are_counted_and_named(devkit_with_bad_boxes, tmp_path):
     sources = voc.read_devkit(str(devkit_with_bad_boxes), ["2007_trainval"])
     manifest = _convert(sources, tmp_path / "a")
-    assert manifest.rejects == {"clipped": 1, "outside_image": 1, "zero_area": 1}
+    assert manifest.rejects == {"beyond_tolerance": 1, "outside_image": 1, "zero_area": 1}
+    assert manifest.actions == {"objects clipped": 1, "objects dropped": 2}
     assert (manifest.num_objects, manifest.num_records) == (5, 6)
     lines = [json.loads(line) for line in (tmp_path / "a/rejects.jsonl").read_text().splitlines()]
     lines.sort(key=lambda line: line["source_id"])
@@ -100,9 +102,14 @@ def test_clipped_and_dropped_boxes_are_counted_and_named(devkit_with_bad_boxes, 
         "object": 2,
         "class": "dog",
         "reason": "outside_image",
+        "action": "dropped",
         "box": [16.0, 148.0, 56.0, 188.0],
     }
-    assert [line["reason"] for line in lines] == ["clipped", "outside_image", "zero_area"]
+    assert [line["reason"] for line in lines] == [
+        "beyond_tolerance",
+        "outside_image",
+        "zero_area",
+    ]
     np.testing.assert_array_equal(
         _records(tmp_path / "a")["VOC2007/000001"]["boxes"], [[0, 0, 1, 1]]
     )
@@ -128,16 +135,16 @@ def devkit_with_bad_boxes(tiny_voc, tmp_path):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, InputError])
 def test_an_interrupted_conversion_leaves_no_final_name(sources, tmp_path, monkeypatch, error):
-    def read_image(path):
-        if path.endswith("000003.jpg"):
-            raise error(path)
-        return read(path)
+    def read_image(source, options):
+        if source.source_id.endswith("000003"):
+            raise error(source)
+        return read(source, options)
 
-    read = convert.read_image
-    monkeypatch.setattr(convert, "read_image", read_image)
+    read = shard_writer.read_image
+    monkeypatch.setattr(shard_writer, "read_image", read_image)
     with pytest.raises(error):
         _convert(sources, tmp_path / "a", num_shards=6)
-    assert list((tmp_path / "a").iterdir()) == []
+    assert [path.name for path in (tmp_path / "a").iterdir()] == [".partial"]
     with pytest.raises(InputError, match=r"no manifest\.json"):
         Manifest.load(tmp_path / "a")
 
@@ -153,10 +160,10 @@ def test_what_a_killed_conversion_left_aside_is_removed_by_the_next(sources, tmp
 def test_an_interrupted_replacement_keeps_the_old_set(sources, tmp_path, monkeypatch):
     old = _convert(sources, tmp_path / "a")
 
-    def read_image(path):
+    def read_image(source, options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(convert, "read_image", read_image)
+    monkeypatch.setattr(shard_writer, "read_image", read_image)
     with pytest.raises(KeyboardInterrupt):
         _convert(sources, tmp_path / "a", num_shards=3, overwrite=True)
     assert Manifest.load(tmp_path / "a") == old
@@ -189,9 +196,46 @@ def test_no_images(sources, tmp_path):
         _convert(dataclasses.replace(sources, images=()), tmp_path / "a")
 
 
+def _without_files(sources, tmp_path, indexes):
+    gone = str(tmp_path / "gone.jpg")
+    images = (
+        dataclasses.replace(image, image_path=gone) if index in indexes else image
+        for index, image in enumerate(sources.images)
+    )
+    return dataclasses.replace(sources, images=tuple(images))
+
+
+def test_dropped_images_are_counted_and_named(sources, tmp_path):
+    missing = _without_files(sources, tmp_path, (1, 4))
+    drop = ImageOptions(bad_images="drop")
+    manifest = _convert(missing, tmp_path / "a", images=drop, num_shards=6)
+    # A shard an image: two are empty, and those who read the set go by them.
+    assert sorted(manifest.shard_records) == [0, 0, 1, 1, 1, 1]
+    assert (manifest.num_records, manifest.num_objects) == (4, 3)
+    assert manifest.rejects == {"missing_image": 2}
+    assert manifest.actions == {"images dropped": 2}
+    lines = [json.loads(line) for line in (tmp_path / "a/rejects.jsonl").read_text().splitlines()]
+    assert sorted(line["source_id"] for line in lines) == ["VOC2007/000002", "VOC2007/000005"]
+    assert {(line["object"], line["action"], line["box"]) for line in lines} == {
+        (0, "dropped", None)
+    }
+    loaded = Manifest.load(tmp_path / "a")
+    dataset = order.shuffled_records([loaded], seed=0, start=0, options=ReadOptions())
+    found = {int(index) for _, index, _ in dataset.take(8)}
+    assert found == {0, 1, 2, 3}
+    assert len(_records(tmp_path / "a")) == 4
+
+
+def test_no_image_left_is_an_error(sources, tmp_path):
+    drop = ImageOptions(bad_images="drop")
+    with pytest.raises(InputError, match="no image is left: all were dropped; see --bad_images"):
+        _convert(_without_files(sources, tmp_path, range(6)), tmp_path / "a", images=drop)
+    assert [path.name for path in (tmp_path / "a").iterdir()] == [".partial"]
+
+
 def test_an_output_folder_that_cannot_be_made(sources, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"--output_dir=.*file/a: cannot be made: Not a directory"):
+    with pytest.raises(InputError, match=r"--output_dir=.*file/a: cannot be written: Not a dir"):
         _convert(sources, tmp_path / "file/a")
 
 
@@ -209,7 +253,10 @@ def test_the_report_begins_with_the_notes_and_ends_with_the_summary(sources, tmp
     convert.convert_and_report(noted, options, tool="test", flag_lines=["--a=b"])
     manifest = Manifest.load(tmp_path / "a")
     assert (manifest.tool, manifest.flags) == ("test", ("--a=b",))
-    expected = f"first note\nsecond note\n{convert.summary(manifest)}\n"
+    expected = (
+        f"first note\nsecond note\n{convert.summary(manifest)}\n"
+        f"6 shards in {tmp_path / 'a'}, described in manifest.json\n"
+    )
     assert capsys.readouterr().out == expected
 
 
@@ -219,4 +266,4 @@ def test_the_summary_counts(tiny_records):
     assert ["objects", "7"] in words
     assert ["difficult", "1"] in words
     assert ["class", "dog", "3"] in words
-    assert words[-1][:4] == ["2", "shards", "in", str(tiny_records) + ","]
+    assert ["jpeg", "files", "6"] in words

@@ -1,10 +1,12 @@
 """The class list: every way to choose it, and the line that names an object outside it."""
 
+import json
+
 import pytest
 
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.records.annotation import SourceImage, SourceObject, SourceSet
-from ssd_tfrecord.records.labels import VOC_CLASSES, choose_classes
+from ssd_tfrecord.records.labels import COCO_CATEGORIES, VOC_CLASSES, choose_classes
 
 BOX = (0.0, 0.0, 1.0, 1.0)
 
@@ -29,6 +31,26 @@ def test_default_is_vocs_twenty_in_the_devkits_order():
 def test_default_is_the_jsons_own_list_with_its_ids():
     classes = choose_classes("default", _set("cat", category_ids={"dog": 3, "cat": 17}))
     assert _triples(classes) == [(1, "dog", 3), (2, "cat", 17)]
+
+
+def test_voc_and_coco_may_be_asked_for():
+    assert [item.name for item in choose_classes("voc", _set("person"))] == list(VOC_CLASSES)
+    classes = choose_classes("coco", _set("person", "hair drier"))
+    assert len(classes) == 80
+    assert _triples(classes)[11] == (12, "stop sign", 13)
+    assert _triples(classes)[-2:] == [(79, "hair drier", 89), (80, "toothbrush", 90)]
+
+
+def test_cocos_80_are_the_jsons_own(real_data):
+    path = real_data / "coco_mini/annotations/instances_val2017.json"
+    found = {item["name"]: item["id"] for item in json.loads(path.read_text())["categories"]}
+    assert found == COCO_CATEGORIES
+
+
+def test_classes_outside_the_list_may_be_left_for_dropping():
+    with pytest.raises(InputError, match="class 'ox' must be one of aeroplane, "):
+        choose_classes("voc", _set("ox"))
+    assert len(choose_classes("voc", _set("ox"), "drop")) == 20
 
 
 def test_auto_sorts_what_is_found():
@@ -56,7 +78,10 @@ def test_a_manifest_keeps_classes_that_the_set_lacks(tiny_records):
     [
         ("cat\ndog\ncat\n", r"names\.txt: has 'cat' twice: must have each class on a line"),
         ("\n", r"names\.txt: is empty: must have"),
-        ("cat\n", r"^a/1\.xml: object 2: class 'dog' must be one of cat; or pass --classes=auto$"),
+        (
+            "cat\n",
+            r"^a/1\.xml: object 2: class 'dog' must be one of cat; or pass --classes=auto or --",
+        ),
     ],
 )
 def test_a_wrong_file_of_names(tmp_path, text, message):

@@ -10,9 +10,10 @@ import tensorflow as tf
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from ssd_tfrecord.options import RecordSetOptions
+from ssd_tfrecord.options import BoxOptions, RecordSetOptions
 from ssd_tfrecord.records import coco, convert, voc
 from ssd_tfrecord.records.annotation import fit
+from ssd_tfrecord.records.images import StoredImage
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.records.schema import parse_example
 
@@ -188,7 +189,8 @@ def test_cocos_own_example_keeps_its_published_numbers_through_float32(real_data
     annotations = []
     for source in sources.images:
         width, height = source.size
-        record, _ = fit(source, height, width, labels)
+        image = StoredImage(b"", height, width, height, width)
+        record, _ = fit(source, image, labels, BoxOptions())
         for item in record.objects:
             pixels = np.array(item.box) * [height, width, height, width]
             category_id = sources.category_ids[item.name]

@@ -8,10 +8,14 @@ from ssd_tfrecord.records.annotation import ImageAnnotation, ObjectAnnotation
 from ssd_tfrecord.records.schema import parse_example, to_example
 
 OBJECTS = (
-    ObjectAnnotation(3, "dög", (0.25, 0.0, 1.0, 0.5), difficult=True, area=12.5, pose="Left"),
-    ObjectAnnotation(1, "cat", (0.0, 0.125, 0.5, 1.0), truncated=True, crowd=True, area=7.0),
+    ObjectAnnotation(
+        3, "dög", (0.25, 0.0, 1.0, 0.5), difficult=True, area=12.5, pose="Left", annotation_id=2**40
+    ),
+    ObjectAnnotation(
+        1, "cat", (0.0, 0.125, 0.5, 1.0), truncated=True, crowd=True, area=7.0, occluded=True
+    ),
 )
-ANNOTATION = ImageAnnotation("VOC2007/000001", "000001.jpg", 48, 64, OBJECTS)
+ANNOTATION = ImageAnnotation("VOC2007/000001", "000001.jpg", 48, 64, OBJECTS, "png")
 
 
 def _parse_in_graph(serialized):
@@ -59,6 +63,7 @@ def test_keys_are_those_of_the_object_detection_api():
         "image/format",
         "image/height",
         "image/key/sha256",
+        "image/object/annotation_id",
         "image/object/area",
         "image/object/bbox/xmax",
         "image/object/bbox/xmin",
@@ -68,14 +73,19 @@ def test_keys_are_those_of_the_object_detection_api():
         "image/object/class/text",
         "image/object/difficult",
         "image/object/is_crowd",
+        "image/object/occluded",
         "image/object/truncated",
         "image/object/view",
+        "image/original_format",
         "image/source_id",
         "image/width",
     ]
     assert feature["image/object/bbox/xmax"].float_list.value == [0.5, 1.0]
     assert feature["image/object/class/text"].bytes_list.value == ["dög".encode(), b"cat"]
     assert feature["image/object/truncated"].int64_list.value == [0, 1]
+    assert feature["image/object/occluded"].int64_list.value == [0, 1]
+    assert feature["image/object/annotation_id"].int64_list.value == [2**40, -1]
+    assert feature["image/original_format"].bytes_list.value == [b"png"]
     assert feature["image/object/view"].bytes_list.value == [b"Left", b""]
     assert feature["image/format"].bytes_list.value == [b"jpeg"]
     # sha256 of no bytes.

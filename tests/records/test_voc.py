@@ -65,11 +65,31 @@ def test_a_set_without_annotations_comes_without_objects_and_says_so(devkit):
     assert note.startswith("2012_trainval: no image has an XML in ")
 
 
-def test_one_missing_xml_is_an_error(devkit):
-    (devkit / "VOC2007/Annotations/000003.xml").unlink()
-    message = r"000003\.xml: is missing, with 1 of 6 files: must be all there, or none"
+def test_one_missing_xml_is_skipped_taken_or_refused(devkit):
+    xml = devkit / "VOC2007/Annotations/000003.xml"
+    xml.unlink()
+    sources = read_devkit(str(devkit), ["2007_trainval"])
+    assert len(sources.images) == 5
+    assert sources.notes == ("2007_trainval: 1 of 6 images have no XML: skipped",)
+    (reject,) = sources.rejects
+    assert (reject.file, reject.source_id) == (str(xml), "VOC2007/000003")
+    assert (reject.reason, reject.action) == ("unannotated", "dropped")
+
+    sources = read_devkit(str(devkit), ["2007_trainval"], unannotated="negative")
+    assert (sources.images[2].objects, sources.images[2].size) == ((), None)
+    assert sources.images[2].image_path.endswith("JPEGImages/000003.jpg")
+    note = "2007_trainval: 1 of 6 images have no XML: converted without objects"
+    assert (sources.notes, sources.rejects) == ((note,), ())
+
+    message = r"000003\.xml: has no XML in .*Annotations: must have one; or pass --unannotated=skip"
     with pytest.raises(InputError, match=message):
-        read_devkit(str(devkit), ["2007_trainval"])
+        read_devkit(str(devkit), ["2007_trainval"], unannotated="fail")
+
+
+def test_a_set_without_annotations_may_be_refused(devkit):
+    shutil.rmtree(devkit / "VOC2007/Annotations")
+    with pytest.raises(InputError, match=r"000001\.xml: has no XML in "):
+        read_devkit(str(devkit), ["2007_trainval"], unannotated="fail")
 
 
 def test_a_missing_set_names_those_there_are(devkit):

@@ -1,0 +1,73 @@
+"""Folders that one run has for itself; the kernel frees them when their holder dies."""
+
+import fcntl
+import os
+
+from ssd_tfrecord.errors import InputError
+
+RUN = "run.lock"
+WORKERS = "workers.lock"
+
+
+def hold(folder: str) -> int:
+    """Makes ``folder`` and holds it for this run, until the descriptor it returns is closed.
+
+    Raises: InputError at once if another run has it; OSError if it cannot be made.
+    """
+    path = os.path.join(folder, RUN)
+    while True:
+        os.makedirs(folder, exist_ok=True)
+        try:
+            descriptor = _open(path)
+        except FileNotFoundError:  # its last holder has just removed the folder
+            continue
+        if not _try_to_lock(descriptor):
+            os.close(descriptor)
+            raise held_error(folder)
+        if os.path.isfile(path) and os.path.samestat(os.fstat(descriptor), os.stat(path)):
+            _wait_for_workers(folder)
+            return descriptor
+        os.close(descriptor)  # locked, but no longer the file of that name
+
+
+def is_held(folder: str) -> bool:
+    """Whether a run holds ``folder``, which need not be there."""
+    try:
+        descriptor = os.open(os.path.join(folder, RUN), os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return not _try_to_lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def held_error(folder: str) -> InputError:
+    """The error of a folder that another run holds."""
+    return InputError(
+        f"{folder}: another run is writing there: wait for its end, or choose another --output_dir"
+    )
+
+
+def join(folder: str):
+    """Says that this process works in ``folder`` until it ends: the next run waits for that."""
+    fcntl.flock(_open(os.path.join(folder, WORKERS)), fcntl.LOCK_SH)
+
+
+def _wait_for_workers(folder):
+    # The workers of a killed run see its death within milliseconds.
+    descriptor = _open(os.path.join(folder, WORKERS))
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    os.close(descriptor)
+
+
+def _open(path):
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+
+
+def _try_to_lock(descriptor):
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

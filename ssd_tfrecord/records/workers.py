@@ -1,0 +1,115 @@
+"""Shards written one by one in this process, or whole ones by processes of their own."""
+
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+
+from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.records import lock
+from ssd_tfrecord.records.journal import FinishedShard
+from ssd_tfrecord.records.shards import Recipe, ShardPlan
+
+# A process takes two seconds of CPU time to import TensorFlow, in which it verifies 1,500 images.
+_IMAGES_WORTH_A_WORKER = 3000
+_SECONDS_BETWEEN_LOOKS = 0.2
+
+
+def choose_number(asked: int, num_images: int, num_shards: int) -> int:
+    """Processes for so many images in so many shards; ``asked`` 0: one a core, fewer for few."""
+    cores = len(os.sched_getaffinity(0))
+    wanted = asked or min(cores, 1 + num_images // _IMAGES_WORTH_A_WORKER)
+    return max(1, min(wanted, num_shards))
+
+
+def write_shards(
+    plans: Sequence[ShardPlan], recipe: Recipe, num_workers: int, advance: Callable[[int], None]
+) -> Iterator[FinishedShard]:
+    """Yields the shards of ``plans`` as they are finished; their order is not the plans'.
+
+    Args:
+      num_workers: 1 works in this process.
+      advance: called with a number of images that have become records.
+
+    Raises: InputError for the first refused image, and if a worker dies.
+    """
+    if num_workers > 1:
+        yield from _write_with_processes(plans, recipe, num_workers, advance)
+        return
+    # TensorFlow, which these import, is not needed before and not by a parent of workers.
+    from ssd_tfrecord.records import shard_writer
+
+    for plan in plans:
+        yield shard_writer.write(plan, recipe, lambda: advance(1))
+
+
+def _write_with_processes(plans, recipe, num_workers, advance):
+    # Not forked: TensorFlow's threads and locks do not survive it.
+    context = multiprocessing.get_context("spawn")
+    # Without locks, which a killed worker might hold: each shard has a counter of its own.
+    counters, stop = context.RawArray("Q", len(plans)), context.RawValue("b", 0)
+    executor = ProcessPoolExecutor(
+        num_workers, context, initializer=_start, initargs=(recipe, counters, stop)
+    )
+    waiting, pending, seen = iter(enumerate(plans)), set(), 0
+    try:
+        while True:
+            # The next plan is at hand when a worker is done; all plans would be copied images.
+            while len(pending) <= num_workers and (item := next(waiting, None)):
+                pending.add(executor.submit(_write, *item))
+            if not pending:
+                return
+            done, pending = wait(pending, _SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED)
+            now = sum(counters)
+            advance(now - seen)
+            seen = now
+            for future in done:
+                yield future.result()
+    except BrokenProcessPool:
+        raise InputError(
+            "a worker process died, killed perhaps for want of memory: pass fewer --workers; the "
+            "same command goes on"
+        ) from None
+    finally:
+        stop.value = 1
+        executor.shutdown(cancel_futures=True)
+
+
+class _StopError(Exception):
+    """The conversion has failed elsewhere."""
+
+
+_worker = {}
+
+
+def _start(recipe, counters, stop):
+    """Makes a new process a worker, which dies with its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops its workers
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    if recipe.folder:
+        lock.join(recipe.folder)
+    import tensorflow as tf
+
+    # A process a core: more threads would only take turns.
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    _worker.update(recipe=recipe, counters=counters, stop=stop)
+
+
+def _die_with_parent():
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
+
+
+def _write(index, plan):
+    from ssd_tfrecord.records import shard_writer
+
+    def advance():
+        _worker["counters"][index] += 1
+        if _worker["stop"].value:
+            raise _StopError
+
+    return shard_writer.write(plan, _worker["recipe"], advance)

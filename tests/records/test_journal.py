@@ -1,0 +1,218 @@
+"""Going on where a conversion stopped: what is kept, what is refused, and SIGKILL at any moment."""
+
+import dataclasses
+import fcntl
+import hashlib
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.options import ImageOptions, RecordSetOptions
+from ssd_tfrecord.records import convert, shard_writer
+from ssd_tfrecord.records.annotation import SourceImage, SourceObject, SourceSet
+from ssd_tfrecord.records.manifest import Manifest
+
+NUM_IMAGES, NUM_SHARDS = 48, 12
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """48 small images with a box each; every fourth box leaves its image."""
+    folder = tmp_path_factory.mktemp("images")
+    pixels = np.random.default_rng(0).integers(0, 255, (NUM_IMAGES, 24, 32, 3), dtype=np.uint8)
+    found = []
+    for index in range(NUM_IMAGES):
+        path = str(folder / f"{index:02d}.jpg")
+        Image.fromarray(pixels[index]).save(path)
+        item = SourceObject(1, "dog", (2.0, 3.0, 20.0, 33.0 if index % 4 == 0 else 30.0))
+        found.append(SourceImage(f"{index:02d}", path, f"{index:02d}.xml", None, (item,)))
+    return tuple(found)
+
+
+def _convert(images, folder, image_options=convert.DEFAULT_IMAGES, **options):
+    options = {"classes": "auto", "num_shards": NUM_SHARDS, "set_name": "x", **options}
+    return convert.convert(
+        SourceSet(images, {}),
+        RecordSetOptions(output_dir=str(folder), **options),
+        images=image_options,
+        tool="test",
+        flag_lines=("--pixel_origin=1",),
+    )
+
+
+def _digests(folder):
+    files = (path for path in folder.iterdir() if path.is_file())
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture
+def stopped(images, tmp_path):
+    """A folder with 3 of 12 shards finished, and half a fourth one."""
+
+    def make_record(source, recipe):
+        if next(counts, None) is None:
+            raise KeyboardInterrupt
+        return make(source, recipe)
+
+    counts, make = iter(range(14)), shard_writer.make_record
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shard_writer, "make_record", make_record)
+        _convert(images, tmp_path / "a")
+    return tmp_path / "a"
+
+
+def test_the_same_call_goes_on_and_gives_the_same_bytes(images, stopped, tmp_path, capsys):
+    whole = _convert(images, tmp_path / "whole")
+    finished = sorted((stopped / ".partial").glob("*.tfrecord"))
+    assert len(finished) == 3
+    before = [path.stat().st_mtime_ns for path in finished]
+    capsys.readouterr()
+    resumed = _convert(images, stopped)
+    assert capsys.readouterr().err.startswith("goes on: 3 of 12 shards are whole\n")
+    assert dataclasses.replace(resumed, directory=whole.directory) == whole
+    assert [(stopped / path.name).stat().st_mtime_ns for path in finished] == before
+    for name, digest in _digests(tmp_path / "whole").items():
+        if name != "manifest.json":
+            assert _digests(stopped)[name] == digest
+    assert len((stopped / "rejects.jsonl").read_text().splitlines()) == NUM_IMAGES // 4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"shuffle_seed": 1}, r"of --shuffle_seed=0 \(now 1\): give the same to go on, or --over"),
+        ({"set_name": "y"}, r"of --set_name=x \(now y\): give the same"),
+        ({"image_options": ImageOptions(max_side=9)}, r"of --max_side=0 \(now 9\): give the same"),
+    ],
+)
+def test_other_flags_are_refused_by_name(images, stopped, change, message):
+    with pytest.raises(InputError, match=message):
+        _convert(images, stopped, **change)
+    assert _convert(images, stopped, overwrite=True, **change).num_records == NUM_IMAGES
+
+
+def test_flags_that_change_no_byte_may_differ(images, stopped, capsys):
+    _convert(images, stopped, workers=1, overwrite=True)
+    assert "goes on: 3 of 12" in capsys.readouterr().err
+
+
+def test_a_finished_image_that_has_changed_is_refused(images, stopped):
+    finished = sorted((stopped / ".partial").glob("*.tfrecord.json"))[1]
+    plans = convert.shards.plan(images, "x", NUM_SHARDS, 0)
+    changed = plans[1].images[0]
+    others = tuple(item for item in images if item != changed)
+    moved = (*others, dataclasses.replace(changed, objects=()))
+    message = rf"annotations or images of {finished.stem}, which was finished, have changed since"
+    with pytest.raises(InputError, match=message):
+        _convert(moved, stopped)
+    assert _convert(moved, stopped, overwrite=True).num_objects == NUM_IMAGES - 1
+
+
+def test_an_image_that_was_not_finished_may_change(images, stopped):
+    image = convert.shards.plan(images, "x", NUM_SHARDS, 0)[5].images[0]
+    moved = tuple(
+        dataclasses.replace(item, objects=()) if item == image else item for item in images
+    )
+    assert _convert(moved, stopped).num_objects == NUM_IMAGES - 1
+
+
+@pytest.mark.parametrize("suffix", ["", ".rejects.jsonl", ".json"])
+def test_a_damaged_shard_is_written_anew(images, stopped, tmp_path, suffix, capsys):
+    whole = _convert(images, tmp_path / "whole")
+    path = stopped / ".partial" / (whole.shards[0].file + suffix)
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    capsys.readouterr()
+    assert _convert(images, stopped).shards == whole.shards
+    assert "goes on: 2 of 12" in capsys.readouterr().err
+
+
+def test_a_run_that_ended_while_it_gave_names_is_finished(images, tmp_path, monkeypatch):
+    whole = _convert(images, tmp_path / "whole")
+
+    def replace(source, target):
+        if os.path.basename(target) == whole.shards[4].file and ".partial" not in target:
+            raise KeyboardInterrupt
+        move(source, target)
+
+    move = os.replace
+    _convert(images, tmp_path / "a", shuffle_seed=1)  # an old set with the same names
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        _convert(images, tmp_path / "a", overwrite=True)
+    monkeypatch.undo()
+    assert not (tmp_path / "a/manifest.json").exists()
+    assert _convert(images, tmp_path / "a").shards == whole.shards
+    assert Manifest.load(tmp_path / "a").shards == whole.shards
+    assert not (tmp_path / "a/.partial").exists()
+
+
+def test_a_second_run_on_the_folder_is_refused_at_once(images, stopped):
+    with open(stopped / ".partial/run.lock", "ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        for overwrite in (False, True):
+            with pytest.raises(InputError, match=r"\.partial: another run is writing there: wait"):
+                _convert(images, stopped, overwrite=overwrite)
+    assert _convert(images, stopped).num_records == NUM_IMAGES
+
+
+def test_a_dry_run_writes_nothing_and_counts_the_same(images, stopped, tmp_path, capsys):
+    whole = _convert(images, tmp_path / "whole")
+    before = sorted(stopped.rglob("*"))
+    dry = _convert(images, stopped, dry_run=True)
+    assert sorted(stopped.rglob("*")) == before
+    assert convert.summary(dry) == convert.summary(whole)
+    assert [item.bytes for item in dry.shards] == [item.bytes for item in whole.shards]
+
+
+def test_the_fingerprint_knows_no_order_and_no_folder(images, tmp_path):
+    first = _convert(images, tmp_path / "a").source["fingerprint"]
+    copies = shutil.copytree(os.path.dirname(images[0].image_path), tmp_path / "copies")
+    moved = tuple(
+        dataclasses.replace(item, image_path=str(copies / os.path.basename(item.image_path)))
+        for item in images[::-1]
+    )
+    assert _convert(moved, tmp_path / "b", num_shards=5).source["fingerprint"] == first
+    other = (dataclasses.replace(images[0], objects=()), *images[1:])
+    assert _convert(other, tmp_path / "c").source["fingerprint"] != first
+
+
+def test_sigkill_at_20_random_moments(images, tmp_path):
+    """Each run goes on where the one before was killed; the sets are the undisturbed one's."""
+    _convert(images, tmp_path / "whole")
+    expected = _digests(tmp_path / "whole")
+    # Forked from a process that has imported TensorFlow and not used it: it starts at once.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["ssd_tfrecord.records.shard_writer"])
+
+    def run(folder, seconds=None):
+        process = context.Process(target=_convert_quietly, args=(images, folder))
+        process.start()
+        process.join(seconds)
+        process.kill()
+        process.join()
+        return process.exitcode
+
+    run(tmp_path / "first")
+    begin = time.monotonic()
+    assert run(tmp_path / "second") == 0
+    seconds, moments, num_kills, num_sets = time.monotonic() - begin, random.Random(0), 0, 0
+    while num_kills < 20:
+        num_sets += 1
+        folder = tmp_path / f"set{num_sets}"
+        while not (folder / "manifest.json").exists():
+            num_kills += run(folder, moments.uniform(0, seconds)) == -signal.SIGKILL
+        assert _digests(folder) == expected
+    assert num_sets > 1
+
+
+def _convert_quietly(images, folder):
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    _convert(images, folder)
