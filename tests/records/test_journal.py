@@ -203,14 +203,17 @@ def test_sigkill_at_20_random_moments(images, tmp_path):
     run(tmp_path / "first")
     begin = time.monotonic()
     assert run(tmp_path / "second") == 0
-    seconds, moments, num_kills, num_sets = time.monotonic() - begin, random.Random(0), 0, 0
+    seconds, moments = time.monotonic() - begin, random.Random(0)
+    num_kills = num_sets = 0
     while num_kills < 20:
         num_sets += 1
         folder = tmp_path / f"set{num_sets}"
         while not (folder / "manifest.json").exists():
-            num_kills += run(folder, moments.uniform(0, seconds)) == -signal.SIGKILL
+            # The last set is finished undisturbed, however slow the machine has become.
+            code = run(folder, moments.uniform(0, seconds) if num_kills < 20 else None)
+            assert code in (0, -signal.SIGKILL)
+            num_kills += code != 0
         assert _digests(folder) == expected
-    assert num_sets > 1
 
 
 def _convert_quietly(images, folder):
