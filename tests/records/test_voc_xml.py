@@ -96,7 +96,7 @@ def test_a_box_that_covers_nothing_is_named_by_the_files_own_numbers(
             _object(BOX) + _object(BOX.replace("9", "wide")),
             r"1\.xml: object 2 \('dog'\): xmax is 'wide': must be a number of pixels",
         ),
-            (_object(BOX.replace("<ymin>5</ymin>", "")), r"ymin is '': must be a number of pixels"),
+        (_object(BOX.replace("<ymin>5</ymin>", "")), r"ymin is '': must be a number of pixels"),
         (_object("<difficult>2</difficult>" + BOX), r"difficult is '2': must be 0 or 1, or miss"),
         (_object("<truncated>x</truncated>" + BOX), r"truncated is 'x': must be 0 or 1, or miss"),
         ("<size><width>a</width><height>1</height></size>", r"1\.xml: size: width is 'a': must"),
