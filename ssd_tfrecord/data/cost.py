@@ -4,7 +4,7 @@ import itertools
 
 import tensorflow as tf
 
-from ssd_tfrecord.data import order, pipeline, rendering, rounds
+from ssd_tfrecord.data import pipeline, rendering, rounds
 from ssd_tfrecord.data.reading import RecordReader
 from ssd_tfrecord.records import schema
 
@@ -141,22 +141,22 @@ def _parts(source, options, *, input_size, batch_size, seed):
     def batched(records):
         return records.batch(batch_size, drop_remainder=True)
 
-    records = _records(source, options, seed)
-    drawn = batched(records.map(draw, tf.data.AUTOTUNE))
-    chains = [batched(records.map(lambda epoch, asked, index, serialized: (index, serialized)))]
+    drawn = batched(pipeline.records(source, options.reading, draw, seed=seed))
+    read = pipeline.records(
+        source, options.reading, lambda epoch, asked, index, serialized: serialized, seed=seed
+    )
+    chains = [batched(read)]
     chains += [drawn.map(part, tf.data.AUTOTUNE) for part in (frame, decode, resize)]
     return {name: chain.prefetch(2) for name, chain in zip(PARTS, chains)}
-
-
-def _records(source, options, seed):
-    return pipeline._records(source, options.reading, seed, 0, order.Host())
 
 
 def _encoded(manifests, options, seed, count):
     """The JPEGs of the first ``count`` positions, at most an epoch, string [N], in memory."""
     reader = RecordReader(manifests, options.reading.on_bad_record)  # a cache may have none
-    images = _records(reader, options, seed).map(
+    images = pipeline.records(
+        reader,
+        options.reading,
         lambda epoch, asked, index, serialized: schema.parse_example(serialized)["encoded"],
-        tf.data.AUTOTUNE,
+        seed=seed,
     )
     return next(iter(images.batch(min(count, len(reader)))))

@@ -52,8 +52,8 @@ def training_dataset(
             batch = {**batch, "images": painted}
         return {**batch, "indices": indices, "substituted": substituted}
 
-    dataset = _records(source, options.reading, seed, start_step * batch_size, host)
-    dataset = dataset.map(draw, tf.data.AUTOTUNE)
+    start = start_step * batch_size
+    dataset = records(source, options.reading, draw, seed=seed, start=start, host=host)
     dataset = dataset.batch(batch_size // host.count, drop_remainder=True)
     dataset = dataset.map(samples, tf.data.AUTOTUNE)
     if options.reading.data_service:
@@ -185,15 +185,30 @@ def _bucket(num_objects):
     return tf.gather(_BUCKETS, tf.searchsorted(_BUCKETS, num_objects[tf.newaxis])[0])
 
 
-def _records(source, options, seed, start, host):
-    """(epoch, index asked for, index read, serialized example) from position ``start`` on."""
+def records(source, options, then_fn, *, seed, start=0, host=order.Host()):
+    """What ``then_fn`` makes of each record from position ``start`` on, in the run's order.
+
+    Args:
+        source: as in ``training_dataset``.
+        options: ``ReadOptions``.
+        then_fn: (epoch, record index asked for, index read, serialized example) -> tensors; in one
+            call with the reading, for a call of a function costs 0.03 ms an image.
+        seed: run seed.
+        start: first position of all hosts.
+        host: whose positions.
+    """
     if options.shuffle_buffer_mb:
-        records = order.streamed_records(
+        streamed = order.streamed_records(
             source.manifests, seed=seed, start=start, options=options, host=host
         )
-        return records.map(lambda epoch, index, serialized: (epoch, index, index, serialized))
+        return streamed.map(
+            lambda epoch, index, serialized: then_fn(epoch, index, index, serialized),
+            tf.data.AUTOTUNE,
+        )
     indices = order.shuffled_indices(len(source), seed=seed, start=start, host=host)
-    return indices.map(lambda epoch, index: (epoch, index, *source.read(index)), tf.data.AUTOTUNE)
+    return indices.map(
+        lambda epoch, index: then_fn(epoch, index, *source.read(index)), tf.data.AUTOTUNE
+    )
 
 
 def dataset_options(num_workers):
