@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from ssd_tfrecord.data import rendering
 from ssd_tfrecord.data.reading import RecordReader
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import ReadOptions
@@ -141,7 +142,7 @@ def _decode(reader, pixels):
     def decode(index):
         found, serialized = reader.read(index)
         record = schema.parse_example(serialized)
-        levels = tf.io.decode_jpeg(record["encoded"], channels=3)
+        levels = rendering.decode_whole(record["encoded"])
         # Fails where the picture is not of the size that its record says.
         return found, serialized, tf.reshape(levels, [record["height"] * record["width"] * 3])
 

@@ -4,6 +4,10 @@ import tensorflow as tf
 
 from ssd_tfrecord.pixels import resampling
 
+# Decodes as Pillow and OpenCV do, to the bit, for 1 % of CPU time. TensorFlow's own choice is the
+# fast inverse transform: on VOC2012 1.3 levels off in the mean, 22 at most.
+_DCT = "INTEGER_ACCURATE"
+
 
 def render_batch(plan, window_fn, *, output_size):
     """The samples that ``framing.frame`` planned: uint8 [B, S, S, 3] RGB, not mirrored yet.
@@ -57,8 +61,13 @@ def place(pixels, ymin, xmin, output_size):
 
 def render_whole(encoded, *, output_size):
     """The whole picture warped to uint8 [output_size, output_size, 3], as evaluation sees it."""
-    pixels = resampling.resample(tf.io.decode_jpeg(encoded, channels=3), [output_size, output_size])
+    pixels = resampling.resample(decode_whole(encoded), [output_size, output_size])
     return tf.ensure_shape(pixels, [output_size, output_size, 3])
+
+
+def decode_whole(encoded):
+    """The pixels of a JPEG, a scalar string: uint8 [height, width, 3]."""
+    return tf.io.decode_jpeg(encoded, channels=3, dct_method=_DCT)
 
 
 def decode_window(encoded, window, size):
@@ -71,7 +80,7 @@ def decode_window(encoded, window, size):
     left = tf.minimum(x, 1)
     right = tf.minimum(size[1] - x - width, 1)
     wide = tf.stack([y, x - left, height, width + left + right])
-    pixels = tf.io.decode_and_crop_jpeg(encoded, wide, channels=3)
+    pixels = tf.io.decode_and_crop_jpeg(encoded, wide, channels=3, dct_method=_DCT)
     return pixels[:, left : left + width]
 
 
@@ -85,8 +94,9 @@ def decode_reduced(encoded, window, reduction):
     """
 
     def decode(ratio):
-        reduced = window // ratio
-        return tf.io.decode_and_crop_jpeg(encoded, reduced, channels=3, ratio=ratio)
+        return tf.io.decode_and_crop_jpeg(
+            encoded, window // ratio, channels=3, ratio=ratio, dct_method=_DCT
+        )
 
     # The ratio is an attribute of the operation.
     branches = [(tf.equal(reduction, ratio), lambda ratio=ratio: decode(ratio)) for ratio in (2, 4)]
