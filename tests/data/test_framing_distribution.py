@@ -37,8 +37,7 @@ THRESHOLDS = (0.1, 0.3, 0.5, 0.7, 0.9)
 # Kind -> largest expansion and picture. Without zoom-out the crop is the sample, and whole pixels
 # of a large picture are as good as fractions; with it the picture is an ordinary one.
 KINDS = {"crop": (1.0, (20000, 20000)), "expand": (4.0, (375, 500))}
-COUNT, CHUNK = 20_000, 2000
-PARTS = 5  # of COUNT draws each, where there are 100,000
+COUNT, CHUNK, PARTS = 20_000, 2000, 5  # draws, at a time; parts that make 100,000
 OUTPUT = 1_000_000  # so fine that snapping to output pixels does not matter
 KS_LEVEL = np.sqrt(np.log(2 / 5.7e-7) / 2)
 
@@ -283,8 +282,8 @@ def lowest_ious(frames, boxes):
 
 def lowest_of_all(draw):
     # Many windows come close to 0.1 and 0.3 of a small object, to 0.9 of a huge one only.
-    layouts = ("small", "one", "huge")
-    return np.min([lowest_ious(draw(layout), boxes_of(layout)) for layout in layouts], axis=0)
+    lowest = [lowest_ious(draw(name), boxes_of(name)) for name in ("small", "one", "huge")]
+    return np.min(lowest, axis=0)
 
 
 def keeps_thresholds(multiples):
