@@ -52,7 +52,7 @@ def convert_and_report(sources: SourceSet, options: RecordSetOptions, **settings
         return
     print(f"{len(described.shards)} shards in {described.directory}, described in manifest.json")
     if described.rejects:
-        path = os.path.join(described.directory, rejects.FILE_NAME)
+        path = os.path.join(described.directory, manifest.REJECTS_NAME)
         print(f"what was not taken as it is, an image or object a line, is in {path}")
 
 
@@ -96,7 +96,7 @@ def convert(
         _join_rejects(opened.folder, plans, sources.rejects)
         dataclasses.replace(whole, directory=opened.folder).save()
         opened.publish(
-            [*(item.file for item in plans), rejects.FILE_NAME, manifest.FILE_NAME],
+            [*(item.file for item in plans), manifest.REJECTS_NAME, manifest.FILE_NAME],
             shards.files_of_set(options.output_dir, _set_name(options)),
         )
     return whole
@@ -177,7 +177,7 @@ def _write(plans, finished, recipe, asked_workers):
 
 def _join_rejects(folder, plans, of_readers):
     """rejects.jsonl: the readers' rejects, then those of the records, in record order."""
-    with open(os.path.join(folder, rejects.FILE_NAME), "wb") as file:
+    with open(os.path.join(folder, manifest.REJECTS_NAME), "wb") as file:
         file.write(rejects.to_lines(of_readers))
         for item in plans:
             with open(os.path.join(folder, journal.rejects_file(item.file)), "rb") as part:

@@ -8,9 +8,9 @@ import re
 from dataclasses import dataclass, field
 
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.records.rejects import FILE_NAME as REJECTS_NAME
 
 FILE_NAME = "manifest.json"
+REJECTS_NAME = "rejects.jsonl"
 SCHEMA_VERSION = 2
 
 # TFRecord's frame of a record: length and its checksum before it, checksum of the data behind it.

@@ -6,8 +6,6 @@ from collections.abc import Iterable
 
 from ssd_tfrecord.records.annotation import Reject
 
-FILE_NAME = "rejects.jsonl"
-
 
 def to_lines(rejects: Iterable[Reject]) -> bytes:
     """The lines of ``rejects``, each with its end."""

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from ssd_tfrecord.data import order
+from ssd_tfrecord.data.reading import RecordReader
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import ImageOptions, ReadOptions, RecordSetOptions
 from ssd_tfrecord.records import convert, shard_writer, voc
@@ -220,9 +221,14 @@ def test_dropped_images_are_counted_and_named(sources, tmp_path):
         (0, "dropped", None)
     }
     loaded = Manifest.load(tmp_path / "a")
-    dataset = order.shuffled_records([loaded], seed=0, start=0, options=ReadOptions())
+    options = ReadOptions(shuffle_buffer_mb=1)
+    dataset = order.streamed_records([loaded], seed=0, start=0, options=options)
     found = {int(index) for _, index, _ in dataset.take(8)}
     assert found == {0, 1, 2, 3}
+    reader = RecordReader([loaded])
+    assert [record for _, record in map(reader.read, tf.range(4, dtype=tf.int64))] == [
+        record for _, record in order.records_in_order([loaded])
+    ]
     assert len(_records(tmp_path / "a")) == 4
 
 

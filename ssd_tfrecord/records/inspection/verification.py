@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ssd_tfrecord.records import manifest as manifests
-from ssd_tfrecord.records import rejects
 from ssd_tfrecord.records.inspection import frames
 from ssd_tfrecord.records.inspection.record_check import check
 from ssd_tfrecord.records.manifest import Manifest
@@ -76,18 +75,18 @@ def _verify_other_files(manifest):
 
 
 def _verify_rejects(manifest):
-    path = os.path.join(manifest.directory, rejects.FILE_NAME)
+    path = os.path.join(manifest.directory, manifests.REJECTS_NAME)
     if not os.path.isfile(path):
         return
     try:
         with open(path, encoding="utf-8") as file:
             found = collections.Counter(json.loads(line)["reason"] for line in file)
     except (ValueError, KeyError, TypeError) as error:
-        yield Damage(rejects.FILE_NAME, None, f"does not parse: {error}")
+        yield Damage(manifests.REJECTS_NAME, None, f"does not parse: {error}")
         return
     if dict(found) != manifest.rejects:
         yield Damage(
-            rejects.FILE_NAME, None, f"counts {dict(found)}, the manifest {manifest.rejects}"
+            manifests.REJECTS_NAME, None, f"counts {dict(found)}, the manifest {manifest.rejects}"
         )
 
 

@@ -8,8 +8,9 @@ import tensorflow as tf
 from PIL import Image
 
 from ssd_tfrecord.data import pipeline
+from ssd_tfrecord.data.reading import RecordReader
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.options import FramingOptions, ReadOptions
+from ssd_tfrecord.options import FramingOptions, InputOptions
 from ssd_tfrecord.records.inspection.index import write_manifest
 from ssd_tfrecord.records.inspection.verification import verify
 from ssd_tfrecord.records.manifest import Manifest
@@ -95,12 +96,11 @@ def test_without_a_label_map_the_records_name_their_classes(folder):
 def test_training_takes_what_is_indexed(folder):
     _index(folder)
     batches = pipeline.training_dataset(
-        [Manifest.load(folder)],
+        RecordReader([Manifest.load(folder)]),
+        InputOptions(framing=FramingOptions(augmentation="none")),
         input_size=64,
         batch_size=4,
         seed=1,
-        framing_options=FramingOptions(augmentation="none"),
-        read_options=ReadOptions(),
     )
     batch = next(batches.as_numpy_iterator())
     assert sorted(batch["indices"]) == [0, 1, 2, 3]
