@@ -44,10 +44,10 @@ def frame(boxes_BN4, valid_BN, size_B2, uniforms_BK, *, output_size, options, re
         A dict: ``window`` int32 [B, 4], the pixels of the picture to show as y, x, height, width
         (at least 1 x 1); ``reduction`` int32 [B], 1 where it is decoded whole; ``rectangle`` int32
         [B, 4], the output pixels that they fill as ymin, xmin, ymax, xmax (empty where the window
-        misses the picture), after mirroring; ``mirrored`` bool [B]; ``boxes`` float32 [B, N, 4] in
-        the sample and ``kept`` bool [B, N]: the centre is in the window, and what is left is large
-        enough; ``sampler`` int32 [B], the crop sampler that gave the window, as ``cropping``
-        numbers them, and ``yields`` bool, which had one to give.
+        misses the picture), after mirroring, and ``placed`` before it; ``mirrored`` bool [B];
+        ``boxes`` float32 [B, N, 4] in the sample and ``kept`` bool [B, N]: the centre is in the
+        window, and what is left is large enough; ``sampler`` int32 [B], the crop sampler that gave
+        the window, as ``cropping`` numbers them, and ``yields`` bool, which had one to give.
     """
     size = tf.cast(size_B2, tf.float32)
     canvas, offset = size, tf.zeros_like(size)
@@ -61,6 +61,7 @@ def frame(boxes_BN4, valid_BN, size_B2, uniforms_BK, *, output_size, options, re
             on_canvas / _twice(canvas), valid_BN, canvas, uniforms_BK[:, _CROP:], options
         )
     plan = _render_plan(boxes_BN4, size, offset, crop, output_size, reduces)
+    plan["placed"] = plan["rectangle"]
     plan["kept"] &= valid_BN & _large_enough(plan["boxes"], output_size, options.min_box_size)
     mirrored = tf.zeros_like(size_B2[:, 0], tf.bool)
     if options.augmentation != "none":

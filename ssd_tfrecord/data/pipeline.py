@@ -174,7 +174,7 @@ def pixel_plan(plan, indices, options):
         indices: int64 [B], the records.
         options: ``RenderOptions``.
     """
-    names = ["encoded", "size", "window", "rectangle", "mirrored"]
+    names = ["encoded", "size", "window", "placed"]
     names += ["reduction"] if options.decode == "reduced" else []
     names += ["interpolation"] if options.interpolation == "original" else []
     return {"indices": indices, **{name: plan[name] for name in names}}

@@ -13,8 +13,8 @@ def render_batch(plan, window_fn, *, output_size):
     """The samples that ``framing.frame`` planned: uint8 [B, S, S, 3] RGB, not mirrored yet.
 
     Args:
-        plan: dict with ``rectangle`` and ``mirrored`` of a batch, ``interpolation`` int32 [B] as
-            ``resampling.KINDS`` unless all is bilinear, and what ``window_fn`` takes.
+        plan: dict with ``placed`` of a batch, ``interpolation`` int32 [B] as ``resampling.KINDS``
+            unless all is bilinear, and what ``window_fn`` takes.
         window_fn: dict of one sample -> the pixels of its ``window``, uint8 [h, w, 3].
         output_size: side S of a sample in pixels.
 
@@ -23,7 +23,7 @@ def render_batch(plan, window_fn, *, output_size):
     """
 
     def render(sample):
-        ymin, xmin, ymax, xmax = tf.unstack(straight_rectangle(sample, output_size))
+        ymin, xmin, ymax, xmax = tf.unstack(sample["placed"])
         shape = tf.maximum(tf.stack([ymax - ymin, xmax - xmin]), 1)
         pixels = window_fn(sample)
         if "interpolation" in sample:
@@ -39,14 +39,6 @@ def render_batch(plan, window_fn, *, output_size):
         fn_output_signature=tf.TensorSpec([output_size, output_size, 3], tf.uint8),
         parallel_iterations=1,
     )
-
-
-def straight_rectangle(sample, output_size):
-    """The rectangle as it was before mirroring, int32 [4]."""
-    ymin, xmin, ymax, xmax = tf.unstack(sample["rectangle"])
-    moves = sample["mirrored"] & (xmin < xmax)
-    straight = tf.stack([ymin, output_size - xmax, ymax, output_size - xmin])
-    return tf.where(moves, straight, sample["rectangle"])
 
 
 def place(pixels, ymin, xmin, output_size):

@@ -102,7 +102,7 @@ def test_parts_end_with_the_pixels_of_the_sample(source, tiny_voc):
     sample = next(iter(pipeline.training_dataset(source, options, **SETTINGS)))
     assert len(reading) == len(sample["indices"])
     np.testing.assert_array_equal(framed["indices"], sample["indices"])
-    np.testing.assert_array_equal(framed["rectangle"], sample["rectangles"])
+    np.testing.assert_array_equal(framed["placed"], sample["rectangles"])
     np.testing.assert_array_equal(resized, sample["images"])
     pixels = [tf.io.decode_jpeg(encoded) for encoded in framed["encoded"]]
     assert decoded.numpy().tolist() == [tf.size(image).numpy() for image in pixels]

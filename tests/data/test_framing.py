@@ -68,6 +68,7 @@ def test_mirroring_moves_boxes_and_rectangle():
     plan = frame([[0.0, 0.0, 0.5, 0.5]], [100, 100], uniforms)
     assert plan["mirrored"]
     np.testing.assert_array_equal(plan["rectangle"], [0, 150, 150, 300])
+    np.testing.assert_array_equal(plan["placed"], [0, 0, 150, 150])  # the pixels are made straight
     np.testing.assert_allclose(plan["boxes"], [[0.0, 0.75, 0.25, 1.0]], atol=1e-6)
 
 

@@ -38,12 +38,8 @@ def test_window_equals_pillow_s_full_decode_to_the_bit(photo, window, subsamplin
     np.testing.assert_array_equal(got, full[y : y + height, x : x + width])
 
 
-def render(encoded, window, rectangle, mirrored=False, *, output_size):
-    plan = {
-        "window": tf.constant([window]),
-        "rectangle": tf.constant([rectangle]),
-        "mirrored": tf.constant([mirrored]),
-    }
+def render(encoded, window, rectangle, *, output_size):
+    plan = {"window": tf.constant([window]), "placed": tf.constant([rectangle])}
     size = tf.io.extract_jpeg_shape(encoded)[:2]
     images = rendering.render_batch(
         plan,
@@ -61,19 +57,10 @@ def test_pixels_land_in_the_rectangle_and_nowhere_else():
     assert not got.any()
 
 
-@pytest.mark.parametrize("mirrored", [False, True])
-def test_an_empty_rectangle_is_a_sample_too(mirrored):
+def test_an_empty_rectangle_is_a_sample_too():
     encoded = jpeg(np.full((40, 60, 3), 180, np.uint8))
-    got = render(encoded, [39, 59, 1, 1], [0, 0, 0, 0], mirrored, output_size=100)
+    got = render(encoded, [39, 59, 1, 1], [0, 0, 0, 0], output_size=100)
     assert got.shape == (100, 100, 3)
-
-
-def test_a_sample_to_be_mirrored_is_made_straight(photo):
-    encoded, window = jpeg(photo), [10, 20, 80, 100]
-    straight = render(encoded, window, [0, 10, 60, 70], output_size=100)
-    np.testing.assert_array_equal(
-        render(encoded, window, [0, 30, 60, 90], True, output_size=100), straight
-    )
 
 
 def test_an_edge_stays_where_it_is_when_enlarged():
