@@ -3,7 +3,6 @@
 import itertools
 import os
 import resource
-import statistics
 import tempfile
 import time
 
@@ -16,86 +15,46 @@ from ssd_tfrecord.records.annotation import SourceImage, SourceObject
 from ssd_tfrecord.records.images import read_image
 
 PARTS = ("reading", "verifying", "writing")
-# Parts take turns, so that a noise of seconds meets all of them; the median forgets it.
-_ROUNDS = 7
 
 
-def measure_convert(manifests, *, num_images: int, verify: str = "decode") -> dict:
+def measure_convert(manifests, *, num_images: int, num_rounds: int, verify: str = "decode") -> dict:
     """Measures how images become a shard, in this process: one worker of many.
 
     The images of ``manifests`` are written to files of a temporary folder, which are read from
-    memory then, and converted with default flags and ``verify`` (``decode`` or ``header``).
+    memory then, and converted with default flags and ``verify`` (``decode`` or ``header``). Parts
+    take turns in each of ``num_rounds`` rounds, after one that is not counted, so that a noise of
+    seconds meets all of them. Figures are medians over the rounds, a ratio is the median of the
+    rounds' ratios, and a ``…spread`` is half of what lies between the quartiles, as a share of the
+    median.
 
     Returns:
-      A dict of floats: ``images`` (fewer than ``num_images`` where the sets have fewer),
-      ``images_per_s`` of one worker, ``cpu_ms_per_image`` (user + system of the whole process),
-      ``decode_cpu_ms_per_image`` (bare tf.io.decode_jpeg of the same files, read before),
-      ``ratio_to_decode``, and by ``PARTS`` ``part_cpu_ms_per_image`` and ``shares``, which sum to
-      1. Verifying is reading's rest of ``read_image``; writing is all that comes after it.
+      A dict: ``images`` (fewer than ``num_images`` where the sets have fewer), ``images_per_s`` of
+      one worker, ``cpu_ms_per_image`` (user + system of the whole process), the same two of
+      ``bare_decode`` (tf.io.decode_jpeg of the same files, read before), ``ratio_to_decode``, and
+      by ``PARTS`` ``part_cpu_ms_per_image`` and ``shares``, which sum to 1. Verifying is reading's
+      rest of ``read_image``; writing is all that comes after it.
     """
     with tempfile.TemporaryDirectory() as folder:
-        sources = _unpack(manifests, folder, num_images)
+        sources = unpack(manifests, folder, num_images)
         names = sorted({item.name for source in sources for item in source.objects})
         labels = {name: label for label, name in enumerate(names, 1)}
         recipe = shards.Recipe(folder, labels, ImageOptions(verify=verify), BoxOptions())
         (plan,) = shards.plan(sources, "measured", 1, 0)
         contents = [_read(source) for source in sources]
-        measured = _medians(
+        measured = _rounds(
             {
-                "decode": lambda: _each(_decode, contents),
+                "bare_decode": lambda: _each(_decode, contents),
                 "reading": lambda: _each(_read, sources),
                 "read_image": lambda: _each(read_image, sources, recipe.images),
                 "whole": lambda: shard_writer.write(plan, recipe, lambda: None),
-            }
+            },
+            num_rounds,
         )
-    costs = {name: cpu * 1000 / len(sources) for name, (cpu, _) in measured.items()}
-    ends = (0.0, costs["reading"], costs["read_image"], costs["whole"])
-    parts = {name: end - start for name, (start, end) in zip(PARTS, itertools.pairwise(ends))}
-    return {
-        "images": len(sources),
-        "images_per_s": len(sources) / measured["whole"][1],
-        "cpu_ms_per_image": costs["whole"],
-        "decode_cpu_ms_per_image": costs["decode"],
-        "ratio_to_decode": costs["whole"] / costs["decode"],
-        "part_cpu_ms_per_image": parts,
-        "shares": {name: part / costs["whole"] for name, part in parts.items()},
-    }
+    return {"images": len(sources), **_figures(measured, len(sources))}
 
 
-def _each(function, items, *arguments):
-    for item in items:
-        function(item, *arguments)
-
-
-def _decode(content):
-    tf.io.decode_jpeg(content, channels=3)
-
-
-def _medians(functions):
-    """{name: (CPU seconds, wall seconds)}, medians of rounds after a first one."""
-    seconds = {name: [] for name in functions}
-    for _ in range(1 + _ROUNDS):
-        for name, function in functions.items():
-            wall, cpu = time.perf_counter(), _cpu_seconds()
-            function()
-            seconds[name].append((_cpu_seconds() - cpu, time.perf_counter() - wall))
-    return {
-        name: tuple(map(statistics.median, zip(*rounds[1:]))) for name, rounds in seconds.items()
-    }
-
-
-def _cpu_seconds():
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-def _read(source):
-    with open(source.image_path, "rb") as file:
-        return file.read()
-
-
-def _unpack(manifests, folder, num_images):
-    """SourceImages of the first records, whose files are in ``folder``."""
+def unpack(manifests, folder, num_images: int) -> list[SourceImage]:
+    """The first ``num_images`` records as SourceImages, whose JPEGs are written to ``folder``."""
     classes = manifests[0].class_names
     paths = [path for manifest in manifests for path in manifest.shard_paths]
     records = tf.data.TFRecordDataset(paths).take(num_images).map(schema.parse_example)
@@ -112,3 +71,65 @@ def _unpack(manifests, folder, num_images):
         )
         found.append(SourceImage(str(index), path, path, (width, height), objects))
     return found
+
+
+def _figures(measured, num_images):
+    """The figures of ``measure_convert`` from the (CPU, wall) seconds of each work's rounds."""
+    whole, decode = measured["whole"], measured["bare_decode"]
+    ratios = [cpu / bare for (cpu, _), (bare, _) in zip(whole, decode)]
+    names = ("reading", "read_image", "whole")
+    ends = [1000 * np.median([cpu for cpu, _ in measured[name]]) / num_images for name in names]
+    parts = [float(end - start) for start, end in itertools.pairwise([0.0, *ends])]
+    return {
+        **_row(whole, num_images),
+        "bare_decode": _row(decode, num_images),
+        "ratio_to_decode": float(np.median(ratios)),
+        "ratio_spread": _spread(ratios),
+        "part_cpu_ms_per_image": dict(zip(PARTS, parts)),
+        "shares": {name: part / float(ends[-1]) for name, part in zip(PARTS, parts)},
+    }
+
+
+def _row(rounds, num_images):
+    cpu, wall = zip(*rounds)
+    return {
+        "images_per_s": num_images / float(np.median(wall)),
+        "images_per_s_spread": _spread(wall),
+        "cpu_ms_per_image": 1000 * float(np.median(cpu)) / num_images,
+        "cpu_ms_spread": _spread(cpu),
+    }
+
+
+def _spread(values):
+    low, middle, high = np.percentile(values, [25, 50, 75])
+    return float((high - low) / 2 / middle)
+
+
+def _each(function, items, *arguments):
+    for item in items:
+        function(item, *arguments)
+
+
+def _decode(content):
+    tf.io.decode_jpeg(content, channels=3)
+
+
+def _rounds(functions, num_rounds):
+    """{name: [(CPU seconds, wall seconds)]}, one a round after the first."""
+    seconds = {name: [] for name in functions}
+    for _ in range(1 + num_rounds):
+        for name, function in functions.items():
+            wall, cpu = time.perf_counter(), _cpu_seconds()
+            function()
+            seconds[name].append((_cpu_seconds() - cpu, time.perf_counter() - wall))
+    return {name: rounds[1:] for name, rounds in seconds.items()}
+
+
+def _cpu_seconds():
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _read(source):
+    with open(source.image_path, "rb") as file:
+        return file.read()
