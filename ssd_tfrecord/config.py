@@ -252,26 +252,38 @@ class DataServiceConfig(Options):
 
 @dataclass(frozen=True)
 class BenchmarkConfig(Options):
-    """Measure what the parts of training cost, each alone and all together."""
+    """Measure what conversion and the parts of training cost, each alone and all together."""
 
     records: tuple[str, ...] = option(
         (), "record sets to measure on, comma-separated; --only=model and match need none"
     )
     only: str = option(
         "all",
-        "what is measured: the input pipeline, a training step on synthetic data, both together, "
-        "matching",
-        choices=("all", "input", "model", "end_to_end", "match"),
+        "what is measured: conversion, the input pipeline, a training step on synthetic data, both "
+        "together, matching",
+        choices=("all", "convert", "input", "model", "end_to_end", "match"),
     )
     batch_size: int = option(32, "images a batch, over all replicas", minimum=1)
     num_rounds: int = option(7, "rounds; figures are medians over them", minimum=1)
     num_batches: int = option(
         10,
-        "batches that each chain of the input makes in a round; the JPEGs of all rounds are held "
-        "in memory",
+        "batches that each chain of the input makes in a round, whose JPEGs of all rounds are held "
+        "in memory; as many images are converted in a round",
         minimum=1,
     )
     num_steps: int = option(10, "steps of the model in a round", minimum=1)
+    convert_workers: int = option(
+        0,
+        "also convert with 1 worker and with so many, 2 or more, as whole commands, and compare "
+        "their CPU time; 0: not",
+        minimum=0,
+    )
+    convert_images: int = option(
+        12_000,
+        "images of those commands, --records over and over; they take the room of as many images "
+        "in the temporary folder",
+        minimum=1,
+    )
     json: str = option("", "file to save the figures in")
     compare: str = option("", "file of an earlier --json: print how each figure changed")
     fail_above: float = option(
@@ -294,5 +306,12 @@ class BenchmarkConfig(Options):
             _require(self, "records")
         if self.fail_above:
             _require(self, "compare")
+        if self.convert_workers == 1:
+            raise InputError("--convert_workers=1: must be 0, or 2 at least")
+        if self.convert_workers and self.only not in ("all", "convert"):
+            raise InputError(
+                f"--convert_workers={self.convert_workers}: --only={self.only} leaves conversion "
+                "out: must be all or convert"
+            )
         self.anchors.check_maps(self.model.input_size)
         check_batch_size(self.batch_size, self.devices.num_virtual_devices or 1, "batch_size")

@@ -1,4 +1,4 @@
-"""What the parts of training cost, each alone and all together; --help lists the flags.
+"""What conversion and the parts of training cost, alone and together; --help lists the flags.
 
     python tools/benchmark.py --records=records/voc0712_trainval --json=figures.json
     python tools/benchmark.py --records=records/voc0712_trainval --compare=figures.json
@@ -16,9 +16,10 @@ from ssd_tfrecord.config import BenchmarkConfig, check_batch_size
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.records.footprint import check_cache
 from ssd_tfrecord.records.manifest import load_manifests
-from ssd_tfrecord.training import figures, preflight
+from ssd_tfrecord.training import figures, preflight, report
 
 SEED = 0
+CONVERTER = pathlib.Path(__file__).with_name("create_coco_tfrecords.py")
 
 # Without record sets: Pascal VOC's.
 NUM_CLASSES = 20
@@ -36,16 +37,16 @@ def main(config: BenchmarkConfig):
     old, manifests = _check(config, wanted)
     load = os.getloadavg()[0]
     found = _measure(config, wanted, manifests)
-    report = {
+    measured = {
         "machine": _machine(load),
         "flags": flags.to_lines(config),
         "records": sum(manifest.num_records for manifest in manifests),
         **found,
     }
-    print(_text(report))
+    print(report.text(measured))
     if config.json:
-        figures.save(config.json, report)
-    if old and _compare(old, report, config.fail_above):
+        figures.save(config.json, measured)
+    if old and _compare(old, measured, config.fail_above):
         sys.exit(1)
 
 
@@ -75,8 +76,12 @@ def _measure(config, wanted, manifests):
 
     # Devices can be declared only before TensorFlow uses one.
     strategy = _strategy(config) if steps else None
-    source = caching.opened(manifests, config.input.reading) if manifests else None
     found = {}
+    if "convert" in wanted:
+        with tf.device("CPU:0"):
+            found["convert"] = _measure_convert(config, manifests)
+    read = manifests and {"input", *steps} & set(wanted)
+    source = caching.opened(manifests, config.input.reading) if read else None
     if "input" in wanted:
         found["input"] = _measure_input(config, source)
     if "match" in wanted:
@@ -93,6 +98,27 @@ def _strategy(config):
     strategy = devices.strategy(config.devices)
     check_batch_size(config.batch_size, strategy.num_replicas_in_sync, "batch_size")
     return strategy
+
+
+def _measure_convert(config, manifests):
+    from ssd_tfrecord.records import cost, scaling
+
+    num_images = config.num_batches * config.batch_size
+    found = {
+        f"verify_{verify}": cost.measure_convert(
+            manifests, num_images=num_images, num_rounds=config.num_rounds, verify=verify
+        )
+        for verify in ("decode", "header")
+    }
+    if config.convert_workers:
+        found["scaling"] = scaling.measure_scaling(
+            manifests,
+            [sys.executable, str(CONVERTER)],
+            num_images=config.convert_images,
+            num_files=num_images,
+            num_workers=config.convert_workers,
+        )
+    return found
 
 
 def _measure_input(config, source):
@@ -163,62 +189,6 @@ def _processor():
         lines = []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
-
-
-def _text(report):
-    machine = report["machine"]
-    devices = [machine["processor"], f"{machine['cores']} cores", *machine["gpus"]]
-    lines = [
-        f"{', '.join(devices)}, TensorFlow {machine['tensorflow']}, "
-        f"load {machine['load_before']:.1f} before and {machine['load_after']:.1f} after; "
-        "± is half of what lies between the quartiles of the rounds"
-    ]
-    if "input" in report:
-        lines += _input_lines(report["input"], report["records"])
-    lines += [f"matching {name:34}{value:9.3f}" for name, value in report.get("match", {}).items()]
-    for section, title in (("model", "model alone"), ("end_to_end", "end to end")):
-        if section in report:
-            wait = report[section]["data_wait"]
-            lines.append(f"{_row(title, report[section])}   waited for data {wait:.1%} of the time")
-    if {"input", "model", "end_to_end"} <= set(report):
-        lines.append(bound(report))
-    return "\n".join(lines)
-
-
-def _input_lines(found, num_records):
-    lines = [f"input: {found['images']:,} images a row, of {num_records:,} records"]
-    lines.append(_row("bare JPEG decoding", found["bare_decode"]))
-    for name, title in (("host_share", "host share"), ("same_work", "same work")):
-        row = found[name]
-        lines.append(
-            f"{_row(title, row)}   {row['ratio_to_decode']:.2f} ±{row['ratio_spread']:.1%} of "
-            f"decoding   {row['cores_for_1000_images_per_s']:.2f} cores for 1,000 images/s"
-        )
-    for name, milliseconds in found["part_cpu_ms_per_image"].items():
-        share = found["shares"][name]
-        lines.append(f"    {name:38}{milliseconds:8.3f} CPU ms/image  {share:6.1%}")
-    return lines
-
-
-def _row(title, row):
-    return (
-        f"  {title:18}{row['images_per_s']:9.1f} images/s ±{row['images_per_s_spread']:<6.1%}"
-        f"{row['cpu_ms_per_image']:9.3f} CPU ms/image ±{row['cpu_ms_spread']:<6.1%}"
-    )
-
-
-def bound(report) -> str:
-    """The sentence that says which of input and model bounds the run, and by how much."""
-    feeds = report["input"]["host_share"]["images_per_s"]
-    takes, both = report["model"]["images_per_s"], report["end_to_end"]
-    bounds, other, factor = "model", "input could feed", feeds / takes
-    if factor < 1:
-        bounds, other, factor = "input", "model could take", 1 / factor
-    return (
-        f"The {bounds} bounds the run: the {other} {factor:.1f} times as many images; end to end "
-        f"it makes {both['images_per_s']:.1f} images/s and waits for data {both['data_wait']:.0%} "
-        "of the time."
-    )
 
 
 def _compare(old, new, limit):

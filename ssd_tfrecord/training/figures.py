@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ssd_tfrecord.errors import InputError
 
-SECTIONS = ("input", "match", "model", "end_to_end")
+SECTIONS = ("convert", "input", "match", "model", "end_to_end")
 
 # Flags that say where figures go, not what is measured.
 _OUTPUT_FLAGS = ("--json", "--compare", "--fail_above")
@@ -81,7 +81,7 @@ def _worse(name, percent):
     *sections, leaf = name.split(".")
     if any(word.startswith(("bare", "part")) for word in (*sections, leaf)):
         return None
-    if leaf == "images_per_s":
+    if leaf in ("images_per_s", "busy_share"):
         return -percent
     return percent if any(word in leaf for word in ("cores", "cpu_ms", "ratio")) else None
 

@@ -16,6 +16,7 @@ from ssd_tfrecord.training import step_cost
 from ssd_tfrecord.training.runner import METRICS
 
 ROOT = pathlib.Path(__file__).parents[2]
+CONVERT = ("verify_decode", "verify_header")
 QUICK = ("--batch_size=2", "--num_batches=1", "--num_rounds=1", "--num_steps=1")
 
 
@@ -67,6 +68,29 @@ def test_command_prints_and_saves_its_figures(tiny_records, tmp_path):
     assert again == parse(*words)
 
 
+def test_command_measures_conversion(tiny_records, tmp_path):
+    path = tmp_path / "convert.json"
+    words = [f"--records={tiny_records}", "--only=convert", *QUICK, f"--json={path}"]
+    result = _run(*words, "--convert_workers=2", "--convert_images=200")
+    assert result.returncode == 0, result.stderr
+    report = json.loads(path.read_text())
+    assert set(report) == {"machine", "flags", "records", "convert"}
+    assert set(report["convert"]) == {*CONVERT, "scaling"}
+    decode, header = (report["convert"][name] for name in CONVERT)
+    # Two a batch.
+    assert decode["images"] == header["images"] == 2
+    for row in (decode, header):
+        assert f"{row['cpu_ms_per_image']:.3f} CPU ms/image" in result.stdout
+        assert f"{row['ratio_to_decode']:.2f} ±" in result.stdout
+    scaling = report["convert"]["scaling"]
+    assert (scaling["images"], scaling["workers"]) == (200, 2)
+    # TensorFlow is imported by each worker.
+    assert scaling["whole_cpu_ratio"] > 1.2
+    assert 0 < scaling["all_workers"]["busy_share"] < 1.1
+    assert f"2 workers take {scaling['cpu_ratio']:.3f} times the CPU time of 1" in result.stdout
+    assert os.listdir(tmp_path) == ["convert.json"]
+
+
 def light_step(config, num_classes, strategy):
     """In place of a network's step, which takes long to trace."""
     assert num_classes == 3
@@ -90,6 +114,8 @@ def test_all_parts_are_joined_and_compared(benchmark, tiny_records, tmp_path, ca
         ("host_share", "same_work"), rows | decoding
     )
     benchmark._measure_match = lambda *_: {"cpu_ms_per_image": 0.25}
+    converted = given | rows | decoding
+    benchmark._measure_convert = lambda *_: dict.fromkeys(CONVERT, converted)
     words = [f"--records={tiny_records}", *QUICK]
     benchmark.main(parse(*words, f"--json={path}"))
     report = json.loads(path.read_text())
@@ -99,7 +125,7 @@ def test_all_parts_are_joined_and_compared(benchmark, tiny_records, tmp_path, ca
         assert f"{report[section]['images_per_s']:.1f} images/s" in printed
         assert 0 <= report[section]["data_wait"] <= 1
     assert "0.250" in printed
-    assert printed.splitlines()[-1] == benchmark.bound(report)
+    assert printed.splitlines()[-1] == benchmark.report.bound(report)
 
     # Compared with itself: nothing changes but what is measured anew.
     report["input"]["host_share"]["cpu_ms_per_image"] = 1.0
@@ -121,24 +147,6 @@ def test_all_parts_are_joined_and_compared(benchmark, tiny_records, tmp_path, ca
     )
 
 
-@pytest.mark.parametrize(
-    ("feeds", "takes", "words"),
-    [
-        (340.0, 100.0, "The model bounds the run: the input could feed 3.4 times as many images;"),
-        (50.0, 125.0, "The input bounds the run: the model could take 2.5 times as many images;"),
-    ],
-)
-def test_sentence_says_what_bounds_the_run(benchmark, feeds, takes, words):
-    report = {
-        "input": {"host_share": {"images_per_s": feeds}},
-        "model": {"images_per_s": takes},
-        "end_to_end": {"images_per_s": 48.0, "data_wait": 0.125},
-    }
-    assert benchmark.bound(report) == (
-        f"{words} end to end it makes 48.0 images/s and waits for data 12% of the time."
-    )
-
-
 def test_help_comes_before_tensorflow():
     before = os.times()
     result = _run("--help")
@@ -156,11 +164,20 @@ def test_help_comes_before_tensorflow():
         (["--only=end_to_end"], "--records: must be given"),
         (
             ["--records=a", "--only=train"],
-            "--only=train: must be one of all, input, model, end_to_end, match",
+            "--only=train: must be one of all, convert, input, model, end_to_end, match",
         ),
         (["--records=a", "--input_size=320"], "--input_size=320: must be one of 300, 512"),
         (["--records=a", "--num_batches=0"], "--num_batches=0: must be at least 1"),
         (["--records=a", "--fail_above=5"], "--compare: must be given"),
+        (["--only=convert"], "--records: must be given"),
+        (
+            ["--records=a", "--convert_workers=1"],
+            "--convert_workers=1: must be 0, or 2 at least",
+        ),
+        (
+            ["--records=a", "--only=input", "--convert_workers=2"],
+            "--convert_workers=2: --only=input leaves conversion out: must be all or convert",
+        ),
         (
             ["--only=model", "--num_virtual_devices=3"],
             "--batch_size=32: must be a multiple of the 3 replicas",
@@ -173,6 +190,9 @@ def test_help_comes_before_tensorflow():
         "a size of no model",
         "nothing to measure",
         "nothing to fail against",
+        "nothing to convert",
+        "one worker beside one",
+        "workers of what is not measured",
         "a batch that cannot be shared",
     ],
 )

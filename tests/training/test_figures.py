@@ -46,6 +46,26 @@ def test_what_is_measured_of_matching_is_a_cost_but_for_what_is_bare():
     assert [change.worse for change in figures.changes(old, new)] == [-50.0, None, -75.0]
 
 
+def test_figures_of_conversion_are_costs_and_rates_but_for_what_is_bare():
+    def convert(value):
+        row = {"images_per_s": value, "cpu_ms_per_image": value}
+        whole = row | {"bare_decode": row, "ratio_to_decode": value, "shares": {"reading": value}}
+        scaling = {"images": 12000, "all_workers": {"busy_share": value}, "cpu_ratio": value}
+        return {"convert": {"verify_decode": whole, "scaling": scaling}}
+
+    worse = {change.name: change.worse for change in figures.changes(convert(1.0), convert(1.5))}
+    assert worse == {
+        "convert.verify_decode.images_per_s": -50.0,
+        "convert.verify_decode.cpu_ms_per_image": 50.0,
+        "convert.verify_decode.bare_decode.images_per_s": None,
+        "convert.verify_decode.bare_decode.cpu_ms_per_image": None,
+        "convert.verify_decode.ratio_to_decode": 50.0,
+        "convert.verify_decode.shares.reading": None,
+        "convert.scaling.all_workers.busy_share": -50.0,
+        "convert.scaling.cpu_ratio": 50.0,
+    }
+
+
 def test_only_what_got_worse_by_more_than_the_limit_is_too_bad():
     found = figures.changes(report(), report(cpu=4.4, rate=95.0, part=9.0))
     assert [change.name for change in figures.too_bad(found, 9)] == [

@@ -1,0 +1,98 @@
+"""A benchmark's figures as text: a row for each whole thing, a line for each part of it."""
+
+
+def text(report: dict) -> str:
+    """The lines of ``report``: machine, then the sections it has, then what bounds the run."""
+    machine = report["machine"]
+    devices = [machine["processor"], f"{machine['cores']} cores", *machine["gpus"]]
+    lines = [
+        f"{', '.join(devices)}, TensorFlow {machine['tensorflow']}, "
+        f"load {machine['load_before']:.1f} before and {machine['load_after']:.1f} after; "
+        "± is half of what lies between the quartiles of the rounds"
+    ]
+    if "convert" in report:
+        lines += _convert_lines(report["convert"])
+    if "input" in report:
+        lines += _input_lines(report["input"], report["records"])
+    lines += [f"matching {name:34}{value:9.3f}" for name, value in report.get("match", {}).items()]
+    for section, title in (("model", "model alone"), ("end_to_end", "end to end")):
+        if section in report:
+            wait = report[section]["data_wait"]
+            lines.append(f"{_row(title, report[section])}   waited for data {wait:.1%} of the time")
+    if {"input", "model", "end_to_end"} <= set(report):
+        lines.append(bound(report))
+    return "\n".join(lines)
+
+
+def bound(report: dict) -> str:
+    """The sentence that says which of input and model bounds the run, and by how much."""
+    feeds = report["input"]["host_share"]["images_per_s"]
+    takes, both = report["model"]["images_per_s"], report["end_to_end"]
+    bounds, other, factor = "model", "input could feed", feeds / takes
+    if factor < 1:
+        bounds, other, factor = "input", "model could take", 1 / factor
+    return (
+        f"The {bounds} bounds the run: the {other} {factor:.1f} times as many images; end to end "
+        f"it makes {both['images_per_s']:.1f} images/s and waits for data {both['data_wait']:.0%} "
+        "of the time."
+    )
+
+
+def _convert_lines(found):
+    lines = []
+    for verify in ("decode", "header"):
+        row = found[f"verify_{verify}"]
+        lines += [
+            f"convert --verify={verify}: {row['images']:,} images a round, one worker",
+            _row("bare JPEG decoding", row["bare_decode"]),
+            f"{_row('whole', row)}   {_ratio(row)}",
+            *_part_lines(row),
+        ]
+    return lines + (_scaling_lines(found["scaling"]) if "scaling" in found else [])
+
+
+def _scaling_lines(found):
+    workers = found["workers"]
+    lines = [f"convert: {found['images']:,} images, whole commands, from their first shard on"]
+    for name, title in (("one_worker", "1 worker"), ("all_workers", f"{workers} workers")):
+        row = found[name]
+        lines.append(
+            f"  {title:18}{row['images_per_s']:9.1f} images/s"
+            f"{row['cpu_ms_per_image']:9.3f} CPU ms/image"
+            f"{row['whole_cpu_ms_per_image']:9.3f} with the start   {row['busy_share']:.1%} busy"
+        )
+    return [
+        *lines,
+        f"  {workers} workers take {found['cpu_ratio']:.3f} times the CPU time of 1, "
+        f"{found['whole_cpu_ratio']:.3f} times with the start",
+    ]
+
+
+def _input_lines(found, num_records):
+    lines = [f"input: {found['images']:,} images a row, of {num_records:,} records"]
+    lines.append(_row("bare JPEG decoding", found["bare_decode"]))
+    for name, title in (("host_share", "host share"), ("same_work", "same work")):
+        row = found[name]
+        lines.append(
+            f"{_row(title, row)}   {_ratio(row)}   "
+            f"{row['cores_for_1000_images_per_s']:.2f} cores for 1,000 images/s"
+        )
+    return lines + _part_lines(found)
+
+
+def _part_lines(found):
+    return [
+        f"    {name:38}{milliseconds:8.3f} CPU ms/image  {found['shares'][name]:6.1%}"
+        for name, milliseconds in found["part_cpu_ms_per_image"].items()
+    ]
+
+
+def _ratio(row):
+    return f"{row['ratio_to_decode']:.2f} ±{row['ratio_spread']:.1%} of decoding"
+
+
+def _row(title, row):
+    return (
+        f"  {title:18}{row['images_per_s']:9.1f} images/s ±{row['images_per_s_spread']:<6.1%}"
+        f"{row['cpu_ms_per_image']:9.3f} CPU ms/image ±{row['cpu_ms_spread']:<6.1%}"
+    )
