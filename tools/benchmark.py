@@ -198,7 +198,7 @@ def _compare(old, new, limit):
         print(f"  warning: {line}")
     changes = figures.changes(old, new)
     for change in changes:
-        print(f"  {change.name:44}{change.old:11.3f}{change.new:11.3f}{change.percent:+9.1f} %")
+        print(f"  {change.name:54}{change.old:11.3f}{change.new:11.3f}{change.percent:+9.1f} %")
     bad = figures.too_bad(changes, limit) if limit else []
     for change in bad:
         print(f"worse by more than --fail_above={limit:g}: {change.name} ({change.percent:+.1f} %)")
