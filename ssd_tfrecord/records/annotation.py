@@ -5,7 +5,7 @@ of the decoded image.
 """
 
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -134,17 +134,18 @@ class SourceImage:
 class SourceSet:
     """All images that become one record set.
 
+    ``images``, and ``rejects`` of what the reader has dropped, lie on disk (``spool.Spool``).
     ``category_ids`` is {name: the source's own id} in label order, empty where the source has no
     class list of its own; ``origin`` says in the manifest where the set comes from; ``notes`` are
-    lines for the user; ``rejects`` are what the reader has dropped.
+    lines for the user.
     """
 
-    images: tuple[SourceImage, ...]
+    images: Sequence[SourceImage]
     origin: Mapping[str, object]
     pixel_origin: int = 0
     category_ids: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    rejects: tuple[Reject, ...] = ()
+    rejects: Sequence[Reject] = ()
 
 
 def reject_image(source: SourceImage, reason: str, action: str = DROPPED) -> Reject:

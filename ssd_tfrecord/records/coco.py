@@ -1,12 +1,11 @@
 """COCO instances JSON: float boxes, crowds, areas of masks, category ids with gaps."""
 
-import collections
-import json
 import math
 import os
 import reprlib
 
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.records import spool
 from ssd_tfrecord.records.annotation import (
     DROPPED,
     MAX_COORDINATE,
@@ -17,18 +16,20 @@ from ssd_tfrecord.records.annotation import (
     SourceSet,
     degeneracy,
 )
-from ssd_tfrecord.records.paths import ImageFolder, printable
+from ssd_tfrecord.records.coco_json import (
+    BBOX,
+    NUMBER,
+    TEXT,
+    WHOLE,
+    field,
+    place,
+    read_coco_json,
+)
+from ssd_tfrecord.records.paths import ImageFolder
+from ssd_tfrecord.records.progress import bar
+from ssd_tfrecord.records.spool import Spool
 
-WANTED = "must be an instances JSON: images, annotations with bbox, categories"
 UNKNOWN_IMAGE, MISSING_IMAGE = "unknown_image", "missing_image"
-# Types that a value may have, and how a message says them.
-WHOLE = ((int,), "a whole number")
-NUMBER = ((int, float), "a number")
-TEXT = ((str,), "a string")
-IMAGE_ID = ((int, str), "a whole number or a string")
-BBOX = ((list,), "[x, y, width, height] in pixels")
-# COCO's other files, by a key that their annotations have.
-OTHER_FILES = {"segments_info": "panoptic", "caption": "captions"}
 
 
 def read_instances(
@@ -52,143 +53,65 @@ def read_instances(
     """
     if not os.path.isdir(images_dir):
         raise InputError(f"--images_dir={images_dir}: must be a folder")
-    content = _read_json(annotations)
-    reader = _Reader(annotations, ImageFolder(images_dir), _categories(annotations, content))
-    by_image = reader.read_annotations(content, bad_boxes)
-    images = [
-        image
-        for image_id, entry in reader.entries.items()
-        if (image := reader.image(entry, by_image[image_id], bad_images, unknown_classes))
-    ]
+    content = read_coco_json(annotations)
+    reader = _Reader(annotations, ImageFolder(images_dir), content)
+    reader.read(bad_images, bad_boxes, unknown_classes)
     return SourceSet(
-        images=tuple(images),
+        images=reader.images,
         origin={"annotations": annotations, "images_dir": images_dir},
-        category_ids={name: category_id for category_id, name in reader.categories.items()},
+        category_ids={name: category_id for category_id, name in content.categories.items()},
         notes=()
-        if content.get("annotations") is not None
+        if content.annotations is not None
         else (f"{annotations}: has no annotations: converted without objects",),
-        rejects=tuple(reader.rejects),
+        rejects=reader.rejects,
     )
-
-
-def _read_json(path):
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise InputError(f"--annotations={path}: must be a file")
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            content = json.load(file, object_pairs_hook=_mapping)
-    except OSError as error:
-        raise InputError(f"--annotations={path}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: no JSON: {error}") from None
-    for key in ("images", "categories", "annotations"):
-        values = content.get(key) if isinstance(content, dict) else None
-        if values is None and key == "annotations":
-            continue
-        if not isinstance(values, list) or not all(isinstance(item, dict) for item in values):
-            raise InputError(f"{path}: no list of {key!r}: {WANTED}{_other_file(content)}")
-    if _other_file(content):
-        raise InputError(f"{path}: {WANTED}{_other_file(content)}")
-    return content
-
-
-def _mapping(pairs):
-    mapping = dict(pairs)
-    if len(mapping) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"an object has the key {reprlib.repr(twice)} twice")
-    # The polygons are most of the file and are not used: a tenth of the memory without.
-    mapping.pop("segmentation", None)
-    return mapping
-
-
-def _other_file(content):
-    """What the file is instead, in words, or ""."""
-    if isinstance(content, list):
-        return "; this is a list, as files of results are"
-    items = content.get("annotations") if isinstance(content, dict) else None
-    first = items[0] if isinstance(items, list) and items else None
-    for key, name in OTHER_FILES.items():
-        if isinstance(first, dict) and key in first and "bbox" not in first:
-            return f"; this is a {name} file"
-    return ""
-
-
-def _categories(path, content):
-    """{category id: name}, by id."""
-    pairs = []
-    for entry in content["categories"]:
-        where = f"{path}: category {reprlib.repr(entry.get('name', '?'))}"
-        pairs.append((_field(where, entry, "id", WHOLE), _field(where, entry, "name", TEXT)))
-    categories = dict(sorted(pairs))
-    if len(categories) != len(pairs) or len(set(categories.values())) != len(pairs):
-        raise InputError(f"{path}: categories: must have each id and each name once")
-    return categories
-
-
-def _field(where, entry, key, kind):
-    value = entry.get(key)
-    if value is None:
-        raise InputError(f"{where}: no {key!r}: {WANTED}")
-    types, words = kind
-    if not isinstance(value, types) or isinstance(value, bool) or _is_broken(value):
-        raise InputError(f"{where}: {key} {reprlib.repr(value)}: must be {words}")
-    return value
-
-
-def _is_broken(value):
-    """Whether it is half a character, which JSON can spell and nothing can store."""
-    return isinstance(value, str) and not value.isascii() and printable(value) != value
 
 
 def _brief(text):
     return text if len(text) <= 40 and text.isprintable() else reprlib.repr(text)
 
 
-def _image_id(where, entry, key):
-    # As records keep it, in which 1 and "1" are one image.
-    return str(_field(where, entry, key, IMAGE_ID))
-
-
 class _Reader:
-    """Reads the lists of one JSON; gathers what it drops."""
+    """Joins the images of one JSON with their annotations; gathers what it drops."""
 
-    def __init__(self, path, folder, categories):
-        self.categories, self.rejects = categories, []
-        # {image id: entry}
-        self.entries = {}
-        self._path, self._folder = path, folder
+    def __init__(self, path, folder, content):
+        self.images, self.rejects = Spool(spool.IMAGES), Spool(spool.REJECTS)
+        self._path, self._folder, self._content = path, folder, content
 
-    def read_annotations(self, content, bad_boxes):
-        """{image id: [(where, annotation)]}; ``entries`` are read first."""
-        for entry in content["images"]:
-            image_id = _image_id(f"{self._path}: images", entry, "id")
-            if image_id in self.entries:
-                raise InputError(
-                    f"{self._path}: image id {_brief(image_id)} is there twice: must be once"
-                )
-            self.entries[image_id] = entry
-        by_image = collections.defaultdict(list)
-        for item in content.get("annotations") or ():
-            where = f"{self._path}: annotation {reprlib.repr(item.get('id', '?'))}"
-            image_id = _image_id(where, item, "image_id")
-            if image_id in self.entries:
-                by_image[image_id].append((where, item))
-            elif bad_boxes == "fail":
+    def read(self, bad_images, bad_boxes, unknown_classes):
+        """Adds a SourceImage to ``images`` for each of the JSON's."""
+        entries, annotations = self._content.images, self._content.annotations
+        if repeated := entries.repeated_keys():
+            raise InputError(
+                f"{self._path}: image id {_brief(repeated[0])} is there twice: must be once"
+            )
+        num_taken = 0
+        with bar(len(entries), " images", "annotations") as progress:
+            for entry in entries:
+                items = annotations.of_key(str(entry["id"])) if annotations else ()
+                self._add(entry, items, bad_images, unknown_classes)
+                num_taken += len(items)
+                progress.update()
+        if annotations and num_taken < len(annotations):
+            self._drop_strangers(bad_boxes)
+
+    def _drop_strangers(self, bad_boxes):
+        for item in self._content.annotations:
+            image_id = str(item["image_id"])
+            if self._content.images.of_key(image_id):
+                continue
+            where = place(self._path, item)
+            if bad_boxes == "fail":
                 raise InputError(
                     f"{where}: image_id {_brief(image_id)} must be an image of the JSON; or "
                     "pass --bad_boxes=drop"
                 )
-            else:
-                self.rejects.append(Reject(where, image_id, UNKNOWN_IMAGE, DROPPED))
-        return by_image
+            self.rejects.append(Reject(where, image_id, UNKNOWN_IMAGE, DROPPED))
 
-    def image(self, entry, items, bad_images, unknown_classes):
-        """The SourceImage, or None where its file is missing and ``bad_images`` is not fail."""
+    def _add(self, entry, items, bad_images, unknown_classes):
         source_id = str(entry["id"])
         file = f"{self._path}: image {_brief(source_id)}"
-        name = _field(file, entry, "file_name", TEXT)
+        name = field(file, entry, "file_name", TEXT)
         path = self._folder.path(name, file)
         if not os.path.isfile(path):
             if bad_images == "fail":
@@ -197,12 +120,13 @@ class _Reader:
                     "--bad_images=drop"
                 )
             self.rejects.append(Reject(file, source_id, MISSING_IMAGE, DROPPED))
-            return None
+            return
         objects = []
-        for index, (where, item) in enumerate(items, 1):
-            category_id = _field(where, item, "category_id", WHOLE)
-            if category_id in self.categories:
-                objects.append(_object(where, index, item, self.categories[category_id]))
+        for index, item in enumerate(items, 1):
+            where = place(self._path, item)
+            category_id = field(where, item, "category_id", WHOLE)
+            if category_id in self._content.categories:
+                objects.append(_object(where, index, item, self._content.categories[category_id]))
             elif unknown_classes == "fail":
                 raise InputError(
                     f"{where}: category_id {reprlib.repr(category_id)} must be a category of the "
@@ -210,21 +134,22 @@ class _Reader:
                 )
             else:
                 self.rejects.append(Reject(where, source_id, UNKNOWN_CLASS, DROPPED, index))
-        return SourceImage(source_id, path, file, _size(file, entry), tuple(objects))
+        size = _size(file, entry)
+        self.images.append(SourceImage(source_id, path, file, size, tuple(objects)))
 
 
 def _size(where, entry):
     # Some tools write 0 for a size that they do not know.
     if entry.get("width") in (None, 0) or entry.get("height") in (None, 0):
         return None
-    size = tuple(_field(where, entry, key, NUMBER) for key in ("width", "height"))
+    size = tuple(field(where, entry, key, NUMBER) for key in ("width", "height"))
     if not all(map(_counts_pixels, size)):
         raise InputError(f"{where}: size {reprlib.repr(size)}: must be numbers of pixels")
     return size
 
 
 def _object(where, index, item, name):
-    bbox = _field(where, item, "bbox", BBOX)
+    bbox = field(where, item, "bbox", BBOX)
     if len(bbox) != 4 or not all(map(_is_number, bbox)):
         raise InputError(f"{where}: bbox {reprlib.repr(bbox)}: must be {BBOX[1]}")
     area = item.get("area")

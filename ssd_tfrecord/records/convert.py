@@ -9,6 +9,7 @@ import importlib.metadata
 import os
 import shutil
 import sys
+import tempfile
 
 import tqdm
 
@@ -81,15 +82,15 @@ def convert(
     if not sources.images:
         raise InputError("no images to convert: the set is empty")
     classes = labels.choose_classes(options.classes, sources, boxes.unknown_classes)
-    plans = shards.plan(
-        sources.images, _set_name(options), options.num_shards, options.shuffle_seed
-    )
     recipe = Recipe("", {item.name: item.id for item in classes}, images, boxes)
     describe = _Description(sources, options, classes, tool, flag_lines)
     if options.dry_run:
-        return describe.manifest(_write(plans, {}, recipe, options.workers))
+        with tempfile.TemporaryDirectory() as folder:
+            plans = _plan(sources, options, folder)
+            return describe.manifest(_write(plans, {}, recipe, options.workers))
     identity = _identity(flag_lines, recipe, options)
     with _output_errors(options), _opened(options, identity) as opened:
+        plans = _plan(sources, options, opened.folder)
         recipe = dataclasses.replace(recipe, folder=opened.folder)
         finished = _write(plans, opened.finished(plans), recipe, options.workers)
         whole = describe.manifest(finished)
@@ -139,6 +140,11 @@ def _identity(flag_lines, recipe, options):
     }
 
 
+def _plan(sources, options, folder):
+    name, seed = _set_name(options), options.shuffle_seed
+    return shards.plan(sources.images, name, options.num_shards, seed, folder)
+
+
 def _opened(options, identity):
     return journal.Journal(options.output_dir, identity, replace=options.overwrite)
 
@@ -157,8 +163,8 @@ def _write(plans, finished, recipe, asked_workers):
     """{file: FinishedShard} of all ``plans``, under a progress bar; ``finished`` ones are kept."""
     finished = dict(finished)
     missing = [item for item in plans if item.file not in finished]
-    num_images = sum(len(item.images) for item in plans)
-    num_missing = sum(len(item.images) for item in missing)
+    num_images = sum(item.num_images for item in plans)
+    num_missing = sum(item.num_images for item in missing)
     if finished:
         print(f"goes on: {len(finished)} of {len(plans)} shards are whole", file=sys.stderr)
     num_workers = workers.choose_number(asked_workers, num_missing, len(missing))
@@ -178,7 +184,7 @@ def _write(plans, finished, recipe, asked_workers):
 def _join_rejects(folder, plans, of_readers):
     """rejects.jsonl: the readers' rejects, then those of the records, in record order."""
     with open(os.path.join(folder, manifest.REJECTS_NAME), "wb") as file:
-        file.write(rejects.to_lines(of_readers))
+        file.writelines(rejects.to_lines([item]) for item in of_readers)
         for item in plans:
             with open(os.path.join(folder, journal.rejects_file(item.file)), "rb") as part:
                 shutil.copyfileobj(part, file)

@@ -13,6 +13,7 @@ from ssd_tfrecord.options import BoxOptions, ImageOptions
 from ssd_tfrecord.records import schema, shard_writer, shards
 from ssd_tfrecord.records.annotation import SourceImage, SourceObject
 from ssd_tfrecord.records.images import read_image
+from ssd_tfrecord.records.spool import IMAGES, Spool
 
 PARTS = ("reading", "verifying", "writing")
 
@@ -39,7 +40,8 @@ def measure_convert(manifests, *, num_images: int, num_rounds: int, verify: str 
         names = sorted({item.name for source in sources for item in source.objects})
         labels = {name: label for label, name in enumerate(names, 1)}
         recipe = shards.Recipe(folder, labels, ImageOptions(verify=verify), BoxOptions())
-        (plan,) = shards.plan(sources, "measured", 1, 0)
+        images = Spool(IMAGES, sources)
+        (plan,) = shards.plan(images, "measured", 1, 0, folder)
         contents = [_read(source) for source in sources]
         measured = _rounds(
             {

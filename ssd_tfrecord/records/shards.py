@@ -2,23 +2,33 @@
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ssd_tfrecord.options import BoxOptions, ImageOptions
+from ssd_tfrecord.records import spool
 from ssd_tfrecord.records.annotation import SourceImage
 from ssd_tfrecord.records.manifest import FILE_NAME
+from ssd_tfrecord.records.spool import Spool
 
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """A shard to write: its final name, and its images in record order."""
+    """A shard to write: its final name, and a file with a line for each of its images."""
 
     file: str
-    images: tuple[SourceImage, ...]
+    path: str
+    num_images: int
+
+    @property
+    def images(self) -> Iterator[SourceImage]:
+        """The images in record order, read from ``path``."""
+        with open(self.path, encoding="ascii") as file:
+            yield from map(spool.IMAGES.from_line, file)
 
 
 @dataclass(frozen=True)
@@ -34,27 +44,27 @@ class Recipe:
 
 
 def plan(
-    images: Sequence[SourceImage], set_name: str, num_shards: int, seed: int
+    images: Spool, set_name: str, num_shards: int, seed: int, folder: str
 ) -> tuple[ShardPlan, ...]:
-    """The shards of ``images``, whose sizes differ by one at most.
+    """The shards of ``images``, whose sizes differ by one at most, planned in files of ``folder``.
 
     There are ``num_shards``, or one an image where those are fewer.
     """
 
     # By a hash rather than a generator: the order depends on no listing order and no library.
-    def key(image):
-        return hashlib.sha256(f"{seed}/{image.source_id}".encode()).digest()
+    def rank(source_id):
+        return hashlib.sha256(b"%d/%s" % (seed, source_id)).digest()
 
-    images = tuple(sorted(images, key=key))
+    lines = images.lines_by(rank)
     num_shards = min(num_shards, len(images))
     bounds = [len(images) * shard // num_shards for shard in range(num_shards + 1)]
-    return tuple(
-        ShardPlan(
-            f"{set_name}-{shard:05d}-of-{num_shards:05d}.tfrecord",
-            images[bounds[shard] : bounds[shard + 1]],
-        )
-        for shard in range(num_shards)
-    )
+    plans = []
+    for shard, (first, end) in enumerate(itertools.pairwise(bounds)):
+        name = f"{set_name}-{shard:05d}-of-{num_shards:05d}.tfrecord"
+        plans.append(ShardPlan(name, os.path.join(folder, name + ".images"), end - first))
+        with open(plans[-1].path, "w", encoding="ascii") as file:
+            file.writelines(line + "\n" for line in itertools.islice(lines, end - first))
+    return tuple(plans)
 
 
 def files_of_set(output_dir: str, set_name: str) -> list[str]:

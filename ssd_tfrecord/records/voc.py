@@ -1,11 +1,11 @@
 """Pascal VOC: the image sets of a VOCdevkit, or any folder of XML."""
 
-import collections
-import itertools
+import json
 import os
 import re
 
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.records import spool
 from ssd_tfrecord.records.annotation import DROPPED, Reject, SourceImage, SourceSet
 from ssd_tfrecord.records.paths import (
     IMAGE_SUFFIXES,
@@ -14,6 +14,8 @@ from ssd_tfrecord.records.paths import (
     path_inside,
     printable,
 )
+from ssd_tfrecord.records.progress import bar
+from ssd_tfrecord.records.spool import Codec, Spool
 from ssd_tfrecord.records.voc_xml import parse_voc_xml
 
 UNANNOTATED, MISSING_IMAGE = "unannotated", "missing_image"
@@ -33,12 +35,13 @@ def read_devkit(
 
     Raises: InputError for a missing or damaged file, and for an image that is in two sets.
     """
-    readers = []
+    found, notes = _Found(), []
     for name in sets:
         year, _, image_set = name.partition("_")
         folder = os.path.join(voc_root, "VOC" + year)
         flag = f"--sets={name}"
         reader = _Reader(
+            found,
             os.path.join(folder, "Annotations"),
             os.path.join(folder, "JPEGImages"),
             pixel_origin=pixel_origin,
@@ -52,9 +55,8 @@ def read_devkit(
             reader.read_listed(_read_image_set(flag, path), f"{flag}: {path}")
         else:
             reader.read_all(flag)
-        reader.notes = [f"{name}: {note}" for note in reader.all_notes()]
-        readers.append(reader)
-    return _source_set(readers, pixel_origin, voc_root=voc_root, sets=list(sets))
+        notes += [f"{name}: {note}" for note in reader.all_notes()]
+    return _source_set(found, notes, pixel_origin, voc_root=voc_root, sets=list(sets))
 
 
 def read_folder(
@@ -74,7 +76,9 @@ def read_folder(
     for flag, folder in (("annotations_dir", annotations_dir), ("images_dir", images_dir)):
         if not os.path.isdir(folder):
             raise InputError(f"--{flag}={folder}: must be a folder")
+    found = _Found()
     reader = _Reader(
+        found,
         annotations_dir,
         images_dir,
         pixel_origin=pixel_origin,
@@ -86,22 +90,19 @@ def read_folder(
         reader.read_listed(stems, f"--image_set: {image_set}")
     else:
         reader.read_all("--annotations_dir")
-    reader.notes = reader.all_notes()
     origin = {"annotations_dir": annotations_dir, "images_dir": images_dir, "image_set": image_set}
-    return _source_set([reader], pixel_origin, **origin)
+    return _source_set(found, reader.all_notes(), pixel_origin, **origin)
 
 
-def _source_set(readers, pixel_origin, **origin):
-    images, rejects, notes = (
-        tuple(itertools.chain.from_iterable(getattr(reader, name) for reader in readers))
-        for name in ("images", "rejects", "notes")
-    )
-    ordered = sorted(images, key=lambda image: image.source_id)
-    for one, other in itertools.pairwise(ordered):
-        if one.source_id == other.source_id:
-            raise InputError(f"{one.source_id}: is listed twice: must be in one set, once")
+def _source_set(found, notes, pixel_origin, **origin):
+    if repeated := found.images.repeated_keys():
+        raise InputError(f"{repeated[0]}: is listed twice: must be in one set, once")
     return SourceSet(
-        images=images, origin=origin, pixel_origin=pixel_origin, notes=notes, rejects=rejects
+        images=found.images,
+        origin=origin,
+        pixel_origin=pixel_origin,
+        notes=tuple(notes),
+        rejects=found.rejects,
     )
 
 
@@ -126,34 +127,57 @@ def _others(folder):
     return f"; there are {', '.join(names)}" if names else ""
 
 
+# Names of image files by themselves.
+_PATHS = Codec(str, json.dumps, json.loads)
+
+
+class _Found:
+    """What several readers of one set have gathered."""
+
+    def __init__(self):
+        self.images, self.rejects = Spool(spool.IMAGES), Spool(spool.REJECTS)
+
+
 class _Reader:
-    """Reads one folder of XML and one of images; gathers what it found, and what it did not."""
+    """Reads one folder of XML and one of images."""
 
     def __init__(
-        self, annotations_dir, images_dir, *, pixel_origin, unannotated, bad_images, prefix=""
+        self,
+        found,
+        annotations_dir,
+        images_dir,
+        *,
+        pixel_origin,
+        unannotated,
+        bad_images,
+        prefix="",
     ):
-        self.images, self.rejects, self.notes = [], [], []
+        self._found, self._notes = found, []
         self._annotations_dir, self._folder = annotations_dir, ImageFolder(images_dir)
         self._pixel_origin, self._prefix = pixel_origin, prefix
         self._unannotated, self._bad_images = unannotated, bad_images
-        # How images were found, where not by <filename>: {how: XML files}.
-        self._found = collections.defaultdict(list)
+        # How images were found, where not by <filename>: {how: [XML files, the first one]}.
+        self._ways = {}
         self._num_read = 0
+        self._paths = Spool(_PATHS)
 
     def read_listed(self, stems, where):
         """``where`` is the flag and file that the stems are from."""
-        files = [self._xml_of(stem, where) for stem in stems]
-        missing = sum(not os.path.isfile(path) for _, path in files)
-        if missing == len(stems) and self._unannotated == "skip":
-            self.notes.append(
+        files = (self._xml_of(stem, where) for stem in stems)
+        if self._unannotated == "skip" and not any(os.path.isfile(path) for _, path in files):
+            self._notes.append(
                 f"no image has an XML in {self._annotations_dir}: converted without objects"
             )
             self._unannotated = "negative"
-        for stem, path in files:
-            if os.path.isfile(path):
-                self._read(path, stem)
-            else:
-                self._take_unannotated(stem, path)
+        missing = 0
+        with bar(len(stems), " XML", "annotations") as progress:
+            for stem, path in (self._xml_of(stem, where) for stem in stems):
+                if os.path.isfile(path):
+                    self._read(path, stem)
+                else:
+                    self._take_unannotated(stem, path)
+                    missing += 1
+                progress.update()
         self._note_unannotated(missing, len(stems))
 
     def read_all(self, flag):
@@ -162,33 +186,34 @@ class _Reader:
         names = files_below(folder, (".xml",))
         if not names and self._unannotated != "negative":
             raise InputError(f"{flag}={folder}: must hold .xml files")
-        for name in names:
-            self._read(os.path.join(folder, name), os.path.splitext(name)[0])
-        taken = {os.path.normpath(image.image_path) for image in self.images}
+        with bar(len(names), " XML", "annotations") as progress:
+            for name in names:
+                self._read(os.path.join(folder, name), os.path.splitext(name)[0])
+                progress.update()
         stems = {os.path.splitext(name)[0] for name in names}
-        left = [
-            name
-            for name in self._folder.names()
-            if os.path.splitext(name)[0] not in stems
-            and os.path.normpath(os.path.join(self._folder.folder, name)) not in taken
-        ]
-        for name in left:
-            path = self._folder.path(name, flag)
-            self._take_unannotated(os.path.splitext(name)[0], path, path)
-        self._note_unannotated(len(left), len(left) + len(names))
+        missing = 0
+        for name in self._folder.names():
+            stem = os.path.splitext(name)[0]
+            if stem not in stems and not self._is_taken(name):
+                path = self._folder.path(name, flag)
+                self._take_unannotated(stem, path, path)
+                missing += 1
+        self._note_unannotated(missing, missing + len(names))
+
+    def _is_taken(self, name):
+        path = os.path.normpath(os.path.join(self._folder.folder, name))
+        return bool(self._paths.of_key(path))
 
     def all_notes(self):
         """Lines for the user of what may not be expected."""
         found = [
-            f"{how.split(':')[0]} in {len(files)} of {self._num_read} XML files ({files[0]}):"
+            f"{how.split(':')[0]} in {count} of {self._num_read} XML files ({first}):"
             f"{how.split(':')[1]}"
-            for how, files in sorted(self._found.items())
+            for how, (count, first) in sorted(self._ways.items())
         ]
-        several = collections.Counter(image.image_path for image in self.images)
-        shared = [path for path, count in several.items() if count > 1]
-        if shared:
+        if shared := self._paths.repeated_keys():
             found.append(f"{len(shared)} images have several XML files ({shared[0]})")
-        return [printable(note) for note in self.notes + found]
+        return [printable(note) for note in self._notes + found]
 
     def _xml_of(self, stem, where):
         """(stem, path); lists of files rather than stems are common."""
@@ -204,19 +229,15 @@ class _Reader:
         image_path, how = self._folder.find(content.filename, stem, path)
         self._num_read += 1
         if how:
-            self._found[how].append(path)
+            self._ways.setdefault(how, [0, path])[0] += 1
         if image_path is None:
             self._miss(path, source_id, content.filename, stem)
-            return
-        self.images.append(
-            SourceImage(
-                source_id=source_id,
-                image_path=image_path,
-                file=path,
-                size=content.size,
-                objects=content.objects,
-            )
-        )
+        else:
+            self._add(SourceImage(source_id, image_path, path, content.size, content.objects))
+
+    def _add(self, image):
+        self._found.images.append(image)
+        self._paths.append(os.path.normpath(image.image_path))
 
     def _miss(self, path, source_id, filename, stem):
         if self._bad_images == "fail":
@@ -225,7 +246,7 @@ class _Reader:
                 f"{path}: {wanted} with a suffix of {', '.join(IMAGE_SUFFIXES)} is in "
                 f"{self._folder.folder}; or pass --bad_images=drop"
             )
-        self.rejects.append(Reject(path, source_id, MISSING_IMAGE, DROPPED))
+        self._found.rejects.append(Reject(path, source_id, MISSING_IMAGE, DROPPED))
 
     def _take_unannotated(self, stem, file, image_path=None):
         source_id = printable(self._prefix + stem)
@@ -235,15 +256,15 @@ class _Reader:
                 "--unannotated=skip or negative"
             )
         if self._unannotated == "skip":
-            self.rejects.append(Reject(file, source_id, UNANNOTATED, DROPPED))
+            self._found.rejects.append(Reject(file, source_id, UNANNOTATED, DROPPED))
             return
         image_path = image_path or self._folder.find("", stem, file)[0]
         if image_path is None:
             self._miss(file, source_id, "", stem)
         else:
-            self.images.append(SourceImage(source_id, image_path, file))
+            self._add(SourceImage(source_id, image_path, file))
 
     def _note_unannotated(self, missing, total):
-        if missing and not self.notes:
+        if missing and not self._notes:
             done = "skipped" if self._unannotated == "skip" else "converted without objects"
-            self.notes.append(f"{missing} of {total} images have no XML: {done}")
+            self._notes.append(f"{missing} of {total} images have no XML: {done}")

@@ -7,15 +7,17 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver
 
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.records import lock
 from ssd_tfrecord.records.journal import FinishedShard
 from ssd_tfrecord.records.shards import Recipe, ShardPlan
 
-# A process takes two seconds of CPU time to import TensorFlow, in which it verifies 1,500 images.
+# What workers have in common is imported in two seconds, in which one verifies 1,500 images.
 _IMAGES_WORTH_A_WORKER = 3000
 _SECONDS_BETWEEN_LOOKS = 0.2
+_BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 
 
 def choose_number(asked: int, num_images: int, num_shards: int) -> int:
@@ -47,21 +49,16 @@ def write_shards(
 
 
 def _write_with_processes(plans, recipe, num_workers, advance):
-    # Not forked: TensorFlow's threads and locks do not survive it.
-    context = multiprocessing.get_context("spawn")
+    context = _context()
     # Without locks, which a killed worker might hold: each shard has a counter of its own.
     counters, stop = context.RawArray("Q", len(plans)), context.RawValue("b", 0)
     executor = ProcessPoolExecutor(
         num_workers, context, initializer=_start, initargs=(recipe, counters, stop)
     )
-    waiting, pending, seen = iter(enumerate(plans)), set(), 0
+    seen = 0
     try:
-        while True:
-            # The next plan is at hand when a worker is done; all plans would be copied images.
-            while len(pending) <= num_workers and (item := next(waiting, None)):
-                pending.add(executor.submit(_write, *item))
-            if not pending:
-                return
+        pending = {executor.submit(_write, *item) for item in enumerate(plans)}
+        while pending:
             done, pending = wait(pending, _SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED)
             now = sum(counters)
             advance(now - seen)
@@ -76,6 +73,23 @@ def _write_with_processes(plans, recipe, num_workers, advance):
     finally:
         stop.value = 1
         executor.shutdown(cancel_futures=True)
+
+
+def _context():
+    """Workers are forked from a server that has imported TensorFlow, once for all, and not used it:
+    that starts no thread, and none of the parent's are there."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["ssd_tfrecord.records.shard_writer"])
+    # NumPy's library would start threads, which do not survive a fork.
+    before = os.environ.get(_BLAS_THREADS)
+    os.environ[_BLAS_THREADS] = "1"
+    try:
+        forkserver.ensure_running()
+    finally:
+        del os.environ[_BLAS_THREADS]
+        if before is not None:
+            os.environ[_BLAS_THREADS] = before
+    return context
 
 
 class _StopError(Exception):

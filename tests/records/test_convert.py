@@ -16,6 +16,7 @@ from ssd_tfrecord.options import ImageOptions, ReadOptions, RecordSetOptions
 from ssd_tfrecord.records import convert, shard_writer, voc
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.records.schema import parse_example
+from ssd_tfrecord.records.spool import IMAGES, Spool
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def test_the_manifest_describes_the_files(tiny_records):
 
 def test_equal_input_and_seed_give_equal_bytes(sources, tmp_path):
     first = _convert(sources, tmp_path / "a", set_name="x")
-    backwards = dataclasses.replace(sources, images=sources.images[::-1])
+    backwards = dataclasses.replace(sources, images=Spool(IMAGES, sources.images[::-1]))
     assert _convert(backwards, tmp_path / "b", set_name="x").shards == first.shards
     other = _convert(sources, tmp_path / "c", set_name="x", shuffle_seed=1)
     assert other.shards != first.shards
@@ -203,7 +204,7 @@ def _without_files(sources, tmp_path, indexes):
         dataclasses.replace(image, image_path=gone) if index in indexes else image
         for index, image in enumerate(sources.images)
     )
-    return dataclasses.replace(sources, images=tuple(images))
+    return dataclasses.replace(sources, images=Spool(IMAGES, images))
 
 
 def test_dropped_images_are_counted_and_named(sources, tmp_path):

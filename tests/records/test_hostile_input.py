@@ -173,7 +173,7 @@ WHOLE = (
     '{"images": [' + ENTRY % 9 + '], "categories": [{"id": 1, "name": "dog"}], "annotations": [%s]}'
 )
 JSON = {
-    "deep nesting": ("[" * 1_000_000, "no JSON: "),
+    "deep nesting": ("[" * 1_000_000, "no JSON object: "),
     "deep nesting of objects": ('{"a":' * 200_000, "no JSON: "),
     "an endless integer": (WHOLE % ('{"id": 1' + "0" * 5000 + "}"), "4300 digits|no 'image_id'"),
     "a huge size": (WHOLE.replace(": 9}", ": 1e999}", 1) % "", "image 1: size .*inf.* must be num"),
@@ -187,9 +187,12 @@ JSON = {
         "area inf: must be a number",
     ),
     "a key twice": (WHOLE % ANNOTATION % ', "image_id": 2', "no JSON: .*the key 'image_id' twice"),
-    "a list twice": ('{"images": [], "images": [], "categories": []}', "the key 'images' twice"),
+    "a list twice": (
+        '{"images": [], "images": [], "categories": []}',
+        "the key 'images' is there twice",
+    ),
     "no UTF-8": (WHOLE.replace("dog", "d\udcffg") % "", "no JSON: 'utf-8' codec can't decode"),
-    "UTF-16": ("\ufeff{}".encode("utf-16").decode("latin-1"), "no JSON: "),
+    "UTF-16": ("\ufeff{}".encode("utf-16").decode("latin-1"), "no JSON object: "),
     "half a character": (WHOLE.replace("dog", "\\ud83d") % "", r"name '\\ud83d': must be a string"),
     "a null character": (
         WHOLE.replace("1.jpg", "\\u0000.jpg") % "",
@@ -197,9 +200,9 @@ JSON = {
     ),
     "a long name": (WHOLE.replace("1.jpg", "n" * 100_000) % "", r"image 1: '?nnn.*\.\.\.|name too"),
     "cut off": (WHOLE[:60], "no JSON: "),
-    "another language": ("<annotation/>", "no JSON: Expecting value"),
-    "nothing": ("", "no JSON: Expecting value"),
-    "a number": ("7", "no list of 'images'"),
+    "another language": ("<annotation/>", "no JSON object: "),
+    "nothing": ("", "no JSON object: "),
+    "a number": ("7", "no JSON object: "),
 }
 
 

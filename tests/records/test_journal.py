@@ -19,6 +19,7 @@ from ssd_tfrecord.options import ImageOptions, RecordSetOptions
 from ssd_tfrecord.records import convert, shard_writer
 from ssd_tfrecord.records.annotation import SourceImage, SourceObject, SourceSet
 from ssd_tfrecord.records.manifest import Manifest
+from ssd_tfrecord.records.spool import IMAGES, Spool
 
 NUM_IMAGES, NUM_SHARDS = 48, 12
 
@@ -40,7 +41,7 @@ def images(tmp_path_factory):
 def _convert(images, folder, image_options=convert.DEFAULT_IMAGES, **options):
     options = {"classes": "auto", "num_shards": NUM_SHARDS, "set_name": "x", **options}
     return convert.convert(
-        SourceSet(images, {}),
+        SourceSet(Spool(IMAGES, images), {}),
         RecordSetOptions(output_dir=str(folder), **options),
         images=image_options,
         tool="test",
@@ -104,10 +105,14 @@ def test_flags_that_change_no_byte_may_differ(images, stopped, capsys):
     assert "goes on: 3 of 12" in capsys.readouterr().err
 
 
-def test_a_finished_image_that_has_changed_is_refused(images, stopped):
+def _first_of_shard(images, shard, folder):
+    plans = convert.shards.plan(Spool(IMAGES, images), "x", NUM_SHARDS, 0, str(folder))
+    return next(plans[shard].images)
+
+
+def test_a_finished_image_that_has_changed_is_refused(images, stopped, tmp_path):
     finished = sorted((stopped / ".partial").glob("*.tfrecord.json"))[1]
-    plans = convert.shards.plan(images, "x", NUM_SHARDS, 0)
-    changed = plans[1].images[0]
+    changed = _first_of_shard(images, 1, tmp_path)
     others = tuple(item for item in images if item != changed)
     moved = (*others, dataclasses.replace(changed, objects=()))
     message = rf"annotations or images of {finished.stem}, which was finished, have changed since"
@@ -116,8 +121,8 @@ def test_a_finished_image_that_has_changed_is_refused(images, stopped):
     assert _convert(moved, stopped, overwrite=True).num_objects == NUM_IMAGES - 1
 
 
-def test_an_image_that_was_not_finished_may_change(images, stopped):
-    image = convert.shards.plan(images, "x", NUM_SHARDS, 0)[5].images[0]
+def test_an_image_that_was_not_finished_may_change(images, stopped, tmp_path):
+    image = _first_of_shard(images, 5, tmp_path)
     moved = tuple(
         dataclasses.replace(item, objects=()) if item == image else item for item in images
     )

@@ -79,7 +79,7 @@ def test_one_missing_xml_is_skipped_taken_or_refused(devkit):
     assert (sources.images[2].objects, sources.images[2].size) == ((), None)
     assert sources.images[2].image_path.endswith("JPEGImages/000003.jpg")
     note = "2007_trainval: 1 of 6 images have no XML: converted without objects"
-    assert (sources.notes, sources.rejects) == ((note,), ())
+    assert (sources.notes, tuple(sources.rejects)) == ((note,), ())
 
     message = r"000003\.xml: has no XML in .*Annotations: must have one; or pass --unannotated=skip"
     with pytest.raises(InputError, match=message):

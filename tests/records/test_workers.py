@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 import multiprocessing
 import os
 import pathlib
@@ -16,6 +17,7 @@ import pytest
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import RecordSetOptions
 from ssd_tfrecord.records import convert, voc, workers
+from ssd_tfrecord.records.spool import IMAGES, Spool
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -60,7 +62,7 @@ def test_two_workers_give_the_bytes_of_one(sources, tmp_path):
 def test_an_error_in_a_worker_is_the_error_of_the_run(sources, tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff")
     broken = dataclasses.replace(sources.images[3], image_path=str(tmp_path / "broken.jpg"))
-    images = (*sources.images[:3], broken, *sources.images[4:])
+    images = Spool(IMAGES, [*sources.images[:3], broken, *sources.images[4:]])
     with pytest.raises(InputError, match=r"broken\.jpg: .*--bad_images=drop"):
         _convert(dataclasses.replace(sources, images=images), tmp_path / "a", workers=2)
     assert [path.name for path in (tmp_path / "a").iterdir()] == [".partial"]
@@ -92,14 +94,17 @@ def _command(tiny_voc, folder, *words):
 
 
 def test_workers_die_with_their_parent(tiny_voc, tmp_path):
-    run = subprocess.Popen(
-        _command(tiny_voc, tmp_path / "a", "--workers=2"),
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    children = pathlib.Path(f"/proc/{run.pid}/task/{run.pid}/children")
-    while len(found := children.read_text().split()) < 3:  # and multiprocessing's tracker
+    # Seconds of work: one image 20,000 times.
+    entries = [{"id": number, "file_name": "000001.jpg"} for number in range(20_000)]
+    (tmp_path / "i.json").write_text(json.dumps({"images": entries, "categories": []}))
+    command = [
+        *(sys.executable, "tools/create_coco_tfrecords.py", f"--annotations={tmp_path}/i.json"),
+        *(f"--images_dir={tiny_voc}/VOC2007/JPEGImages", f"--output_dir={tmp_path}/a"),
+        *("--workers=2", "--classes=voc"),
+    ]
+    run = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while len(found := _descendants(run.pid)) < 4:  # multiprocessing's tracker, server, workers
+        assert run.poll() is None
         time.sleep(0.05)
     run.kill()
     run.wait()
@@ -107,6 +112,14 @@ def test_workers_die_with_their_parent(tiny_voc, tmp_path):
     while any(_is_alive(pid) for pid in found):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def _descendants(pid):
+    try:
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return children + [other for child in children for other in _descendants(child)]
 
 
 def _is_alive(pid):

@@ -1,0 +1,85 @@
+"""Sequences on disk: what goes in comes out, by number, by key and in a rank's order."""
+
+import gc
+import json
+import math
+
+import pytest
+
+from ssd_tfrecord.records.annotation import Reject, SourceImage, SourceObject
+from ssd_tfrecord.records.spool import IMAGES, REJECTS, Codec, Spool
+
+WORDS = Codec(lambda word: word[0], json.dumps, json.loads)
+OBJECT = SourceObject(
+    index=3,
+    name="größe ✓",
+    box=(0.1, -math.inf, 1e300, 2.5),
+    difficult=True,
+    occluded=True,
+    area=99.125,
+    pose="left",
+    annotation_id=2**62,
+    flaw="not_finite",
+)
+
+
+def test_images_come_back_as_they_were():
+    images = [
+        SourceImage("VOC2007/1", "a/1.jpg", "1.xml", (64, 48), (OBJECT, OBJECT)),
+        # A file name that is no UTF-8, and no size.
+        SourceImage("2\n", "a/\udcff.jpg", "2.xml"),
+    ]
+    assert list(Spool(IMAGES, images)) == images
+
+
+def test_a_box_that_is_not_finite_comes_back():
+    box = (math.nan, 0.0, math.inf, 1.0)
+    (image,) = Spool(
+        IMAGES, [SourceImage("1", "1.jpg", "1.xml", None, (SourceObject(1, "a", box),))]
+    )
+    assert math.isnan(image.objects[0].box[0])
+    assert image.objects[0].box[1:] == box[1:]
+
+
+def test_rejects_come_back_as_they_were():
+    rejects = [
+        Reject("1.xml", "1", "clipped", "clipped", 2, "dog", (1.0, 2.0, 3.5, math.inf)),
+        Reject("\udcff.xml", "2", "unannotated", "dropped"),
+    ]
+    assert list(Spool(REJECTS, rejects)) == rejects
+
+
+def test_it_is_a_sequence():
+    words = Spool(WORDS, ["ant", "bee"])
+    words.append("cat")
+    assert (len(words), words[0], words[-1]) == (3, "ant", "cat")
+    assert words[1:] == ("bee", "cat")
+    assert "bee" in words
+    with pytest.raises(IndexError):
+        words[3]
+    assert not Spool(WORDS)
+
+
+def test_items_are_found_by_their_key_in_their_order():
+    words = Spool(WORDS, ["bee", "ant", "bat"])
+    assert words.of_key("b") == ["bee", "bat"]
+    words.append("boa")
+    assert words.of_key("b") == ["bee", "bat", "boa"]
+    assert words.of_key("x") == []
+
+
+def test_repeated_keys_are_named_once_and_sorted():
+    assert Spool(WORDS, ["ox", "ant", "owl", "ape", "oil", "cat"]).repeated_keys() == ["a", "o"]
+    assert Spool(WORDS, ["ä1", "ä2", "\udcff1", "\udcff2"]).repeated_keys() == ["ä", "\udcff"]
+
+
+def test_lines_are_sorted_by_the_rank_of_their_key():
+    words = Spool(WORDS, ["ant", "cat", "bee", "bat"])
+    lines = list(words.lines_by(lambda key: bytes([255 - key[0]])))
+    assert lines == ['"cat"', '"bee"', '"bat"', '"ant"']
+
+
+def test_an_iterator_outlives_its_spool():
+    words = iter(Spool(WORDS, ["ant", "bee"]))
+    gc.collect()
+    assert list(words) == ["ant", "bee"]
