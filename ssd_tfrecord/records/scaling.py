@@ -1,6 +1,7 @@
 """What several workers make of a conversion: whole commands on many images, beside one worker's."""
 
 import contextlib
+import ctypes
 import glob
 import json
 import os
@@ -19,6 +20,7 @@ from ssd_tfrecord.records import cost
 # work at most.
 SHARDS_PER_WORKER = 8
 _SECONDS_BETWEEN_LOOKS = 0.01
+_PR_SET_CHILD_SUBREAPER = 36  # Linux
 
 
 def measure_scaling(
@@ -113,6 +115,7 @@ def _run(words, folder):
     """The _Usage of a command, whose record set is removed again."""
     with tempfile.TemporaryDirectory(dir=folder) as parent, tempfile.TemporaryFile() as log:
         output_dir = os.path.join(parent, "measured")
+        _adopt_orphans()
         before = _cpu_of_ended_children()
         with subprocess.Popen(
             [*words, f"--output_dir={output_dir}"], stdout=log, stderr=subprocess.STDOUT
@@ -121,7 +124,9 @@ def _run(words, folder):
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
             seen = process.returncode is None
             start, cpu = time.perf_counter(), _cpu_of_family(process.pid)
-        wall, whole_cpu = time.perf_counter() - start, _cpu_of_ended_children() - before
+        _wait_for_orphans()
+        wall = time.perf_counter() - start
+        whole_cpu = _cpu_of_ended_children() - before
         if process.returncode:
             log.seek(0)
             last = log.read().decode(errors="replace").strip().rpartition("\n")[2]
@@ -133,7 +138,20 @@ def _run(words, folder):
 
 def _has_shards(folder):
     # Unfinished ones are in a folder of their own.
-    return any(".tfrecord" in name for _, _, names in os.walk(folder) for name in names)
+    names = (name for _, _, names in os.walk(folder) for name in names)
+    return any(name.endswith((".tfrecord", ".tfrecord.partial")) for name in names)
+
+
+def _adopt_orphans():
+    """Has this process inherit what outlives its parent, as multiprocessing's server of forks does
+    by milliseconds: without, its CPU time and its workers' would be nobody's (man 2 prctl)."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _wait_for_orphans():
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.wait()
 
 
 def _cpu_of_ended_children():

@@ -84,8 +84,8 @@ def test_command_measures_conversion(tiny_records, tmp_path):
         assert f"{row['ratio_to_decode']:.2f} ±" in result.stdout
     scaling = report["convert"]["scaling"]
     assert (scaling["images"], scaling["workers"]) == (200, 2)
-    # TensorFlow is imported by each worker.
-    assert scaling["whole_cpu_ratio"] > 1.2
+    # TensorFlow is imported once for all workers, in most of the CPU time of so few images.
+    assert 0.8 < scaling["whole_cpu_ratio"] < 1.8
     assert 0 < scaling["all_workers"]["busy_share"] < 1.1
     assert f"2 workers take {scaling['cpu_ratio']:.3f} times the CPU time of 1" in result.stdout
     assert os.listdir(tmp_path) == ["convert.json"]
