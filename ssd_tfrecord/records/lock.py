@@ -33,7 +33,7 @@ def hold(folder: str) -> int:
 def is_held(folder: str) -> bool:
     """Whether a run holds ``folder``, which need not be there."""
     try:
-        descriptor = os.open(os.path.join(folder, RUN), os.O_RDONLY)
+        descriptor = os.open(os.path.join(folder, RUN), os.O_RDWR)  # NFS locks no other
     except OSError:
         return False
     try:
