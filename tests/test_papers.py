@@ -22,9 +22,11 @@ PROGRAMS = {
     "tools/inspect_tfrecords.py": config.InspectConfig,
     "tools/benchmark.py": config.BenchmarkConfig,
 }
-# Slurm's, TensorBoard's, and the form of a flag.
+# Slurm's, TensorBoard's, Apache Beam's, and the form of a flag.
 NOT_OURS = {"nodes", "ntasks", "gpus-per-node", "cpus-per-task", "mem", "time", "signal"}
 NOT_OURS |= {"requeue", "open-mode", "logdir", "name"}
+NOT_OURS |= {"service_port", "flink_master", "parallelism", "direct_running_mode"}
+NOT_OURS |= {"environment_type", "environment_config"}
 
 # The keys of the notebook's configuration, all of them.
 NOTEBOOK_KEYS = """

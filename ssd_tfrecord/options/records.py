@@ -24,6 +24,16 @@ class RecordSetOptions(Options):
     workers: int = option(
         0, "processes that write shards; 0: one a core, fewer for few images", minimum=0
     )
+    beam_runner: str = option(
+        "",
+        "write the shards by Apache Beam, one a task: DirectRunner works on this machine, the "
+        "others where --beam_options say; all workers must see --output_dir and the images under "
+        "the same paths; default: processes of this machine",
+        choices=("", "DirectRunner", "PrismRunner", "FlinkRunner", "SparkRunner", "PortableRunner"),
+    )
+    beam_options: tuple[str, ...] = option(
+        (), "options of the runner: --direct_num_workers=2,--direct_running_mode=multi_processing"
+    )
     overwrite: bool = option(
         False,
         "replace what is already in --output_dir: a record set, once the new one is whole, and an "
@@ -35,6 +45,16 @@ class RecordSetOptions(Options):
         super().__post_init__()
         if "/" in self.set_name or "\\" in self.set_name:
             raise InputError(f"--set_name={self.set_name}: must be a name, not a path")
+        if self.beam_options and not self.beam_runner:
+            raise InputError("--beam_options: goes with --beam_runner")
+        if self.beam_runner and self.workers:
+            raise InputError(
+                "--workers: goes without --beam_runner, whose --beam_options say how many there are"
+            )
+        if self.beam_runner and self.dry_run:
+            raise InputError(
+                "--dry_run: goes without --beam_runner, whose workers report by what they write"
+            )
 
 
 @dataclass(frozen=True)

@@ -24,14 +24,19 @@ from ssd_tfrecord.records.statistics import Statistics
 
 DEFAULT_IMAGES, DEFAULT_BOXES = ImageOptions(), BoxOptions()
 # What the bytes of a set do not depend on.
-_FREE_FLAGS = ("output_dir", "workers", "overwrite", "dry_run")
+_FREE_FLAGS = ("output_dir", "workers", "beam_runner", "beam_options", "overwrite", "dry_run")
 
 
 def check_output(options: RecordSetOptions):
-    """Raises InputError if a set, or another run, is in ``options.output_dir``.
+    """Raises InputError if a set, or another run, is in ``options.output_dir``, or if it cannot be
+    written as ``options`` say.
 
     Worth a call before annotations are read, which may take minutes.
     """
+    if options.beam_runner:
+        from ssd_tfrecord.records import beam
+
+        beam.check(options)
     journal.refuse_if_held(options.output_dir)
     old_files = shards.files_of_set(options.output_dir, _set_name(options))
     going_on = options.overwrite or options.dry_run or journal.is_publishing(options.output_dir)
@@ -87,12 +92,12 @@ def convert(
     if options.dry_run:
         with tempfile.TemporaryDirectory() as folder:
             plans = _plan(sources, options, folder)
-            return describe.manifest(_write(plans, {}, recipe, options.workers))
+            return describe.manifest(_write(plans, {}, recipe, options))
     identity = _identity(flag_lines, recipe, options)
     with _output_errors(options), _opened(options, identity) as opened:
         plans = _plan(sources, options, opened.folder)
         recipe = dataclasses.replace(recipe, folder=opened.folder)
-        finished = _write(plans, opened.finished(plans), recipe, options.workers)
+        finished = _write(plans, opened.finished(plans), recipe, options)
         whole = describe.manifest(finished)
         _join_rejects(opened.folder, plans, sources.rejects)
         dataclasses.replace(whole, directory=opened.folder).save()
@@ -159,7 +164,7 @@ def _output_errors(options):
         ) from None
 
 
-def _write(plans, finished, recipe, asked_workers):
+def _write(plans, finished, recipe, options):
     """{file: FinishedShard} of all ``plans``, under a progress bar; ``finished`` ones are kept."""
     finished = dict(finished)
     missing = [item for item in plans if item.file not in finished]
@@ -167,18 +172,27 @@ def _write(plans, finished, recipe, asked_workers):
     num_missing = sum(item.num_images for item in missing)
     if finished:
         print(f"goes on: {len(finished)} of {len(plans)} shards are whole", file=sys.stderr)
-    num_workers = workers.choose_number(asked_workers, num_missing, len(missing))
     with (
         tqdm.tqdm(
             total=num_images, initial=num_images - num_missing, unit=" images", file=sys.stderr
         ) as progress,
         contextlib.closing(
-            workers.write_shards(missing, recipe, num_workers, progress.update)
+            _write_shards(missing, num_missing, recipe, options, progress.update)
         ) as written,
     ):
         for item in written:
             finished[item.shard.file] = item
     return finished
+
+
+def _write_shards(plans, num_images, recipe, options, advance):
+    """What the engine that ``options`` name yields: each FinishedShard."""
+    if options.beam_runner:
+        from ssd_tfrecord.records import beam
+
+        return beam.write_shards(plans, recipe, options, advance)
+    num_workers = workers.choose_number(options.workers, num_images, len(plans))
+    return workers.write_shards(plans, recipe, num_workers, advance)
 
 
 def _join_rejects(folder, plans, of_readers):

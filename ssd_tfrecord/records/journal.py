@@ -37,7 +37,12 @@ class FinishedShard:
 
     def save(self, folder: str):
         """Writes the JSON that makes the shard count as finished."""
-        _write_json(os.path.join(folder, self.shard.file + ".json"), dataclasses.asdict(self))
+        _write_json(os.path.join(folder, record_file(self.shard.file)), dataclasses.asdict(self))
+
+
+def record_file(file: str) -> str:
+    """Name of the JSON of the shard ``file``."""
+    return file + ".json"
 
 
 def rejects_file(file: str) -> str:
@@ -105,7 +110,7 @@ class Journal:
         """
         found = {}
         for item in plans:
-            shard = _load_finished(self._path(item.file + ".json"))
+            shard = load_finished(self.folder, item.file)
             if shard is None:
                 continue
             if shard.inputs != fingerprint.of_images(item.images).inputs:
@@ -174,8 +179,9 @@ def _differences(state, identity):
     )
 
 
-def _load_finished(path):
-    content = _read_json(path)
+def load_finished(folder: str, file: str) -> FinishedShard | None:
+    """The shard ``file`` if it is finished, else None."""
+    content = _read_json(os.path.join(folder, record_file(file)))
     if not content:
         return None
     shard = content.pop("shard")

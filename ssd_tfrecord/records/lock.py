@@ -1,7 +1,9 @@
 """Folders that one run has for itself; the kernel frees them when their holder dies."""
 
+import contextlib
 import fcntl
 import os
+import uuid
 
 from ssd_tfrecord.errors import InputError
 
@@ -25,6 +27,8 @@ def hold(folder: str) -> int:
             os.close(descriptor)
             raise held_error(folder)
         if os.path.isfile(path) and os.path.samestat(os.fstat(descriptor), os.stat(path)):
+            os.truncate(path, 0)
+            os.write(descriptor, uuid.uuid4().hex.encode())
             _wait_for_workers(folder)
             return descriptor
         os.close(descriptor)  # locked, but no longer the file of that name
@@ -49,9 +53,45 @@ def held_error(folder: str) -> InputError:
     )
 
 
-def join(folder: str):
-    """Says that this process works in ``folder`` until it ends: the next run waits for that."""
-    fcntl.flock(_open(os.path.join(folder, WORKERS)), fcntl.LOCK_SH)
+def holder(folder: str) -> str:
+    """Name of the last run that held ``folder``, each has another; "" if it was called off."""
+    with open(os.path.join(folder, RUN), encoding="ascii") as file:
+        return file.read()
+
+
+def call_off(folder: str):
+    """Takes its name from the run that holds ``folder``, for workers that go by it to see."""
+    os.truncate(os.path.join(folder, RUN), 0)
+
+
+def join(folder: str) -> int:
+    """Says that this process works in ``folder``, until it ends or closes the descriptor that is
+    returned: the next run waits for that.
+    """
+    descriptor = _open(os.path.join(folder, WORKERS))
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
+
+
+@contextlib.contextmanager
+def joined(folder: str):
+    """Joins ``folder`` while the context lasts."""
+    descriptor = join(folder)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def alone(path: str):
+    """Waits until no other worker is in this context with ``path``."""
+    descriptor = _open(path + ".lock")
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _wait_for_workers(folder):
