@@ -89,6 +89,7 @@ class ImageOptions(Options):
         100_000_000,
         "largest height x width that is decoded; a damaged or hostile file may claim any",
         minimum=1,
+        maximum=2**29 // 3,  # TensorFlow's JPEG decoder: less than 2**29 bytes of pixels
     )
 
 

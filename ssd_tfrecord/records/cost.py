@@ -1,5 +1,6 @@
 """What conversion costs in CPU time, part by part, beside bare JPEG decoding."""
 
+import dataclasses
 import itertools
 import os
 import resource
@@ -29,14 +30,14 @@ def measure_convert(manifests, *, num_images: int, num_rounds: int, verify: str 
     median.
 
     Returns:
-      A dict: ``images`` (fewer than ``num_images`` where the sets have fewer), ``images_per_s`` of
-      one worker, ``cpu_ms_per_image`` (user + system of the whole process), the same two of
+      A dict: ``images`` (some again and again where the sets have fewer), ``images_per_s`` of one
+      worker, ``cpu_ms_per_image`` (user + system of the whole process), the same two of
       ``bare_decode`` (tf.io.decode_jpeg of the same files, read before), ``ratio_to_decode``, and
       by ``PARTS`` ``part_cpu_ms_per_image`` and ``shares``, which sum to 1. Verifying is reading's
       rest of ``read_image``; writing is all that comes after it.
     """
     with tempfile.TemporaryDirectory() as folder:
-        sources = unpack(manifests, folder, num_images)
+        sources = _repeated(unpack(manifests, folder, num_images), num_images)
         names = sorted({item.name for source in sources for item in source.objects})
         labels = {name: label for label, name in enumerate(names, 1)}
         recipe = shards.Recipe(folder, labels, ImageOptions(verify=verify), BoxOptions())
@@ -73,6 +74,14 @@ def unpack(manifests, folder, num_images: int) -> list[SourceImage]:
         )
         found.append(SourceImage(str(index), path, path, (width, height), objects))
     return found
+
+
+def _repeated(sources, num_images):
+    """``num_images`` of ``sources``, which begin again and have names of their own."""
+    return [
+        dataclasses.replace(sources[index % len(sources)], source_id=str(index))
+        for index in range(num_images)
+    ]
 
 
 def _figures(measured, num_images):

@@ -20,18 +20,33 @@ class Fingerprint:
     content: int
 
 
-def of_images(images: Iterable[SourceImage]) -> Fingerprint:
-    """The Fingerprint of ``images``; their files are looked at, not read."""
-    inputs, content = hashlib.sha256(), 0
-    for image in images:
+class Gathered:
+    """The Fingerprint of images that are told one by one, before each is read."""
+
+    def __init__(self):
+        self._inputs, self._content = hashlib.sha256(), 0
+
+    def add(self, image: SourceImage):
+        """Looks at the image's file; it is not read."""
         size, time = _size_and_time(image.image_path)
         # repr of a float is exact.
         known = repr((image.source_id, size, image.size, image.objects)).encode()
         digest = hashlib.sha256(known).digest()
-        inputs.update(digest)
-        inputs.update(repr((image.image_path, time, image.file)).encode())
-        content += int.from_bytes(digest, "big")
-    return Fingerprint(inputs.hexdigest(), content % 2**256)
+        self._inputs.update(digest)
+        self._inputs.update(repr((image.image_path, time, image.file)).encode())
+        self._content += int.from_bytes(digest, "big")
+
+    def result(self) -> Fingerprint:
+        """Of all images until now."""
+        return Fingerprint(self._inputs.hexdigest(), self._content % 2**256)
+
+
+def of_images(images: Iterable[SourceImage]) -> Fingerprint:
+    """The Fingerprint of ``images``."""
+    gathered = Gathered()
+    for image in images:
+        gathered.add(image)
+    return gathered.result()
 
 
 def _size_and_time(path):

@@ -37,10 +37,11 @@ def write(plan: ShardPlan, recipe: Recipe, advance: Callable[[], None]) -> Finis
     ``advance`` is called after each image. Without ``recipe.folder`` nothing is written.
     Raises: InputError for an image or object that is refused, and where writing fails.
     """
-    made_from = fingerprint.of_images(plan.images)
+    made_from = fingerprint.Gathered()
     statistics, lengths = Statistics(recipe.labels), []
     with _Files(recipe.folder, plan.file) if recipe.folder else _NoFiles() as files:
         for source in plan.images:
+            made_from.add(source)
             serialized, annotation, notes, rejected = make_record(source, recipe)
             statistics.add_rejects(rejected)
             files.write_rejects(rejected)
@@ -53,8 +54,8 @@ def write(plan: ShardPlan, recipe: Recipe, advance: Callable[[], None]) -> Finis
     finished = FinishedShard(
         shard=Shard(plan.file, len(lengths), num_bytes, files.sha256, tuple(lengths)),
         rejects_sha256=files.rejects_sha256,
-        inputs=made_from.inputs,
-        content=made_from.content,
+        inputs=made_from.result().inputs,
+        content=made_from.result().content,
         counts=statistics.counts(),
     )
     if recipe.folder:

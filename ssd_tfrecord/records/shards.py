@@ -15,6 +15,8 @@ from ssd_tfrecord.records.annotation import SourceImage
 from ssd_tfrecord.records.manifest import FILE_NAME
 from ssd_tfrecord.records.spool import Spool
 
+_BLOCK = 2**18
+
 
 @dataclass(frozen=True)
 class ShardPlan:
@@ -112,8 +114,8 @@ def sync(path: str):
 
 def sha256_of(path: str) -> str:
     """The hex digest of a file."""
-    digest = hashlib.sha256()
+    digest, block = hashlib.sha256(), memoryview(bytearray(_BLOCK))
     with open(path, "rb", buffering=0) as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+        while count := file.readinto(block):
+            digest.update(block[:count])
     return digest.hexdigest()

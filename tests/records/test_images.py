@@ -163,8 +163,10 @@ def test_quality_of_what_is_encoded_anew(tmp_path):
 def test_each_image_is_decoded_once_and_with_header_no_jpeg_is(tmp_path, monkeypatch):
     decoded = []
     inner, load = images._decode_jpeg, images.load_image
-    monkeypatch.setattr(images, "_decode_jpeg", lambda *a: decoded.append("tf") or inner(*a))
-    monkeypatch.setattr(images, "load_image", lambda *a: decoded.append("pillow") or load(*a))
+    monkeypatch.setattr(
+        images, "_decode_jpeg", lambda *a, **k: decoded.append("tf") or inner(*a, **k)
+    )
+    monkeypatch.setattr(images, "load_image", lambda *a, **k: decoded.append("pillow") or load(*a))
     exif = Image.Exif()
     exif[0x0112] = 6
     for name, content in (
