@@ -25,6 +25,7 @@ def main(config):
         pixel_origin=config.pixel_origin,
         unannotated=config.unannotated,
         bad_images=config.images.bad_images,
+        workers=config.record_set.workers,
     )
     convert.convert_and_report(
         sources,

@@ -1,10 +1,12 @@
-"""Shards written one by one in this process, or whole ones by processes of their own."""
+"""Work done one by one in this process, or by processes of their own: shards, annotations."""
 
+import collections
+import itertools
 import multiprocessing.connection
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import forkserver
@@ -18,6 +20,8 @@ from ssd_tfrecord.records.shards import Recipe, ShardPlan
 _IMAGES_WORTH_A_WORKER = 3000
 _SECONDS_BETWEEN_LOOKS = 0.2
 _BLAS_THREADS = "OPENBLAS_NUM_THREADS"
+# Items that are sent at once, and how often before results are waited for.
+_CHUNK, _CHUNKS_A_WORKER = 64, 4
 
 
 def choose_number(asked: int, num_images: int, num_shards: int) -> int:
@@ -48,6 +52,43 @@ def write_shards(
         yield shard_writer.write(plan, recipe, lambda: advance(1))
 
 
+def map_in_order(function: Callable, items: Iterable, num_workers: int) -> Iterator:
+    """Yields ``function(item)`` of each item, in their order; 1 worker is this process.
+
+    Raises: what ``function`` raises for the first item that it does so for, and InputError if a
+      worker dies.
+    """
+    if num_workers <= 1:
+        yield from map(function, items)
+        return
+    executor = ProcessPoolExecutor(num_workers, _context(), initializer=_join_parent)
+    items, pending = iter(items), collections.deque()
+    chunks = iter(lambda: list(itertools.islice(items, _CHUNK)), [])
+    try:
+        while True:
+            # Results wait here while an earlier chunk is worked on, so they are few.
+            for chunk in itertools.islice(chunks, _CHUNKS_A_WORKER * num_workers - len(pending)):
+                pending.append(executor.submit(_map, function, chunk))
+            if not pending:
+                return
+            yield from pending.popleft().result()
+    except BrokenProcessPool:
+        raise _death() from None
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _map(function, chunk):
+    return list(map(function, chunk))
+
+
+def _death():
+    return InputError(
+        "a worker process died, killed perhaps for want of memory: pass fewer --workers; the same "
+        "command goes on"
+    )
+
+
 def _write_with_processes(plans, recipe, num_workers, advance):
     context = _context()
     # Without locks, which a killed worker might hold: each shard has a counter of its own.
@@ -66,10 +107,7 @@ def _write_with_processes(plans, recipe, num_workers, advance):
             for future in done:
                 yield future.result()
     except BrokenProcessPool:
-        raise InputError(
-            "a worker process died, killed perhaps for want of memory: pass fewer --workers; the "
-            "same command goes on"
-        ) from None
+        raise _death() from None
     finally:
         stop.value = 1
         executor.shutdown(cancel_futures=True)
@@ -99,10 +137,15 @@ class _StopError(Exception):
 _worker = {}
 
 
-def _start(recipe, counters, stop):
+def _join_parent():
     """Makes a new process a worker, which dies with its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops its workers
     threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _start(recipe, counters, stop):
+    """Makes a new process a worker that writes shards."""
+    _join_parent()
     if recipe.folder:
         lock.join(recipe.folder)
     import tensorflow as tf

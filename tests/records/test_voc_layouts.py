@@ -208,3 +208,25 @@ def test_a_name_that_is_no_utf8_is_read_and_escaped(year):
 def test_names_of_a_folder_are_found_whatever_the_slashes(year):
     folder = ImageFolder(str(year / "JPEGImages"))
     assert folder.find("sub\\nothing", "000001", "x")[0].endswith("000001.jpg")
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_several_workers_read_the_same(year, listed):
+    body = (year / "Annotations/000002.xml").read_text()
+    for number in range(200):
+        (year / f"Annotations/more {number}.xml").write_text(body)
+    (year / "list.txt").write_text("".join(f"more {number}\n" for number in range(199, -1, -1)))
+    (year / "Annotations/more 150.xml").unlink()
+    options = {"image_set": str(year / "list.txt")} if listed else {}
+    alone, several = (_read(year, workers=workers, **options) for workers in (1, 2))
+    assert len(alone.images) == (199 if listed else 205)
+    assert tuple(several.images) == tuple(alone.images)
+    assert tuple(several.rejects) == tuple(alone.rejects)
+    assert several.notes == alone.notes
+
+
+def test_several_workers_name_the_first_damaged_xml(year):
+    for number in range(300):
+        (year / f"Annotations/x{number:03d}.xml").write_text("<annotation>")
+    with pytest.raises(InputError, match=r"Annotations/x000\.xml: no well-formed XML"):
+        _read(year, workers=2)
