@@ -1,6 +1,7 @@
 """Work done one by one in this process, or by processes of their own: shards, annotations."""
 
 import collections
+import functools
 import itertools
 import multiprocessing.connection
 import os
@@ -17,39 +18,58 @@ from ssd_tfrecord.records.journal import FinishedShard
 from ssd_tfrecord.records.shards import Recipe, ShardPlan
 
 # What workers have in common is imported in two seconds, in which one verifies 1,500 images.
-_IMAGES_WORTH_A_WORKER = 3000
+_RECORDS_WORTH_A_WORKER = 3000
 _SECONDS_BETWEEN_LOOKS = 0.2
 _BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 # Items that are sent at once, and how often before results are waited for.
 _CHUNK, _CHUNKS_A_WORKER = 64, 4
 
 
-def choose_number(asked: int, num_images: int, num_shards: int) -> int:
-    """Processes for so many images in so many shards; ``asked`` 0: one a core, fewer for few."""
+def choose_number(asked: int, num_records: int, num_shards: int) -> int:
+    """Processes for so many records in so many shards; ``asked`` 0: one a core, fewer for few."""
     cores = len(os.sched_getaffinity(0))
-    wanted = asked or min(cores, 1 + num_images // _IMAGES_WORTH_A_WORKER)
+    wanted = asked or min(cores, 1 + num_records // _RECORDS_WORTH_A_WORKER)
     return max(1, min(wanted, num_shards))
 
 
 def write_shards(
     plans: Sequence[ShardPlan], recipe: Recipe, num_workers: int, advance: Callable[[int], None]
 ) -> Iterator[FinishedShard]:
-    """Yields the shards of ``plans`` as they are finished; their order is not the plans'.
+    """Yields the shards of ``plans``, by ``run``.
 
     Args:
-      num_workers: 1 works in this process.
       advance: called with a number of images that have become records.
 
     Raises: InputError for the first refused image, and if a worker dies.
     """
-    if num_workers > 1:
-        yield from _write_with_processes(plans, recipe, num_workers, advance)
-        return
-    # TensorFlow, which these import, is not needed before and not by a parent of workers.
-    from ssd_tfrecord.records import shard_writer
+    write = functools.partial(_write, recipe=recipe)
+    return run(write, plans, num_workers, advance, folder=recipe.folder)
 
-    for plan in plans:
-        yield shard_writer.write(plan, recipe, lambda: advance(1))
+
+def run(
+    function: Callable,
+    items: Sequence,
+    num_workers: int,
+    advance: Callable[[int], None],
+    *,
+    folder: str = "",
+) -> Iterator:
+    """Yields ``function(item, advance_one)`` of each item, in their order; for few, long items.
+
+    Args:
+      function: runs TensorFlow, and calls ``advance_one()`` often, which ends it where the run has
+        failed elsewhere.
+      num_workers: 1 works in this process.
+      advance: called with the number of calls of ``advance_one`` since the last time.
+      folder: the workers join it (``lock.join``).
+
+    Raises: the first error of any item at once, and InputError if a worker dies.
+    """
+    if num_workers > 1:
+        yield from _run_in_processes(function, items, num_workers, advance, folder)
+        return
+    for item in items:
+        yield function(item, lambda: advance(1))
 
 
 def map_in_order(function: Callable, items: Iterable, num_workers: int) -> Iterator:
@@ -84,28 +104,31 @@ def _map(function, chunk):
 
 def _death():
     return InputError(
-        "a worker process died, killed perhaps for want of memory: pass fewer --workers; the same "
-        "command goes on"
+        "a worker process died, killed perhaps for want of memory: give the same command again, "
+        "with fewer --workers"
     )
 
 
-def _write_with_processes(plans, recipe, num_workers, advance):
+def _run_in_processes(function, items, num_workers, advance, folder):
     context = _context()
-    # Without locks, which a killed worker might hold: each shard has a counter of its own.
-    counters, stop = context.RawArray("Q", len(plans)), context.RawValue("b", 0)
+    # Without locks, which a killed worker might hold: each item has a counter of its own.
+    counters, stop = context.RawArray("Q", len(items)), context.RawValue("b", 0)
     executor = ProcessPoolExecutor(
-        num_workers, context, initializer=_start, initargs=(recipe, counters, stop)
+        num_workers, context, initializer=_start, initargs=(function, counters, stop, folder)
     )
     seen = 0
     try:
-        pending = {executor.submit(_write, *item) for item in enumerate(plans)}
+        futures = [executor.submit(_call, *item) for item in enumerate(items)]
+        pending, waiting = set(futures), collections.deque(futures)
         while pending:
             done, pending = wait(pending, _SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED)
             now = sum(counters)
             advance(now - seen)
             seen = now
             for future in done:
-                yield future.result()
+                future.result()  # its error does not wait for the items before it
+            while waiting and waiting[0].done():
+                yield waiting.popleft().result()
     except BrokenProcessPool:
         raise _death() from None
     finally:
@@ -131,7 +154,7 @@ def _context():
 
 
 class _StopError(Exception):
-    """The conversion has failed elsewhere."""
+    """The run has failed elsewhere."""
 
 
 _worker = {}
@@ -143,17 +166,17 @@ def _join_parent():
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 
-def _start(recipe, counters, stop):
-    """Makes a new process a worker that writes shards."""
+def _start(function, counters, stop, folder):
+    """Makes a new process a worker of ``run``."""
     _join_parent()
-    if recipe.folder:
-        lock.join(recipe.folder)
+    if folder:
+        lock.join(folder)
     import tensorflow as tf
 
     # A process a core: more threads would only take turns.
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    _worker.update(recipe=recipe, counters=counters, stop=stop)
+    _worker.update(function=function, counters=counters, stop=stop)
 
 
 def _die_with_parent():
@@ -161,12 +184,17 @@ def _die_with_parent():
     os._exit(1)
 
 
-def _write(index, plan):
-    from ssd_tfrecord.records import shard_writer
-
+def _call(index, item):
     def advance():
         _worker["counters"][index] += 1
         if _worker["stop"].value:
             raise _StopError
 
-    return shard_writer.write(plan, _worker["recipe"], advance)
+    return _worker["function"](item, advance)
+
+
+def _write(plan, advance, recipe):
+    # TensorFlow, which this imports, is not needed before and not by a parent of workers.
+    from ssd_tfrecord.records import shard_writer
+
+    return shard_writer.write(plan, recipe, advance)
