@@ -2,12 +2,17 @@
 
 import dataclasses
 import json
+import os
 import sqlite3
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.records.annotation import Reject, SourceImage, SourceObject
+
+# Where SQLite keeps temporary files: the first that is a folder and can be written to.
+_PLACES = ("$SQLITE_TMPDIR", "$TMPDIR", "/var/tmp", "/usr/tmp", "/tmp", ".")
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,8 @@ class Spool(Sequence):
     """A sequence that grows by ``append``.
 
     It lies in a file without a name, which ends with the process: SQLite's temporary database, in
-    $SQLITE_TMPDIR, $TMPDIR or /var/tmp. Its first two megabytes stay in memory.
+    $SQLITE_TMPDIR, $TMPDIR or /var/tmp. Its first two megabytes stay in memory. Whatever needs that
+    file raises InputError where it cannot be written or read.
     """
 
     def __init__(self, codec: Codec, items: Iterable = ()):
@@ -33,15 +39,15 @@ class Spool(Sequence):
         # The collector may run in any thread.
         self._database = sqlite3.connect("", check_same_thread=False)
         weakref.finalize(self, self._database.close)
-        self._database.execute("PRAGMA journal_mode = OFF")
-        self._database.execute("CREATE TABLE items (number INTEGER PRIMARY KEY, key, line)")
+        self._execute("PRAGMA journal_mode = OFF")
+        self._execute("CREATE TABLE items (number INTEGER PRIMARY KEY, key, line)")
         for item in items:
             self.append(item)
 
     def append(self, item):
         """Adds ``item`` as the last one."""
         row = (self._length, _blob(self._codec.key(item)), self._codec.to_line(item))
-        self._database.execute("INSERT INTO items VALUES (?, ?, ?)", row)
+        self._execute("INSERT INTO items VALUES (?, ?, ?)", row)
         self._length += 1
 
     def __len__(self):
@@ -75,15 +81,33 @@ class Spool(Sequence):
 
     def _index(self):
         # Not before all is there: it is then sorted once.
-        self._database.execute("CREATE INDEX IF NOT EXISTS by_key ON items (key)")
+        self._execute("CREATE INDEX IF NOT EXISTS by_key ON items (key)")
 
     def _items(self, clause, *values):
         return map(self._codec.from_line, self._rows("SELECT line FROM items " + clause, *values))
 
     def _rows(self, query, *values):
         # A generator of a method, so that the database stays open for it.
-        for (value,) in self._database.execute(query, values):
-            yield value
+        try:
+            for (value,) in self._database.execute(query, values):
+                yield value
+        except sqlite3.OperationalError as error:
+            raise _named(error) from None
+
+    def _execute(self, query, values=()):
+        try:
+            return self._database.execute(query, values)
+        except sqlite3.OperationalError as error:
+            raise _named(error) from None
+
+
+def _named(error):
+    places = map(os.path.expandvars, _PLACES)
+    place = next((name for name in places if os.access(name, os.W_OK | os.X_OK)), ".")
+    return InputError(
+        f"{place}: SQLite cannot keep annotations there: {error}; make room, or set "
+        "SQLITE_TMPDIR to a folder that has it"
+    )
 
 
 def _blob(key):

@@ -1,11 +1,15 @@
 """Sequences on disk: what goes in comes out, by number, by key and in a rank's order."""
 
+import contextlib
 import gc
 import json
 import math
+import re
+import resource
 
 import pytest
 
+from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.records.annotation import Reject, SourceImage, SourceObject
 from ssd_tfrecord.records.spool import IMAGES, REJECTS, Codec, Spool
 
@@ -83,3 +87,35 @@ def test_an_iterator_outlives_its_spool():
     words = iter(Spool(WORDS, ["ant", "bee"]))
     gc.collect()
     assert list(words) == ["ant", "bee"]
+
+
+@contextlib.contextmanager
+def _files_of_100_kb_at_most():
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda words: [words.append("x" * 1000) for _ in range(4000)],
+        lambda words: words.repeated_keys(),
+        lambda words: list(words.lines_by(lambda key: key[::-1])),
+    ],
+    ids=["append", "index", "sort"],
+)
+def test_no_room_for_the_file_is_a_line_that_names_the_variable(use, tmp_path, monkeypatch):
+    monkeypatch.setenv("SQLITE_TMPDIR", str(tmp_path))
+    words = Spool(
+        Codec(lambda word: word, json.dumps, json.loads), (str(n) * 50 for n in range(9000))
+    )
+    message = (
+        f"{tmp_path}: SQLite cannot keep annotations there: disk I/O error; make room, or set "
+        "SQLITE_TMPDIR to a folder that has it"
+    )
+    with _files_of_100_kb_at_most(), pytest.raises(InputError, match=re.escape(message)):
+        use(words)
