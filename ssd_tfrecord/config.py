@@ -116,6 +116,11 @@ class InspectConfig(Options):
     label_map: str = option(
         "", ".pbtxt with the class names of --index; default: those in the records"
     )
+    workers: int = option(
+        0,
+        "processes of --verify and --index; 0: one a core, fewer for few records",
+        minimum=0,
+    )
 
     def __post_init__(self):
         super().__post_init__()

@@ -27,12 +27,17 @@ def main(config):
             lines = flags.to_lines(config)
             with _progress(None) as advance:
                 index.write_manifest(
-                    directory, config.pattern, config.label_map, flag_lines=lines, advance=advance
+                    directory,
+                    config.pattern,
+                    config.label_map,
+                    flag_lines=lines,
+                    num_workers=config.workers,
+                    advance=advance,
                 )
         manifest = Manifest.load(directory)
         print(f"{directory}: {manifest.num_records} records of {manifest.num_classes} classes")
         if config.verify:
-            num_damages += _verify(manifest)
+            num_damages += _verify(manifest, config.workers)
         if config.stats:
             print(tables.to_text(manifest))
         folder = os.path.join(config.output_dir, manifest.name)
@@ -57,12 +62,12 @@ def _progress(total):
     return bar()
 
 
-def _verify(manifest):
+def _verify(manifest, num_workers):
     from ssd_tfrecord.records.inspection import verification
 
     count = 0
     with _progress(manifest.num_records) as advance:
-        for damage in verification.verify(manifest, advance):
+        for damage in verification.verify(manifest, num_workers, advance):
             print(f"{manifest.directory}: {damage}")
             count += 1
     if not count:

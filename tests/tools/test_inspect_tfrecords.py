@@ -10,6 +10,7 @@ from PIL import Image
 
 from ssd_tfrecord import config, flags
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.records import workers
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -35,6 +36,14 @@ def test_a_whole_set(run, tiny_records, capsys):
     assert lines[0] == f"{tiny_records}: 6 records of 3 classes"
     assert lines[1] == f"{tiny_records}: whole: checksums, counts and every record are right"
     assert "cat" in [line.split()[0] for line in lines if line]
+
+
+def test_no_worker_for_few_records(run, tiny_records, monkeypatch):
+    numbers = []
+    monkeypatch.setattr(workers, "run", lambda *words: numbers.append(words[2]) or iter([]))
+    run(f"--records={tiny_records}", "--verify")
+    run(f"--records={tiny_records}", "--verify", "--workers=2")
+    assert numbers == [1, 2]
 
 
 def test_damages_are_named_and_end_with_an_error(run, tiny_records, tmp_path, capsys):

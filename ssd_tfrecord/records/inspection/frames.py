@@ -5,6 +5,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import tensorflow as tf
+
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.records.manifest import FRAME_BYTES, Manifest
 
@@ -63,21 +65,37 @@ def read(file, frame: Frame) -> bytes:
     return file.read(frame.length)
 
 
-def damage(file, frame: Frame) -> str:
-    """What is wrong with the frame's bytes, or ""; 0.1 s for a megabyte."""
-    file.seek(frame.offset)
-    content = file.read(FRAME_BYTES + frame.length)
-    if len(content) < FRAME_BYTES + frame.length:
+def damage(path: str, frame: Frame) -> str:
+    """What is wrong with the frame's bytes, or ""; 0.5 ms for a record of 88 kB."""
+    with open(path, "rb") as file:
+        file.seek(frame.offset)
+        header = file.read(_HEADER_BYTES)
+    if os.path.getsize(path) < frame.offset + FRAME_BYTES + frame.length:
         return "is cut off"
-    length, checksum = _HEADER.unpack_from(content)
+    length, checksum = _HEADER.unpack(header)
     if length != frame.length:
         return f"length is {length}, in the manifest {frame.length}"
-    if checksum != masked_crc32c(content[:_LENGTH_BYTES]):
+    if checksum != masked_crc32c(header[:_LENGTH_BYTES]):
         return "checksum of its length is wrong"
-    data = content[_HEADER_BYTES : _HEADER_BYTES + length]
-    if int.from_bytes(content[-4:], "little") != masked_crc32c(data):
+    try:
+        _read_checked(path, frame.offset)
+    except tf.errors.DataLossError:
         return "checksum of its data is wrong"
     return ""
+
+
+@tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)])
+def _read_checked(path, offset):
+    # A checksum in Python takes 80 ms for a megabyte. TFRecordDataset(path), but from the middle of
+    # the file: no public function does that.
+    variant = tf.raw_ops.TFRecordDatasetV2(
+        filenames=path[tf.newaxis],
+        compression_type="",
+        buffer_size=0,
+        byte_offsets=offset[tf.newaxis],
+    )
+    record = tf.TensorSpec([], tf.string)
+    return tf.data.experimental.from_variant(variant, record).take(1).get_single_element()
 
 
 def read_records(manifest: Manifest, indices) -> Iterator[bytes]:
@@ -93,24 +111,13 @@ def read_records(manifest: Manifest, indices) -> Iterator[bytes]:
         first += shard.num_records
 
 
-def _table():
-    # Castagnoli's polynomial, bits reversed (RFC 3720, appendix B.4).
-    table = []
-    for byte in range(256):
-        value = byte
-        for _ in range(8):
-            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
-        table.append(value)
-    return tuple(table)
-
-
-_TABLE = _table()
-
-
 def masked_crc32c(content: bytes) -> int:
-    """The checksum of TFRecord: CRC-32C, rotated and shifted by a constant."""
-    crc, table = 0xFFFFFFFF, _TABLE
+    """The checksum of TFRecord: CRC-32C, rotated and shifted by a constant; for a few bytes."""
+    crc = 0xFFFFFFFF
     for byte in content:
-        crc = table[(crc ^ byte) & 0xFF] ^ crc >> 8
+        crc ^= byte
+        for _ in range(8):
+            # Castagnoli's polynomial, bits reversed (RFC 3720, appendix B.4).
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
     crc ^= 0xFFFFFFFF
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF

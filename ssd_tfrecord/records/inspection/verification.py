@@ -1,16 +1,15 @@
 """Is a record set whole? Checksums, counts, and every record parsed and decoded."""
 
 import collections
+import functools
 import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ssd_tfrecord.records import manifest as manifests
-from ssd_tfrecord.records.inspection import frames
-from ssd_tfrecord.records.inspection.record_check import check
+from ssd_tfrecord.records import workers
 from ssd_tfrecord.records.manifest import Manifest
-from ssd_tfrecord.records.shards import sha256_of
 from ssd_tfrecord.records.statistics import Statistics
 
 # What the records themselves say again.
@@ -29,39 +28,41 @@ class Damage:
         return f"{self.file}{'' if self.record is None else f': record {self.record}'}: {self.what}"
 
 
-def verify(manifest: Manifest, advance: Callable[[int], None] = lambda count: None):
-    """Yields every Damage of a set; ``advance`` is told the records that were looked at.
+def verify(
+    manifest: Manifest,
+    num_workers: int = 1,
+    advance: Callable[[int], None] = lambda count: None,
+) -> Iterator[Damage]:
+    """Yields every Damage of a set, in the order of its files and records.
 
     A shard whose checksum is right is not searched for damaged bytes.
+
+    Args:
+      num_workers: as --workers: processes, each with a shard at a time.
+      advance: called with a number of records that were looked at.
+
+    Raises: InputError if a worker dies.
     """
     yield from _verify_other_files(manifest)
     statistics = Statistics(manifest.class_names)
     whole = True
-    for shard, path in zip(manifest.shards, manifest.shard_paths):
-        intact = sha256_of(path) == shard.sha256
-        if not intact:
-            yield Damage(shard.file, None, "sha256 is another than the manifest's")
-        for damage in _verify_records(path, shard, manifest.class_names, intact, statistics):
-            whole = False
-            yield damage
-        advance(shard.num_records)
+    check = functools.partial(_check, class_names=manifest.class_names)
+    items = list(zip(manifest.shard_paths, manifest.shards))
+    number = workers.choose_number(num_workers, manifest.num_records, len(items))
+    results = workers.run(check, items, number, advance)
+    for (damages, counts), shard in zip(results, manifest.shards):
+        whole = whole and not damages
+        yield from (Damage(shard.file, record, what) for record, what in damages)
+        statistics.merge(counts)
     if whole:
         yield from _verify_counts(manifest, statistics)
 
 
-def _verify_records(path, shard, class_names, intact, statistics) -> Iterator[Damage]:
-    with open(path, "rb") as file:
-        for frame in frames.listed(shard.record_bytes):
-            what = "" if intact else frames.damage(file, frame)
-            if what:
-                yield Damage(shard.file, frame.index, f"(byte {frame.offset} on) {what}")
-                continue
-            checked = check(frames.read(file, frame), class_names)
-            name = f"({checked.annotation.source_id}) " if checked.annotation else ""
-            for what in checked.damages:
-                yield Damage(shard.file, frame.index, name + what)
-            if not checked.damages:
-                statistics.add(checked.annotation)
+def _check(item, advance, class_names):
+    # TensorFlow, which this imports, is not needed by a parent of workers.
+    from ssd_tfrecord.records.inspection import shard_check
+
+    return shard_check.check_shard(*item, class_names, advance)
 
 
 def _verify_other_files(manifest):

@@ -93,6 +93,17 @@ def test_without_a_label_map_the_records_name_their_classes(folder):
     assert _index(folder).class_names == ("person", "unused-2", "car")
 
 
+def test_two_workers_write_the_manifest_of_one(folder):
+    manifests = []
+    for number in (1, 2):
+        looked_at = []
+        _index(folder, num_workers=number, advance=looked_at.append)
+        assert sum(looked_at) == 4
+        manifests.append((folder / "manifest.json").read_bytes())
+        (folder / "manifest.json").unlink()
+    assert manifests[0] == manifests[1]
+
+
 def test_training_takes_what_is_indexed(folder):
     _index(folder)
     batches = pipeline.training_dataset(

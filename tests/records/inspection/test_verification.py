@@ -2,8 +2,11 @@
 
 import dataclasses
 import json
+import multiprocessing
 import re
 import shutil
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -44,8 +47,36 @@ def _verify(folder):
 
 def test_a_whole_set(whole_set):
     looked_at = []
-    assert list(verify(Manifest.load(whole_set), looked_at.append)) == []
-    assert looked_at == [3, 3]
+    assert list(verify(Manifest.load(whole_set), advance=looked_at.append)) == []
+    assert looked_at == [1] * 6
+
+
+def test_two_workers_say_what_one_does(whole_set, folder):
+    looked_at = []
+    assert list(verify(Manifest.load(whole_set), 2, looked_at.append)) == []
+    assert sum(looked_at) == 6
+    for shard in Manifest.load(folder).shards:
+        content = bytearray((folder / shard.file).read_bytes())
+        for frame in frames.listed(shard.record_bytes)[1:]:
+            content[frame.offset + 200] ^= 4
+        (folder / shard.file).write_bytes(content)
+    (folder / "rejects.jsonl").unlink()
+    alone = list(verify(Manifest.load(folder)))
+    assert [damage.record for damage in alone] == [None, None, 1, 2, None, 1, 2]
+    assert list(verify(Manifest.load(folder), 2)) == alone
+
+
+def test_a_worker_that_dies(whole_set):
+    def kill():
+        while not multiprocessing.active_children():
+            time.sleep(0.01)
+        multiprocessing.active_children()[0].kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(InputError, match=r"a worker process died.* with fewer --workers$"):
+        list(verify(Manifest.load(whole_set), 2))
+    killer.join()
 
 
 def test_every_flipped_bit_is_found(whole_set, folder):
