@@ -28,7 +28,8 @@ def check(serialized: bytes, class_names) -> CheckedRecord:
     """Parses the record and decodes its image by training's decoder.
 
     Args:
-      class_names: label i is ``class_names[i - 1]``; None takes whatever there is.
+      class_names: label i is ``class_names[i - 1]``; None takes whatever there is, and
+        does not look at the image.
     """
     try:
         record, extra = _parse()(serialized)
@@ -45,10 +46,12 @@ def check(serialized: bytes, class_names) -> CheckedRecord:
         objects=tuple(objects),
         original_format=extra["format"].numpy().decode(errors="replace"),
     )
+    if class_names is None:
+        return CheckedRecord(annotation, (), texts)
     damages = [*_image_damages(record["encoded"].numpy(), extra["sha256"].numpy(), height, width)]
     for number, item in enumerate(objects, 1):
         damages += [f"object {number}: {what}" for what in _object_damages(item, class_names)]
-    if class_names and texts and not damages:
+    if texts and not damages:
         names = tuple(item.name for item in objects)
         if texts != names:
             damages.append(f"classes are {', '.join(texts)}: by their labels {', '.join(names)}")
@@ -98,7 +101,7 @@ def _objects(record, class_names):
 
 
 def _object_damages(item, class_names):
-    if class_names is not None and not 0 < item.label <= len(class_names):
+    if not 0 < item.label <= len(class_names):
         yield f"label {item.label}: must be 1 to {len(class_names)}"
     if reason := degeneracy(item.box):
         yield f"box {list(item.box)}: {reason}"
