@@ -20,10 +20,15 @@ def allowed(field):
     if limits.get("choices"):
         return "one of " + ", ".join(str(choice) or "empty" for choice in limits["choices"])
     low, high, above = limits.get("minimum"), limits.get("maximum"), limits.get("above")
-    parts = [f"above {above:g}"] if above is not None else []
-    parts += [f"at least {low:g}"] if low is not None else []
-    parts += [f"at most {high:g}"] if high is not None else []
+    parts = [f"above {_plain(above)}"] if above is not None else []
+    parts += [f"at least {_plain(low)}"] if low is not None else []
+    parts += [f"at most {_plain(high)}"] if high is not None else []
     return " and ".join(parts)
+
+
+def _plain(number):
+    # :g would round whole numbers to six digits.
+    return f"{number:g}" if isinstance(number, float) else str(number)
 
 
 def _fits(value, limits):

@@ -22,7 +22,9 @@ class RecordSetOptions(Options):
     )
     shuffle_seed: int = option(0, "seed of the order of the records", minimum=0)
     workers: int = option(
-        0, "processes that write shards; 0: one a core, fewer for few images", minimum=0
+        0,
+        "processes that read XML and write shards; 0: one a core, fewer for few images",
+        minimum=0,
     )
     beam_runner: str = option(
         "",
@@ -63,8 +65,8 @@ class ImageOptions(Options):
 
     verify: str = option(
         "decode",
-        "decode: every JPEG is decoded once, by training's decoder; header: its header and its "
-        "end are looked at",
+        "decode: every JPEG is decoded once, by training's decoder and to an eighth of its size; "
+        "header: its header and its end are looked at",
         choices=("decode", "header"),
     )
     bad_images: str = option(
