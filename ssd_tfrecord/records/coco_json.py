@@ -1,5 +1,6 @@
 """One COCO instances JSON: its entries, read one by one and kept on disk."""
 
+import collections
 import json
 import os
 import reprlib
@@ -108,8 +109,8 @@ def _entry(path, key, value, is_item, is_first):
 def _mapping(pairs):
     mapping = dict(pairs)
     if len(mapping) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        counts = collections.Counter(key for key, _ in pairs)
+        twice = next(key for key, count in counts.items() if count > 1)
         raise ValueError(f"an object has the key {reprlib.repr(twice)} twice")
     return mapping
 

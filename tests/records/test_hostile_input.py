@@ -191,6 +191,10 @@ JSON = {
         '{"images": [], "images": [], "categories": []}',
         "the key 'images' is there twice",
     ),
+    "many keys, one twice": (
+        '{"info": {' + "".join(f'"{i}": 0, ' for i in range(50_000)) + '"49999": 0}}',
+        "no JSON: an object has the key '49999' twice",
+    ),
     "no UTF-8": (WHOLE.replace("dog", "d\udcffg") % "", "no JSON: 'utf-8' codec can't decode"),
     "UTF-16": ("\ufeff{}".encode("utf-16").decode("latin-1"), "no JSON object: "),
     "half a character": (WHOLE.replace("dog", "\\ud83d") % "", r"name '\\ud83d': must be a string"),
@@ -250,6 +254,9 @@ def test_hostile_files_take_little_memory(folder):
     # The most elements that a file of the largest size can have.
     (folder / "xml/wide.xml").write_bytes(b"<annotation>" + b"<a/>" * (2**20 - 7) + b"</kitti>")
     files.append(folder / "xml/wide.xml")
+    # One value, whose parts would take 1.5 GB.
+    (folder / "wide.json").write_text('{"info": {"a": [' + "[]," * 20_000_000 + "0]}}")
+    files.append(folder / "wide.json")
     for number, (text, _) in enumerate(JSON.values()):
         files.append(folder / f"{number}.json")
         files[-1].write_bytes(text.encode(errors="surrogateescape"))

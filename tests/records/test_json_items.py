@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 
 import pytest
 
@@ -38,6 +39,14 @@ def test_items_are_those_of_json(chunk, form):
     assert list(found.items()) == list(VALUES.items())
 
 
+@pytest.mark.parametrize("size", range(1, 30))
+def test_a_number_that_the_chunk_cuts_is_read_whole(monkeypatch, size):
+    monkeypatch.setattr(json_items, "_CHUNK", size)
+    text = '{"a": 1.5, "b": [1e+300, -25E-7, 0], "c": -0.125}'
+    found = [value for _, value, _ in _read(text)]
+    assert found == [1.5, 1e300, -25e-7, 0, -0.125]
+
+
 def test_an_empty_object_has_none(chunk):
     assert _read(" { } ") == []
 
@@ -56,6 +65,10 @@ def test_an_empty_object_has_none(chunk):
         ('{"a": [{"b": true}', r"must be ',' or '\]' \(character 18\)"),
         ('{"a" 1}', r"must be ':' \(character 5\)"),
         ("{1: 2}", r"must be a key \(character 1\)"),
+        (
+            '{"a": ' + "1" * 5000 + "}",
+            r"Exceeds the limit \(4300 digits\) .*: value has \d+ digits \(character 6\)$",
+        ),
     ],
 )
 def test_faults_are_named_with_their_place(chunk, text, message):
@@ -85,6 +98,13 @@ def test_an_item_that_is_too_long_is_refused(monkeypatch):
     with pytest.raises(ValueError, match=r"must have 1000 characters at most \(character 7\)"):
         list(json_items.read_items(file, DECODER))
     assert file.tell() < 5000
+
+
+def test_many_spaces_are_passed_over_quickly():
+    text = '{"a": [1,' + " " * 2**25 + "2]}"
+    start = time.process_time()
+    assert len(_read(text)) == 2
+    assert time.process_time() - start < 1
 
 
 def test_progress_is_told_in_characters():
