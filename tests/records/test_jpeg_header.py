@@ -1,6 +1,7 @@
 """JPEG headers against Pillow's own reading, and every way a header can be cut or wrong."""
 
 import io
+import time
 
 import numpy as np
 import pytest
@@ -43,6 +44,41 @@ def test_the_exif_segment_is_cut_out_and_its_thumbnail_does_not_end_the_image():
 def test_fill_bytes_and_comments_are_skipped():
     encoded = _jpeg()
     assert read_header(encoded[:2] + b"\xff\xff\xff\xfe\x00\x04ab" + encoded[2:]).width == 40
+
+
+def _of_many_scans(progressive, number):
+    """A whole JPEG, whose first scan is there ``number`` times; a sequential one's is of grey."""
+    encoded = _jpeg(progressive=progressive)
+    start = encoded.index(b"\xff\xda")
+    scan = b"\xff\xda\0\x08\1\1\0\0\x3f\0\x12\xff\0"
+    if progressive:
+        scan = encoded[start : encoded.index(b"\xff\xc4", start)]
+    return encoded[:start] + number * scan + encoded[start:]
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_scans_are_counted_to_the_end_of_the_image(progressive):
+    encoded = _of_many_scans(progressive, 7)
+    whole = 17 if progressive else 8
+    assert read_header(encoded).num_scans == whole
+    assert read_header(encoded + 100 * b"\xff\xda").num_scans == whole
+    # Neither a comment's content nor a reserved marker's length is what it seems to be.
+    start = encoded.index(b"\xff\xda")
+    start += 2 + encoded[start + 3]
+    for marker in (b"\xff\xfe\0\6\xff\xd9\xff\xda", b"\xff\x02\xff\xff", b"\xff\xff\xff\xd3"):
+        assert read_header(encoded[:start] + marker + encoded[start:]).num_scans == whole
+
+
+def test_one_scan_of_all_components_is_not_looked_through():
+    assert read_header(_jpeg() + 100 * b"\xff\xda").num_scans == 1
+    assert read_header(_jpeg("L")[:-2] + 100 * b"\xff\xda").num_scans == 1
+
+
+def test_fill_bytes_without_end_are_passed_quickly():
+    encoded = _of_many_scans(False, 1)
+    start = time.process_time()
+    assert read_header(encoded[:-2] + 10**6 * b"\xff" + b"\0\xff\xda").num_scans == 3
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize(
