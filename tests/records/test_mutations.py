@@ -18,7 +18,7 @@ from PIL import Image
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import BoxOptions, ImageOptions
 from ssd_tfrecord.records import coco, labels, rejects, schema, voc
-from ssd_tfrecord.records.annotation import DroppedImage, fit, reject_image
+from ssd_tfrecord.records.annotation import DroppedImage, SourceImage, fit, reject_image
 from ssd_tfrecord.records.images import read_image
 
 CASES = int(os.environ.get("SSD_TFRECORD_FUZZ_CASES", "200"))
@@ -282,10 +282,10 @@ def test_changed_bytes_of_images(folder, content):
     encoded = (folder / "images/1.jpg").read_bytes()
     path = folder / "changed.jpg"
     path.write_bytes(content.draw(changed_bytes(encoded)))
-    sources = voc.SourceSet((voc.SourceImage("1", str(path), "1.xml"),), {})
+    source = SourceImage("1", str(path), "1.xml")
     for bad_images in ("fail", "drop", "repair"):
         try:
-            image = read_image(sources.images[0], ImageOptions(bad_images=bad_images))
+            image = read_image(source, ImageOptions(bad_images=bad_images))
         except InputError as error:
             assert bad_images == "fail"
             assert "\n" not in str(error)
