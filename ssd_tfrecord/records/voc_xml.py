@@ -35,9 +35,9 @@ def parse_voc_xml(path: str, pixel_origin: int) -> VocFile:
     Raises: InputError that names file, object and what is allowed.
     """
     root = _root(path)
+    elements = root.findall("object") or _refuse_misplaced(path, root)
     objects = tuple(
-        _object(path, index, element, pixel_origin)
-        for index, element in enumerate(root.findall("object"), 1)
+        _object(path, index, element, pixel_origin) for index, element in enumerate(elements, 1)
     )
     fields = _children(root)
     return VocFile(_text(fields, "filename"), _size(path, fields), objects)
@@ -45,8 +45,14 @@ def parse_voc_xml(path: str, pixel_origin: int) -> VocFile:
 
 def _root(path):
     # Annotation files come from strangers: no entity is expanded and nothing else is read.
+    # A comment would cut the text that it stands in.
     parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
     )
     try:
         status = os.stat(path)
@@ -68,9 +74,19 @@ def _root(path):
     return root
 
 
+def _refuse_misplaced(path, root):
+    """Nothing for an image without objects, which others' layouts of the file must not become."""
+    for element in root.iter():
+        if element.tag.lower() == "object":
+            found = f"<{element.tag}> in <{element.getparent().tag[:50]}>"
+            raise InputError(f"{path}: {found}: must be <object>, right inside <annotation>")
+    return ()
+
+
 def _object(path, index, element, pixel_origin):
     where = f"{path}: object {index}"
     fields = _children(element)
+    _refuse_twice(where, element, fields, ("name", "bndbox"))
     name = _text(fields, "name")
     if not name:
         raise InputError(f"{where}: no <name>: each object needs <name> and <bndbox>")
@@ -78,6 +94,7 @@ def _object(path, index, element, pixel_origin):
     if "bndbox" not in fields:
         raise InputError(f"{where}: no <bndbox>: each object needs <name> and <bndbox>")
     edges = _children(fields["bndbox"])
+    _refuse_twice(where, fields["bndbox"], edges, EDGES)
     numbers = tuple(_number(where, edges, tag) for tag in EDGES)
     box = (numbers[0] - pixel_origin, numbers[1] - pixel_origin, numbers[2], numbers[3])
     return SourceObject(
@@ -98,8 +115,23 @@ def _children(element):
     return {child.tag: child for child in reversed(element)}
 
 
+def _refuse_twice(where, element, fields, tags):
+    """InputError for the first of ``tags`` that is there again, and would be lost."""
+    if len(fields) == len(element):
+        return
+    for tag in tags:
+        if (count := len(element.findall(tag))) > 1:
+            raise InputError(f"{where}: {count} <{tag}>: must be one")
+
+
 def _text(fields, tag):
-    return (fields[tag].text or "").strip() if tag in fields else ""
+    element = fields.get(tag)
+    if element is None:
+        return ""
+    text = element.text or ""
+    if len(element):
+        text += f"<{element[0].tag}>"  # no text, nor to be passed over
+    return text.strip()
 
 
 def _number(where, fields, tag):

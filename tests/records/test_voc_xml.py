@@ -70,6 +70,21 @@ def test_boxes_of_parts_are_not_objects(tmp_path):
     assert len(_parse(tmp_path, _object(part + BOX)).objects) == 1
 
 
+@pytest.mark.parametrize("kind", ["<!-- 7 -->", "<?x 7?>", "<![CDATA[]]>"])
+def test_what_is_no_text_cuts_none(tmp_path, kind):
+    box = BOX.replace("11", f"1{kind}1").replace("9", f"{kind}9")
+    (item,) = _parse(tmp_path, _object(box, f"<name>do{kind}g</name>")).objects
+    assert (item.name, item.box) == ("dog", (4.0, 2.0, 11.0, 9.0))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "iso-8859-1", "gb18030"])
+def test_declared_encodings_are_read(tmp_path, encoding):
+    body = _object(BOX, "<name>größe</name>")
+    text = f'<?xml version="1.0" encoding="{encoding}"?><annotation>{body}</annotation>'
+    (tmp_path / "1.xml").write_bytes(text.encode(encoding))
+    assert parse_voc_xml(str(tmp_path / "1.xml"), 1).objects[0].name == "größe"
+
+
 def test_no_objects(tmp_path):
     assert _parse(tmp_path, "<segmented>0</segmented>").objects == ()
 
@@ -100,6 +115,24 @@ def test_a_box_that_covers_nothing_is_named_by_the_files_own_numbers(
         (_object("<difficult>2</difficult>" + BOX), r"difficult is '2': must be 0 or 1, or miss"),
         (_object("<truncated>x</truncated>" + BOX), r"truncated is 'x': must be 0 or 1, or miss"),
         ("<size><width>a</width><height>1</height></size>", r"1\.xml: size: width is 'a': must"),
+        (
+            _object(BOX + BOX.replace("3", "4")),
+            r"1\.xml: object 1: 2 <bndbox>: must be one$",
+        ),
+        (_object(BOX, name="<name>a</name><name>b</name>"), r"object 1: 2 <name>: must be one"),
+        (
+            _object(BOX.replace("</xmin>", "</xmin><xmin>4</xmin>")),
+            r"object 1 \('dog'\): 2 <xmin>: must be one",
+        ),
+        (_object(BOX.replace("9", "1<b/>9")), r"xmax is '1<b>': must be a number of pixels"),
+        (
+            f"<objects>{_object(BOX)}</objects>",
+            r"1\.xml: <object> in <objects>: must be <object>, right inside <annotation>",
+        ),
+        (
+            _object(BOX).replace("object", "Object"),
+            r"1\.xml: <Object> in <annotation>: must be <object>, right inside <annotation>",
+        ),
         ("<object>", r"1\.xml: no well-formed XML: Opening and ending tag mismatch"),
         ("<?xml version='1.0'?><kitti/>", r"1\.xml: root is <kitti>: must be VOC's <annotation>"),
     ],
