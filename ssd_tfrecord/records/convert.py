@@ -90,11 +90,12 @@ def convert(
     recipe = Recipe("", {item.name: item.id for item in classes}, images, boxes)
     describe = _Description(sources, options, classes, tool, flag_lines)
     if options.dry_run:
-        with tempfile.TemporaryDirectory() as folder:
+        with _write_errors("$TMPDIR"), tempfile.TemporaryDirectory() as folder:
             plans = _plan(sources, options, folder)
             return describe.manifest(_write(plans, {}, recipe, options))
     identity = _identity(flag_lines, recipe, options)
-    with _output_errors(options), _opened(options, identity) as opened:
+    place = f"--output_dir={options.output_dir}"
+    with _write_errors(place), _opened(options, identity) as opened:
         plans = _plan(sources, options, opened.folder)
         recipe = dataclasses.replace(recipe, folder=opened.folder)
         finished = _write(plans, opened.finished(plans), recipe, options)
@@ -155,13 +156,11 @@ def _opened(options, identity):
 
 
 @contextlib.contextmanager
-def _output_errors(options):
+def _write_errors(place):
     try:
         yield
     except OSError as error:
-        raise InputError(
-            f"--output_dir={options.output_dir}: cannot be written: {error.strerror}"
-        ) from None
+        raise InputError(f"{place}: cannot be written: {error.strerror}") from None
 
 
 def _write(plans, finished, recipe, options):

@@ -27,9 +27,13 @@ def hold(folder: str) -> int:
             os.close(descriptor)
             raise held_error(folder)
         if os.path.isfile(path) and os.path.samestat(os.fstat(descriptor), os.stat(path)):
-            os.truncate(path, 0)
-            os.write(descriptor, uuid.uuid4().hex.encode())
-            _wait_for_workers(folder)
+            try:
+                os.truncate(path, 0)
+                os.write(descriptor, uuid.uuid4().hex.encode())
+                _wait_for_workers(folder)
+            except BaseException:
+                os.close(descriptor)
+                raise
             return descriptor
         os.close(descriptor)  # locked, but no longer the file of that name
 

@@ -36,9 +36,12 @@ def printable(name: str) -> str:
 def files_below(folder: str, suffixes) -> list[str]:
     """Files of ``folder`` and its sub-folders with one of ``suffixes`` (any case), relative to it,
     with slashes, sorted. Links to folders are not followed, and what is hidden is passed over
-    (a Mac's ._a.jpg, a notebook's .ipynb_checkpoints/a.jpg)."""
+    (a Mac's ._a.jpg, a notebook's .ipynb_checkpoints/a.jpg).
+
+    Raises: InputError for a folder that cannot be read: its files would be missed.
+    """
     found = []
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder, onerror=_refuse_unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
         relative = os.path.relpath(parent, folder).replace(os.sep, "/")
         prefix = "" if relative == "." else relative + "/"
@@ -48,6 +51,11 @@ def files_below(folder: str, suffixes) -> list[str]:
             if name.lower().endswith(suffixes) and not name.startswith(".")
         ]
     return sorted(found)
+
+
+def _refuse_unreadable(error):
+    if not isinstance(error, FileNotFoundError):
+        raise InputError(f"{error.filename}: cannot be read: {error.strerror}") from None
 
 
 class ImageFolder:
