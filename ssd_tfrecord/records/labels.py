@@ -1,5 +1,8 @@
 """The class list of a record set: which names there are, and in which order."""
 
+import collections
+import reprlib
+
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.records.annotation import SourceSet
 from ssd_tfrecord.records.manifest import ClassLabel, load_classes
@@ -47,6 +50,9 @@ COCO_CATEGORIES = {
     name: int(number) for number, _, name in (entry.partition(" ") for entry in _COCO.split(", "))
 }
 
+# COCO's fit in a message; LVIS's 1,203 do not.
+_NUM_LISTED = 90
+
 
 def choose_classes(
     classes: str, sources: SourceSet, unknown_classes: str = "fail"
@@ -92,9 +98,9 @@ def _names_of_file(path):
             f"--classes={path}: cannot be read ({error}): must be default, voc, coco, auto, a file "
             "with a name a line, or a manifest.json"
         ) from None
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = [name for name, count in collections.Counter(names).items() if count > 1]
     if twice or not names:
-        found = f"has {twice[0]!r} twice" if twice else "is empty"
+        found = f"has {reprlib.repr(twice[0])} twice" if twice else "is empty"
         raise InputError(f"--classes={path}: {found}: must have each class on a line of its own")
     return tuple(names)
 
@@ -103,8 +109,8 @@ def _numbered(names, classes, category_ids):
     unknown = [name for name in names if category_ids and name not in category_ids]
     if unknown:
         raise InputError(
-            f"--classes={classes}: {unknown[0]!r} is no category of the JSON, which has: "
-            f"{', '.join(category_ids)}"
+            f"--classes={classes}: {reprlib.repr(unknown[0])} is no category of the JSON, which "
+            f"has: {_listed(category_ids)}"
         )
     if classes == "coco" and not category_ids:
         category_ids = COCO_CATEGORIES
@@ -120,7 +126,18 @@ def _check_objects(chosen, sources):
         for item in image.objects:
             if item.name not in allowed:
                 raise InputError(
-                    f"{image.file}: object {item.index}: class {item.name!r} must be one of "
-                    f"{', '.join(entry.name for entry in chosen)}; or pass "
-                    "--classes=auto or --unknown_classes=drop"
+                    f"{image.file}: object {item.index}: class {reprlib.repr(item.name)} must be "
+                    f"one of {_listed(entry.name for entry in chosen)}; or pass --classes=auto or "
+                    "--unknown_classes=drop"
                 )
+
+
+def _listed(names):
+    """``names`` in a line, whatever they are and however many."""
+    names = list(names)
+    shown = [
+        name if name.isprintable() and len(name) <= 40 else reprlib.repr(name)
+        for name in names[:_NUM_LISTED]
+    ]
+    more = f" and {len(names) - _NUM_LISTED} more" if len(names) > _NUM_LISTED else ""
+    return ", ".join(shown) + more

@@ -1,6 +1,7 @@
 """The class list: every way to choose it, and the line that names an object outside it."""
 
 import json
+import time
 
 import pytest
 
@@ -101,6 +102,32 @@ def test_a_name_that_is_no_category_of_the_json(tmp_path):
     path.write_text("ox\n")
     with pytest.raises(InputError, match="'ox' is no category of the JSON, which has: cat, dog"):
         choose_classes(str(path), _set(category_ids={"cat": 1, "dog": 2}))
+
+
+def test_names_are_a_line_whatever_they_are_and_however_many(tmp_path):
+    path = tmp_path / "names.txt"
+    path.write_text("x" * 9000 + "\n")
+    ids = {name: number for number, name in enumerate(["a\nb", "y" * 41, *map(str, range(998))])}
+    message = (
+        rf"--classes={path}: 'xxx.*\.\.\.x+' is no category of the JSON, which has: 'a\\nb', "
+        r"'yyy+\.\.\.y+', 0, 1, .*, 87 and 910 more$"
+    )
+    with pytest.raises(InputError, match=message) as error:
+        choose_classes(str(path), _set(category_ids=ids))
+    assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match=r"class 'a\\nb' must be one of 'c\\td'; or") as error:
+        path.write_text("c\td\n")
+        choose_classes(str(path), _set("a\nb"))
+    assert "\n" not in str(error.value)
+
+
+def test_a_long_file_of_names_is_read_quickly(tmp_path):
+    path = tmp_path / "names.txt"
+    path.write_text("\n".join([*map(str, range(20_000)), "7"]))
+    start = time.process_time()
+    with pytest.raises(InputError, match=r"names\.txt: has '7' twice"):
+        choose_classes(str(path), _set("cat"))
+    assert time.process_time() - start < 1
 
 
 def test_auto_without_objects():
