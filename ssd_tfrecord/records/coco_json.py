@@ -58,6 +58,10 @@ def read_coco_json(path: str) -> CocoFile:
     except json_items.NoObjectError as error:
         hint = "; this is a list, as files of results are" if error.found == "[" else ""
         raise InputError(f"{path}: no JSON object: {_WANTED}{hint}") from None
+    except UnicodeDecodeError as error:
+        # Its position is that in a chunk of the file.
+        byte = error.object[error.start]
+        raise InputError(f"{path}: no JSON: byte {byte:#04x}: must be text in UTF-8") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: no JSON: {error}") from None
     for key in ("images", "categories"):
@@ -84,7 +88,7 @@ def _read_lists(path):
     ):
         decoder = json.JSONDecoder(object_pairs_hook=_mapping)
         for key, value, is_item in json_items.read_items(file, decoder, progress.update):
-            if key not in kinds or (key == "annotations" and value is None):
+            if key not in kinds or (key == "annotations" and value is None and not is_item):
                 continue
             if key not in lists:
                 lists[key] = kinds[key]()
@@ -122,14 +126,18 @@ def _refuse_other_files(path, first):
 
 
 def _categories(path, entries):
-    pairs = []
+    categories, names = {}, set()
     for entry in entries:
         where = f"{path}: category {reprlib.repr(entry.get('name', '?'))}"
-        pairs.append((field(where, entry, "id", WHOLE), field(where, entry, "name", TEXT)))
-    categories = dict(sorted(pairs))
-    if len(categories) != len(pairs) or len(set(categories.values())) != len(pairs):
-        raise InputError(f"{path}: categories: must have each id and each name once")
-    return categories
+        category_id, name = field(where, entry, "id", WHOLE), field(where, entry, "name", TEXT)
+        if not name.strip():
+            raise InputError(f"{where}: name: must be something else than spaces")
+        if category_id in categories or name in names:
+            key = f"id {category_id}" if category_id in categories else "name"
+            raise InputError(f"{where}: its {key} is there twice: must be once")
+        categories[category_id] = name
+        names.add(name)
+    return dict(sorted(categories.items()))
 
 
 def place(path: str, annotation: Mapping) -> str:

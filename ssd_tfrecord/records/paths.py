@@ -71,7 +71,7 @@ class ImageFolder:
         Raises: InputError that begins with ``where`` if it leaves the folder, by a link too.
         """
         path = path_inside(self.folder, name, where)
-        if not os.path.realpath(path).startswith(self._real):
+        if not os.path.join(os.path.realpath(path), "").startswith(self._real):
             raise InputError(
                 f"{where}: {_short(name)} is a link out of {self.folder}: must be a file inside it"
             )

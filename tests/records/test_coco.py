@@ -142,7 +142,18 @@ def _image(**changes):
         (_annotation(area=-1.5), r"annotation 1: area -1\.5: must be a number of pixels"),
         (_annotation(area=False), r"annotation 1: area False: must be a number of pixels"),
         (_annotation(iscrowd=2), r"annotation 1: iscrowd 2: must be 0 or 1"),
-        ({"categories": CONTENT["categories"] * 2}, r"categories: must have each id and each name"),
+        (
+            {"categories": CONTENT["categories"] * 2},
+            r"i\.json: category 'brush': its id 90 is there twice: must be once$",
+        ),
+        (
+            {"categories": [{"id": 0, "name": "cat"}, {"id": 1, "name": "cat"}]},
+            r"i\.json: category 'cat': its name is there twice: must be once$",
+        ),
+        ({"categories": [{"id": 3, "name": " "}]}, r"category ' ': name: must be something else"),
+        ({"annotations": [None]}, r"i\.json: no list of 'annotations': must be an instances JSON"),
+        ({"images": [{"id": 42, "file_name": ""}]}, r"i\.json: image 42: '' is not in "),
+        ({"images": [{"id": 42, "file_name": "."}]}, r"i\.json: image 42: '\.' is not in "),
         (
             {"categories": [{"id": "3", "name": "car"}]},
             r"i\.json: category 'car': id '3': must be a whole number$",

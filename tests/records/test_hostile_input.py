@@ -195,7 +195,11 @@ JSON = {
         '{"info": {' + "".join(f'"{i}": 0, ' for i in range(50_000)) + '"49999": 0}}',
         "no JSON: an object has the key '49999' twice",
     ),
-    "no UTF-8": (WHOLE.replace("dog", "d\udcffg") % "", "no JSON: 'utf-8' codec can't decode"),
+    "no UTF-8": (
+        WHOLE.replace("dog", "d\udcffg") % "",
+        "i.json: no JSON: byte 0xff: must be text in UTF-8$",
+    ),
+    "gzip": ("\x1f\udc8b\x08", "no JSON: byte 0x8b: must be text in UTF-8"),
     "UTF-16": ("\ufeff{}".encode("utf-16").decode("latin-1"), "no JSON object: "),
     "half a character": (WHOLE.replace("dog", "\\ud83d") % "", r"name '\\ud83d': must be a string"),
     "a null character": (
