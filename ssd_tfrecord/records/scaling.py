@@ -116,7 +116,7 @@ def _run(words, folder):
     with tempfile.TemporaryDirectory(dir=folder) as parent, tempfile.TemporaryFile() as log:
         output_dir = os.path.join(parent, "measured")
         _adopt_orphans()
-        before = _cpu_of_ended_children()
+        before, others = _cpu_of_ended_children(), _children()
         with subprocess.Popen(
             [*words, f"--output_dir={output_dir}"], stdout=log, stderr=subprocess.STDOUT
         ) as process:
@@ -124,7 +124,7 @@ def _run(words, folder):
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
             seen = process.returncode is None
             start, cpu = time.perf_counter(), _cpu_of_family(process.pid)
-        _wait_for_orphans()
+        _wait_for_orphans(others)
         wall = time.perf_counter() - start
         whole_cpu = _cpu_of_ended_children() - before
         if process.returncode:
@@ -148,10 +148,15 @@ def _adopt_orphans():
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _wait_for_orphans():
-    with contextlib.suppress(ChildProcessError):
-        while True:
-            os.wait()
+def _wait_for_orphans(others):
+    """Waits for all children but ``others``: this process may have a server of forks of its own."""
+    while orphans := _children() - others:
+        for pid in orphans:
+            os.waitpid(pid, 0)
+
+
+def _children():
+    return {pid for pid, (parent, _) in _processes().items() if parent == os.getpid()}
 
 
 def _cpu_of_ended_children():
@@ -161,17 +166,23 @@ def _cpu_of_ended_children():
 
 
 def _cpu_of_family(pid):
-    """CPU seconds until now of a process and of all that descend from it (Linux)."""
-    parents, ticks = {}, {}
+    """CPU seconds until now of a process and of all that descend from it."""
+    processes = _processes()
+    family = [pid]
+    for member in family:
+        family += [child for child, (parent, _) in processes.items() if parent == member]
+    ticks = sum(processes[member][1] for member in family if member in processes)
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _processes():
+    """{pid: (parent's, ticks of CPU time)} of all processes (Linux)."""
+    found = {}
     for path in glob.glob("/proc/[0-9]*/stat"):
         with contextlib.suppress(OSError):  # the process has ended
             # man 5 proc: "pid (name) state ppid …"; fields 14 to 17 are the times of the process
             # and of the children that it waited for.
             content = pathlib.Path(path).read_text(encoding="utf-8", errors="replace")
             fields = content.rpartition(")")[2].split()
-            number = int(path.split("/")[2])
-            parents[number], ticks[number] = int(fields[1]), sum(map(int, fields[11:15]))
-    family = [pid]
-    for member in family:
-        family += [child for child, parent in parents.items() if parent == member]
-    return sum(ticks.get(member, 0) for member in family) / os.sysconf("SC_CLK_TCK")
+            found[int(path.split("/")[2])] = int(fields[1]), sum(map(int, fields[11:15]))
+    return found

@@ -70,6 +70,13 @@ def test_whole_family_is_counted_and_the_start_left_out(tmp_path):
     assert os.listdir(tmp_path) == ["convert.py"]
 
 
+def test_other_children_are_not_waited_for(tmp_path):
+    with subprocess.Popen(["sleep", "60"]) as other:
+        scaling._run([*command(tmp_path / "a.py", CONVERTER), "--workers=1"], tmp_path)
+        assert other.poll() is None
+        other.kill()
+
+
 def test_grandchildren_that_still_run_are_counted(tmp_path):
     words = command(tmp_path / "chain.py", CHAIN)
     with subprocess.Popen([*words, "2"], stdin=subprocess.PIPE) as process:
