@@ -1,6 +1,7 @@
 """Work done one by one in this process, or by processes of their own: shards, annotations."""
 
 import collections
+import contextlib
 import functools
 import itertools
 import multiprocessing.connection
@@ -10,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.records import lock
@@ -88,7 +89,8 @@ def map_in_order(function: Callable, items: Iterable, num_workers: int) -> Itera
         while True:
             # Results wait here while an earlier chunk is worked on, so they are few.
             for chunk in itertools.islice(chunks, _CHUNKS_A_WORKER * num_workers - len(pending)):
-                pending.append(executor.submit(_map, function, chunk))
+                with _uninterrupted():
+                    pending.append(executor.submit(_map, function, chunk))
             if not pending:
                 return
             yield from pending.popleft().result()
@@ -118,7 +120,8 @@ def _run_in_processes(function, items, num_workers, advance, folder):
     )
     seen = 0
     try:
-        futures = [executor.submit(_call, *item) for item in enumerate(items)]
+        with _uninterrupted():
+            futures = [executor.submit(_call, *item) for item in enumerate(items)]
         pending, waiting = set(futures), collections.deque(futures)
         while pending:
             done, pending = wait(pending, _SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED)
@@ -144,13 +147,36 @@ def _context():
     # NumPy's library would start threads, which do not survive a fork.
     before = os.environ.get(_BLAS_THREADS)
     os.environ[_BLAS_THREADS] = "1"
+    resource_tracker.ensure_running()  # unblocks SIGINT
     try:
-        forkserver.ensure_running()
+        with _uninterrupted():
+            forkserver.ensure_running()
     finally:
         del os.environ[_BLAS_THREADS]
         if before is not None:
             os.environ[_BLAS_THREADS] = before
     return context
+
+
+@contextlib.contextmanager
+def _uninterrupted():
+    """Has Ctrl-C wait while processes are started: it comes to all of a terminal, and to end them
+    is the parent's. They would print where it met them, or that their parent has gone.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Ctrl-C is the main thread's
+        return
+    caught = []
+    handler = signal.signal(signal.SIGINT, lambda *where: caught.append(where))
+    # The processes inherit this; here another thread may take the signal.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+    if caught:
+        raise KeyboardInterrupt
 
 
 class _StopError(Exception):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import json
 import multiprocessing
 import os
 import pathlib
@@ -119,42 +118,6 @@ def _command(tiny_voc, folder, *words):
         f"--output_dir={folder}",
         *words,
     ]
-
-
-def test_workers_die_with_their_parent(tiny_voc, tmp_path):
-    # Seconds of work: one image 20,000 times.
-    entries = [{"id": number, "file_name": "000001.jpg"} for number in range(20_000)]
-    (tmp_path / "i.json").write_text(json.dumps({"images": entries, "categories": []}))
-    command = [
-        *(sys.executable, "tools/create_coco_tfrecords.py", f"--annotations={tmp_path}/i.json"),
-        *(f"--images_dir={tiny_voc}/VOC2007/JPEGImages", f"--output_dir={tmp_path}/a"),
-        *("--workers=2", "--classes=voc"),
-    ]
-    run = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while len(found := _descendants(run.pid)) < 4:  # multiprocessing's tracker, server, workers
-        assert run.poll() is None
-        time.sleep(0.05)
-    run.kill()
-    run.wait()
-    deadline = time.monotonic() + 10
-    while any(_is_alive(pid) for pid in found):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def _descendants(pid):
-    try:
-        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-    return children + [other for child in children for other in _descendants(child)]
-
-
-def _is_alive(pid):
-    try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def test_a_disk_that_is_full_ends_the_run_in_a_line(tiny_voc, tmp_path):
