@@ -1,14 +1,11 @@
-"""Going on where a conversion stopped: what is kept, what is refused, and SIGKILL at any moment."""
+"""Going on where a conversion stopped: what is kept, what is refused, what was being published."""
 
 import dataclasses
 import fcntl
 import hashlib
-import multiprocessing
 import os
-import random
+import pathlib
 import shutil
-import signal
-import time
 
 import numpy as np
 import pytest
@@ -16,12 +13,13 @@ from PIL import Image
 
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import ImageOptions, RecordSetOptions
-from ssd_tfrecord.records import convert, shard_writer
+from ssd_tfrecord.records import convert, shard_writer, shards
 from ssd_tfrecord.records.annotation import SourceImage, SourceObject, SourceSet
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.records.spool import IMAGES, Spool
 
 NUM_IMAGES, NUM_SHARDS = 48, 12
+DROP = ImageOptions(bad_images="drop")
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +52,8 @@ def _digests(folder):
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-@pytest.fixture
-def stopped(images, tmp_path):
-    """A folder with 3 of 12 shards finished, and half a fourth one."""
+def _stop(images, folder, image_options=convert.DEFAULT_IMAGES):
+    """Converts to ``folder`` until 3 of 12 shards are finished, and half a fourth one."""
 
     def make_record(source, recipe):
         if next(counts, None) is None:
@@ -66,7 +63,13 @@ def stopped(images, tmp_path):
     counts, make = iter(range(14)), shard_writer.make_record
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(shard_writer, "make_record", make_record)
-        _convert(images, tmp_path / "a")
+        _convert(images, folder, image_options)
+
+
+@pytest.fixture
+def stopped(images, tmp_path):
+    """A folder that ``_stop`` has left."""
+    _stop(images, tmp_path / "a")
     return tmp_path / "a"
 
 
@@ -129,6 +132,62 @@ def test_an_image_that_was_not_finished_may_change(images, stopped, tmp_path):
     assert _convert(moved, stopped).num_objects == NUM_IMAGES - 1
 
 
+def _written_anew(path):
+    """Other pixels in as many bytes, at another time."""
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 1
+    path.write_bytes(content)
+    _set_time(path, path.stat().st_mtime_ns + 1)
+
+
+def _lengthened(path):
+    """A byte more behind the image's end, and the old time."""
+    time = path.stat().st_mtime_ns
+    path.write_bytes(path.read_bytes() + b" ")
+    _set_time(path, time)
+
+
+def _set_time(path, time):
+    os.utime(path, ns=(time, time))
+
+
+@pytest.fixture
+def copied(images, tmp_path):
+    """``images`` as files of this test's own, which keep their times."""
+    folder = shutil.copytree(os.path.dirname(images[0].image_path), tmp_path / "images")
+    return tuple(
+        dataclasses.replace(item, image_path=str(folder / os.path.basename(item.image_path)))
+        for item in images
+    )
+
+
+@pytest.mark.parametrize("change", [_written_anew, _lengthened, pathlib.Path.unlink])
+def test_the_file_of_a_finished_image_has_changed(copied, tmp_path, change, capsys):
+    _stop(copied, tmp_path / "a", DROP)
+    change(pathlib.Path(_first_of_shard(copied, 1, tmp_path).image_path))
+    message = r"annotations or images of x-00001-of-00012\.tfrecord, which was finished, have ch"
+    with pytest.raises(InputError, match=message):
+        _convert(copied, tmp_path / "a", DROP)
+    assert not (tmp_path / "a/manifest.json").exists()
+    capsys.readouterr()
+    found = _convert(copied, tmp_path / "a", DROP, overwrite=True)
+    assert capsys.readouterr().err.startswith("goes on: 2 of 12 shards are whole\n")
+    assert found.shards == _convert(copied, tmp_path / "b", DROP).shards
+    assert found.num_records == NUM_IMAGES - (change is pathlib.Path.unlink)
+
+
+@pytest.mark.parametrize("change", [_written_anew, _lengthened, pathlib.Path.unlink])
+def test_the_file_of_an_image_that_was_not_finished_has_changed(copied, tmp_path, change, capsys):
+    before = _convert(copied, tmp_path / "before", DROP).shards
+    _stop(copied, tmp_path / "a", DROP)
+    change(pathlib.Path(_first_of_shard(copied, 5, tmp_path).image_path))
+    capsys.readouterr()
+    found = _convert(copied, tmp_path / "a", DROP)
+    assert capsys.readouterr().err.startswith("goes on: 3 of 12 shards are whole\n")
+    assert found.shards == _convert(copied, tmp_path / "b", DROP).shards
+    assert [number for number in range(12) if found.shards[number] != before[number]] == [5]
+
+
 @pytest.mark.parametrize("suffix", ["", ".rejects.jsonl", ".json"])
 def test_a_damaged_shard_is_written_anew(images, stopped, tmp_path, suffix, capsys):
     whole = _convert(images, tmp_path / "whole")
@@ -189,38 +248,56 @@ def test_the_fingerprint_knows_no_order_and_no_folder(images, tmp_path):
     assert _convert(other, tmp_path / "c").source["fingerprint"] != first
 
 
-def test_sigkill_at_20_random_moments(images, tmp_path):
-    """Each run goes on where the one before was killed; the sets are the undisturbed one's."""
-    _convert(images, tmp_path / "whole")
-    expected = _digests(tmp_path / "whole")
-    # Forked from a process that has imported TensorFlow and not used it: it starts at once.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["ssd_tfrecord.records.shard_writer"])
-
-    def run(folder, seconds=None):
-        process = context.Process(target=_convert_quietly, args=(images, folder))
-        process.start()
-        process.join(seconds)
-        process.kill()
-        process.join()
-        return process.exitcode
-
-    run(tmp_path / "first")
-    begin = time.monotonic()
-    assert run(tmp_path / "second") == 0
-    seconds, moments = time.monotonic() - begin, random.Random(0)
-    num_kills = num_sets = 0
-    while num_kills < 20:
-        num_sets += 1
-        folder = tmp_path / f"set{num_sets}"
-        while not (folder / "manifest.json").exists():
-            # The last set is finished undisturbed, however slow the machine has become.
-            code = run(folder, moments.uniform(0, seconds) if num_kills < 20 else None)
-            assert code in (0, -signal.SIGKILL)
-            num_kills += code != 0
-        assert _digests(folder) == expected
+class _Killed(BaseException):
+    """Nothing handles it, so nothing is tidied up, as after a SIGKILL."""
 
 
-def _convert_quietly(images, folder):
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    _convert(images, folder)
+@pytest.fixture
+def kill_at(monkeypatch):
+    """Has publishing end with _Killed before its step of that number: what changes folders."""
+
+    def stepping(function, steps):
+        def call(*arguments):
+            if next(steps, None) is None:
+                raise _Killed
+            return function(*arguments)
+
+        return call
+
+    def kill_at(number):
+        def publish(*arguments):
+            steps = iter(range(number))
+            for name in ("replace", "remove", "rmdir", "fsync"):
+                monkeypatch.setattr(os, name, stepping(getattr(os, name), steps))
+            publish_whole(*arguments)
+
+        monkeypatch.setattr(shards, "publish", publish)
+
+    publish_whole = shards.publish
+    return kill_at
+
+
+def test_killed_before_each_step_of_publishing(images, tmp_path, monkeypatch, kill_at):
+    folder = tmp_path / "a"
+    _convert(images, folder, num_shards=4)
+    old = shutil.copytree(folder, tmp_path / "old")
+    _convert(images, folder, num_shards=3, overwrite=True)
+    new = _digests(folder)
+    num_kills = 0
+    for number in range(25):
+        shutil.rmtree(folder)
+        shutil.copytree(old, folder)
+        kill_at(number)
+        try:
+            _convert(images, folder, num_shards=3, overwrite=True)
+        except _Killed:
+            num_kills += 1
+        monkeypatch.undo()
+        if (folder / "manifest.json").exists():
+            assert _digests(folder) in (_digests(old), new)
+        if (folder / ".partial/state.json").exists():
+            _convert(images, folder, num_shards=3)
+            assert not (folder / ".partial").exists()
+        assert _digests(folder) == new
+    # 5 old files go, 5 new ones come, a sync; of the journal 9 files of shards, 3 more, its folder.
+    assert num_kills == 24
