@@ -167,7 +167,7 @@ def small_disk(tmp_path):
 
     yield mount
     while os.path.ismount(folder):
-        subprocess.run(["umount", str(folder)], check=True)
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def test_a_disk_of_any_size_that_is_too_small(images, expected, small_disk):
@@ -186,7 +186,7 @@ def test_a_disk_of_any_size_that_is_too_small(images, expected, small_disk):
         small_disk(10_000)
         _convert(images, folder)
         assert _digests(folder) == expected
-        subprocess.run(["umount", str(folder)], check=True)
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
     partial = f"{folder}/.partial"
     assert refused == {
         f"--output_dir={folder}",
