@@ -17,7 +17,11 @@ _PILLOW = threading.Lock()
 
 
 class UnreadableImageError(Exception):
-    """An image that Pillow cannot read, or that has too many pixels; the message says why."""
+    """An image that Pillow cannot read; the message says why."""
+
+
+class TooManyPixelsError(Exception):
+    """An image that is not decoded; the message gives its size and the limit."""
 
 
 def load_image(content: bytes, max_pixels: int, *, lenient: bool = False):
@@ -30,7 +34,7 @@ def load_image(content: bytes, max_pixels: int, *, lenient: bool = False):
     TIFF comes upright: Pillow itself turns it by its orientation.
 
     Returns: (Pillow image, format in lower case, EXIF segment or b"").
-    Raises: UnreadableImageError.
+    Raises: UnreadableImageError, TooManyPixelsError.
     """
     with _settings(lenient):
         # Whatever plugins meet in damaged files: OSError, SyntaxError, struct.error, IndexError…
@@ -43,7 +47,7 @@ def load_image(content: bytes, max_pixels: int, *, lenient: bool = False):
                     return to_rgb(image), "jpeg" if name == "mpo" else name, segment
         except Exception as error:
             raise UnreadableImageError(_reason(error)) from None
-    raise UnreadableImageError(too_many_pixels(width, height, max_pixels))
+    raise TooManyPixelsError(too_many_pixels(width, height, max_pixels))
 
 
 def too_many_pixels(width, height, max_pixels) -> str:

@@ -18,6 +18,7 @@ from ssd_tfrecord.records import exif, jpeg_header
 from ssd_tfrecord.records.annotation import DroppedImage, SourceImage
 from ssd_tfrecord.records.image_formats import (
     FORMATS,
+    TooManyPixelsError,
     UnreadableImageError,
     load_image,
     to_rgb,  # noqa: F401  (evaluation's)
@@ -190,6 +191,8 @@ def _convert(source, options, content):
     """What training's decoder does not take, as a JPEG that it does."""
     try:
         return _encode(source, options, *load_image(content, options.max_pixels))
+    except TooManyPixelsError as error:
+        _refuse(source, options, TOO_LARGE, str(error))
     except UnreadableImageError as error:
         return _repair(source, options, content, str(error))
 
