@@ -33,12 +33,12 @@ MAX_COORDINATE = 2.0**53
 class DroppedImage(Exception):  # noqa: N818 - no error: --bad_images asks for it
     """An image that becomes no record, as --bad_images says: the message is a line for the user.
 
-    ``reason`` is the Reject's.
+    ``reason`` and ``detail`` are the Reject's.
     """
 
-    def __init__(self, reason: str, message: str):
+    def __init__(self, reason: str, message: str, detail: str):
         super().__init__(message)
-        self.reason = reason
+        self.reason, self.detail = reason, detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +102,9 @@ class Reject:
     """What was not taken as it is: a line of rejects.jsonl.
 
     ``action`` says what was done: dropped, clipped, kept, rotated, repaired. ``object`` counts the
-    image's objects from 1, and ``name`` and ``box`` are the SourceObject's; for the image itself
-    they are 0, "" and None.
+    image's objects from 1 (-1: of an image that is unknown), and ``name`` and ``box`` are the
+    SourceObject's; for the image itself they are 0, "" and None. ``detail`` says more of the
+    reason, or is "". ``num_objects`` were dropped with the image.
     """
 
     file: str
@@ -113,6 +114,8 @@ class Reject:
     object: int = 0
     name: str = ""
     box: tuple[float, float, float, float] | None = None
+    detail: str = ""
+    num_objects: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +151,14 @@ class SourceSet:
     rejects: Sequence[Reject] = ()
 
 
-def reject_image(source: SourceImage, reason: str, action: str = DROPPED) -> Reject:
+def reject_image(
+    source: SourceImage, reason: str, action: str = DROPPED, detail: str = ""
+) -> Reject:
     """The Reject of a whole image."""
-    return Reject(source.file, source.source_id, reason, action)
+    num_objects = len(source.objects) if action == DROPPED else 0
+    return Reject(
+        source.file, source.source_id, reason, action, detail=detail, num_objects=num_objects
+    )
 
 
 def degeneracy(box) -> str:
@@ -176,14 +184,14 @@ def fit(source: SourceImage, image, labels: Mapping[str, int], options: BoxOptio
     Raises: InputError for what ``options`` call an error.
     """
     objects, seen = [], set()
-    rejects = [reject_image(source, reason, action) for reason, action in image.changes]
+    rejects = [reject_image(source, *change) for change in image.changes]
     for item in source.objects:
         found, reason, action = _fit_object(source, item, image, labels, options)
         if found and (item.name, item.box) in seen:
-            rejects.append(_reject_object(source, item, DUPLICATE, KEPT))
+            rejects.append(_reject_object(source, item, DUPLICATE, KEPT, image))
         seen.add((item.name, item.box))
         if reason:
-            rejects.append(_reject_object(source, item, reason, action))
+            rejects.append(_reject_object(source, item, reason, action, image))
         if found:
             objects.append(found)
     annotation = ImageAnnotation(
@@ -197,8 +205,13 @@ def fit(source: SourceImage, image, labels: Mapping[str, int], options: BoxOptio
     return annotation, tuple(rejects)
 
 
-def _reject_object(source, item, reason, action):
-    return Reject(source.file, source.source_id, reason, action, item.index, item.name, item.box)
+def _reject_object(source, item, reason, action, image):
+    # What the box was compared with.
+    size = f"image of {image.annotated_width}x{image.annotated_height}"
+    detail = "" if reason in (UNKNOWN_CLASS, DUPLICATE) else size
+    return Reject(
+        source.file, source.source_id, reason, action, item.index, item.name, item.box, detail
+    )
 
 
 def _fit_object(source, item, image, labels, options):

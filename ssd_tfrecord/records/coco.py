@@ -106,7 +106,7 @@ class _Reader:
                     f"{where}: image_id {_brief(image_id)} must be an image of the JSON; or "
                     "pass --bad_boxes=drop"
                 )
-            self.rejects.append(Reject(where, image_id, UNKNOWN_IMAGE, DROPPED))
+            self.rejects.append(Reject(where, image_id, UNKNOWN_IMAGE, DROPPED, -1))
 
     def _add(self, entry, items, bad_images, unknown_classes):
         source_id = str(entry["id"])
@@ -119,7 +119,17 @@ class _Reader:
                     f"{file}: {reprlib.repr(name)} is not in {self._folder.folder}; or pass "
                     "--bad_images=drop"
                 )
-            self.rejects.append(Reject(file, source_id, MISSING_IMAGE, DROPPED))
+            detail = f"looked for {_brief(name)}"
+            self.rejects.append(
+                Reject(
+                    file,
+                    source_id,
+                    MISSING_IMAGE,
+                    DROPPED,
+                    detail=detail,
+                    num_objects=len(items),
+                )
+            )
             return
         objects = []
         for index, item in enumerate(items, 1):
@@ -133,7 +143,10 @@ class _Reader:
                     "JSON; or pass --unknown_classes=drop"
                 )
             else:
-                self.rejects.append(Reject(where, source_id, UNKNOWN_CLASS, DROPPED, index))
+                detail = f"category_id {reprlib.repr(category_id)}"
+                self.rejects.append(
+                    Reject(where, source_id, UNKNOWN_CLASS, DROPPED, index, detail=detail)
+                )
         size = _size(file, entry)
         self.images.append(SourceImage(source_id, path, file, size, tuple(objects)))
 

@@ -8,7 +8,8 @@ import functools
 import io
 import os
 import stat
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from PIL import Image
 
@@ -54,7 +55,8 @@ class StoredImage:
 
     ``height`` and ``width`` are its own; ``annotated_height`` and ``annotated_width`` those before
     it was shrunk, which boxes in pixels refer to. ``original_format`` is the file's own (jpeg, png
-    …), ``notes`` what was done: REENCODED, SHRUNK, REPAIRED, ROTATED, EXIF_IGNORED, EXIF_ILLEGAL.
+    …), ``done`` is {what was done: more about it, or ""}, of REENCODED, SHRUNK, REPAIRED, ROTATED,
+    EXIF_IGNORED, EXIF_ILLEGAL.
     """
 
     encoded: bytes
@@ -63,12 +65,19 @@ class StoredImage:
     annotated_height: int
     annotated_width: int
     original_format: str = "jpeg"
-    notes: tuple[str, ...] = ()
+    done: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def changes(self) -> tuple[tuple[str, str], ...]:
-        """(reason, action) of each line for rejects.jsonl."""
-        return tuple(_CHANGES[note] for note in self.notes if note in _CHANGES)
+    def notes(self) -> tuple[str, ...]:
+        """What was done."""
+        return tuple(self.done)
+
+    @property
+    def changes(self) -> tuple[tuple[str, str, str], ...]:
+        """(reason, action, detail) of each line for rejects.jsonl."""
+        return tuple(
+            (*_CHANGES[note], detail) for note, detail in self.done.items() if note in _CHANGES
+        )
 
 
 def read_image(source: SourceImage, options: ImageOptions) -> StoredImage:
@@ -88,19 +97,19 @@ def read_image(source: SourceImage, options: ImageOptions) -> StoredImage:
         _refuse(source, options, TOO_LARGE, too_many_pixels(*size, options.max_pixels))
     if header.num_scans > MAX_SCANS:
         _refuse(source, options, DAMAGED, f"{header.num_scans} scans: must be {MAX_SCANS} at most")
-    orientation, notes = _orientation(source, options, size, header.exif)
+    orientation, done = _orientation(source, options, size, header.exif)
     _check_size(source, options, size if orientation == exif.UPRIGHT else size[::-1])
     untouched = orientation == exif.UPRIGHT and not 0 < options.max_side < max(size)
-    damage = "must be a whole JPEG; it is truncated"
+    damage = "TensorFlow's decoder refuses it" if header.closed else "it is truncated"
     if untouched:
         unverified = options.verify == "header" and header.closed
         if not (unverified or _is_decodable(content, header)):
             return _repair(source, options, content, damage)
-        return StoredImage(content, *size[::-1], *size[::-1], notes=notes)
+        return StoredImage(content, *size[::-1], *size[::-1], done=done)
     image = _load_jpeg(content, header)
     if image is None:
         return _repair(source, options, content, damage)
-    return _store(image, orientation, options, "jpeg", notes)
+    return _store(image, orientation, options, "jpeg", done)
 
 
 def _read_file(source, options):
@@ -124,20 +133,20 @@ def _read_file(source, options):
 
 
 def _orientation(source, options, size, segment):
-    """(orientation to apply, notes)."""
+    """(orientation to apply, what StoredImage.done says of it)."""
     orientation = exif.read_orientation(segment)
     if orientation == exif.UPRIGHT:
-        return orientation, ()
+        return orientation, {}
     if orientation == exif.ILLEGAL:
-        return exif.UPRIGHT, (EXIF_ILLEGAL,)
+        return exif.UPRIGHT, {EXIF_ILLEGAL: "orientation must be 1 to 8"}
     if options.exif == "fail":
         raise InputError(
             f"{source.image_path}: has EXIF orientation {orientation}: must be 1 or none; turn the "
             "pixels themselves (`mogrify -auto-orient`), or pass --exif=apply or ignore"
         )
     if options.exif == "apply" and exif.is_believed(orientation, size, source.size):
-        return orientation, (ROTATED,)
-    return exif.UPRIGHT, (EXIF_IGNORED,)
+        return orientation, {ROTATED: f"orientation {orientation}"}
+    return exif.UPRIGHT, {EXIF_IGNORED: f"orientation {orientation}"}
 
 
 def _check_size(source, options, size):
@@ -145,11 +154,12 @@ def _check_size(source, options, size):
         return
     claimed = "{}x{}".format(*source.size)
     hint = " (rotated by EXIF? see --exif)" if source.size == size[::-1] else ""
+    detail = f"decodes to {size[0]}x{size[1]} (width x height), annotated as {claimed}{hint}"
     message = (
         f"{source.file}: says {claimed} (width x height), but {source.image_path} decodes to "
         f"{size[0]}x{size[1]}: must be the same{hint}"
     )
-    _raise(options, OTHER_SIZE, message)
+    _raise(options, OTHER_SIZE, message, detail)
 
 
 def _is_decodable(encoded, header):
@@ -190,7 +200,7 @@ def _whole(height, width):
 def _convert(source, options, content):
     """What training's decoder does not take, as a JPEG that it does."""
     try:
-        return _encode(source, options, *load_image(content, options.max_pixels))
+        return _encode(source, options, *load_image(content, options.max_pixels), {})
     except TooManyPixelsError as error:
         _refuse(source, options, TOO_LARGE, str(error))
     except UnreadableImageError as error:
@@ -201,7 +211,7 @@ def _repair(source, options, content, reason):
     if options.bad_images == "repair":
         try:
             loaded = load_image(content, options.max_pixels, lenient=True)
-            return _encode(source, options, *loaded, notes=(REPAIRED,))
+            return _encode(source, options, *loaded, {REPAIRED: reason})
         except UnreadableImageError as error:
             reason = str(error)
     kinds = ", ".join(FORMATS)
@@ -209,19 +219,19 @@ def _repair(source, options, content, reason):
     _refuse(source, options, DAMAGED, what)
 
 
-def _encode(source, options, image, original_format, segment, notes=()):
+def _encode(source, options, image, original_format, segment, done):
     orientation, more = _orientation(source, options, image.size, segment)
     turned = image.size if orientation == exif.UPRIGHT else image.size[::-1]
     _check_size(source, options, turned)
     if min(max(turned), options.max_side or max(turned)) > MAX_JPEG_SIDE:
         what = f"{turned[0]}x{turned[1]}: must be {MAX_JPEG_SIDE} a side at most, or --max_side"
         _refuse(source, options, TOO_LARGE, what)
-    return _store(image, orientation, options, original_format, (*notes, *more))
+    return _store(image, orientation, options, original_format, {**done, **more})
 
 
-def _store(image, orientation, options, original_format, notes):
+def _store(image, orientation, options, original_format, done):
     """``image`` (Pillow, RGB) turned, shrunk and encoded."""
-    notes = (REENCODED, *notes)
+    done = {REENCODED: "", **done}
     if orientation != exif.UPRIGHT:
         image = exif.turn(image, orientation)
     width, height = image.size
@@ -229,19 +239,19 @@ def _store(image, orientation, options, original_format, notes):
         scale = options.max_side / max(width, height)
         smaller = (max(1, round(width * scale)), max(1, round(height * scale)))
         image = image.resize(smaller, Image.Resampling.LANCZOS)
-        notes += (SHRUNK,)
+        done[SHRUNK] = ""
     target = io.BytesIO()
     image.save(target, "JPEG", quality=options.jpeg_quality)
     return StoredImage(
-        target.getvalue(), image.height, image.width, height, width, original_format, notes
+        target.getvalue(), image.height, image.width, height, width, original_format, done
     )
 
 
 def _refuse(source, options, reason, what):
-    _raise(options, reason, f"{source.image_path}: {what}")
+    _raise(options, reason, f"{source.image_path}: {what}", what)
 
 
-def _raise(options, reason, message):
+def _raise(options, reason, message, detail):
     if options.bad_images == "fail":
         raise InputError(f"{message}; or pass --bad_images=drop")
-    raise DroppedImage(reason, message)
+    raise DroppedImage(reason, message, detail)

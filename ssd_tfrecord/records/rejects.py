@@ -22,6 +22,8 @@ def _content(item):
         "class": item.name,
         "reason": item.reason,
         "action": item.action,
+        "detail": item.detail,
+        "num_objects": item.num_objects,
         # JSON has no infinity and no NaN.
         "box": item.box and [edge if math.isfinite(edge) else str(edge) for edge in item.box],
     }

@@ -26,7 +26,7 @@ def make_record(source: SourceImage, recipe: Recipe):
     try:
         image = read_image(source, recipe.images)
     except DroppedImage as error:
-        return None, None, (), (reject_image(source, error.reason),)
+        return None, None, (), (reject_image(source, error.reason, detail=error.detail),)
     annotation, rejected = fit(source, image, recipe.labels, recipe.boxes)
     return schema.to_example(annotation, image.encoded), annotation, image.notes, rejected
 

@@ -139,7 +139,7 @@ class VocFolder:
         if how:
             self._ways.setdefault(how, [0, path])[0] += 1
         if image_path is None:
-            self._miss(path, source_id, content.filename, stem)
+            self._miss(path, source_id, stem, content.filename, len(content.objects))
         else:
             self._add(SourceImage(source_id, image_path, path, content.size, content.objects))
 
@@ -147,14 +147,24 @@ class VocFolder:
         self._found.images.append(image)
         self._paths.append(os.path.normpath(image.image_path))
 
-    def _miss(self, path, source_id, filename, stem):
+    def _miss(self, path, source_id, stem, filename="", num_objects=0):
         if self._reading.bad_images == "fail":
             wanted = f"neither {filename!r} nor {stem!r}" if filename else f"no {stem!r}"
             raise InputError(
                 f"{path}: {wanted} with a suffix of {', '.join(IMAGE_SUFFIXES)} is in "
                 f"{self._folder.folder}; or pass --bad_images=drop"
             )
-        self._found.rejects.append(Reject(path, source_id, MISSING_IMAGE, DROPPED))
+        names = f"{filename!r} and {stem!r}" if filename else repr(stem)
+        self._found.rejects.append(
+            Reject(
+                path,
+                source_id,
+                MISSING_IMAGE,
+                DROPPED,
+                detail=f"looked for {names}",
+                num_objects=num_objects,
+            )
+        )
 
     def _take_unannotated(self, stem, file, image_path=None):
         source_id = printable(self._prefix + stem)
@@ -168,7 +178,7 @@ class VocFolder:
             return
         image_path = image_path or self._folder.find("", stem, file)[0]
         if image_path is None:
-            self._miss(file, source_id, "", stem)
+            self._miss(file, source_id, stem)
         else:
             self._add(SourceImage(source_id, image_path, file))
 

@@ -162,7 +162,7 @@ def test_unknown_classes_are_refused_or_dropped():
 
 
 def test_boxes_of_a_shrunk_image_refer_to_the_size_before():
-    shrunk = StoredImage(b"", 25, 50, 50, 100, notes=("reencoded", "shrunk"))
+    shrunk = StoredImage(b"", 25, 50, 50, 100, done={"reencoded": "", "shrunk": ""})
     annotation, rejects = _fit((10.0, 30.0, 20.0, 70.0), (10.0, 30.0, 30.0, 70.0), image=shrunk)
     assert (annotation.height, annotation.width) == (25, 50)
     np.testing.assert_array_equal(annotation.objects[0].box, np.float32([0.2, 0.3, 0.4, 0.7]))
@@ -172,12 +172,13 @@ def test_boxes_of_a_shrunk_image_refer_to_the_size_before():
 
 
 def test_what_was_done_to_the_image_is_named():
-    image = StoredImage(b"", 50, 100, 50, 100, "png", ("reencoded", "repaired", "rotated"))
+    done = {"reencoded": "", "repaired": "it is truncated", "rotated": "orientation 6"}
+    image = StoredImage(b"", 50, 100, 50, 100, "png", done)
     annotation, rejects = _fit((10.0, 30.0, 20.0, 70.0), image=image)
     assert annotation.original_format == "png"
-    assert [(item.reason, item.action, item.object, item.box) for item in rejects] == [
-        ("damaged", "repaired", 0, None),
-        ("exif_orientation", "rotated", 0, None),
+    assert [(item.reason, item.action, item.detail, item.object, item.box) for item in rejects] == [
+        ("damaged", "repaired", "it is truncated", 0, None),
+        ("exif_orientation", "rotated", "orientation 6", 0, None),
     ]
 
 

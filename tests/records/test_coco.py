@@ -216,6 +216,7 @@ def test_annotations_of_unknown_images_are_dropped_and_named(read, bad_boxes):
     (reject,) = sources.rejects
     assert reject.file.endswith("i.json: annotation 9")
     assert (reject.source_id, reject.reason, reject.action) == ("8", "unknown_image", "dropped")
+    assert reject.object == -1  # counts as an object, not as an image
 
 
 def test_annotations_of_unknown_categories_are_dropped_and_named(read):
@@ -225,6 +226,7 @@ def test_annotations_of_unknown_categories_are_dropped_and_named(read):
     (reject,) = sources.rejects
     assert (reject.source_id, reject.object) == ("42", 4)
     assert (reject.reason, reject.action) == ("unknown_class", "dropped")
+    assert reject.detail == "category_id 8"
 
 
 @pytest.mark.parametrize("bad_images", ["drop", "repair"])
@@ -234,6 +236,7 @@ def test_missing_images_are_dropped_and_named(read, bad_images):
     assert [image.source_id for image in sources.images] == ["42", "7"]
     (reject,) = sources.rejects
     assert (reject.source_id, reject.reason, reject.action) == ("5", "missing_image", "dropped")
+    assert (reject.detail, reject.num_objects) == ("looked for c.jpg", 0)
 
 
 def test_file_names_have_folders_spaces_and_any_letters(read, tmp_path):

@@ -216,7 +216,7 @@ def test_a_photograph_annotated_upright_is_turned(tmp_path, verify):
     image = _read(_turned(tmp_path / "a.jpg"), size=(30, 40), verify=verify)
     assert (image.height, image.width) == (image.annotated_height, image.annotated_width)
     assert (image.height, image.width) == (40, 30)
-    assert image.changes == (("exif_orientation", "rotated"),)
+    assert image.changes == (("exif_orientation", "rotated", "orientation 6"),)
     assert np.abs(_decoded(image) - np.asarray(_gradient("RGB", 40, 30), int)).max() <= 10
     assert jpeg_orientation(image.encoded) == 1
 
@@ -232,7 +232,7 @@ def test_other_kinds_have_exif_too(tmp_path, kind):
     _gradient().save(tmp_path / "a", kind, exif=exif)
     image = _read(tmp_path / "a", size=(30, 40))
     assert (image.height, image.width) == (40, 30)
-    assert image.changes == (("exif_orientation", "rotated"),)
+    assert image.changes == (("exif_orientation", "rotated", "orientation 8"),)
 
 
 def test_tiff_comes_upright(tmp_path):
@@ -246,12 +246,12 @@ def test_tiff_comes_upright(tmp_path):
 @pytest.mark.parametrize(
     ("size", "orientation", "exif", "change"),
     [
-        ((40, 30), 6, "apply", ("exif_orientation", "kept")),
-        (None, 6, "apply", ("exif_orientation", "kept")),
-        ((40, 30), 3, "apply", ("exif_orientation", "kept")),
-        ((40, 30), 6, "ignore", ("exif_orientation", "kept")),
-        ((40, 30), 0, "apply", ("exif_illegal", "kept")),
-        ((40, 30), 0, "fail", ("exif_illegal", "kept")),
+        ((40, 30), 6, "apply", ("exif_orientation", "kept", "orientation 6")),
+        (None, 6, "apply", ("exif_orientation", "kept", "orientation 6")),
+        ((40, 30), 3, "apply", ("exif_orientation", "kept", "orientation 3")),
+        ((40, 30), 6, "ignore", ("exif_orientation", "kept", "orientation 6")),
+        ((40, 30), 0, "apply", ("exif_illegal", "kept", "orientation must be 1 to 8")),
+        ((40, 30), 0, "fail", ("exif_illegal", "kept", "orientation must be 1 to 8")),
     ],
 )
 def test_other_photographs_stay_bit_for_bit_and_are_named(
@@ -285,6 +285,7 @@ def test_an_image_of_another_size_than_annotated_is_dropped(tmp_path, bad_images
     with pytest.raises(DroppedImage, match=r"says 41x30 .* decodes to 40x30: must be") as error:
         _read(tmp_path / "a.jpg", size=(41, 30), bad_images=bad_images)
     assert error.value.reason == "other_size"
+    assert error.value.detail == "decodes to 40x30 (width x height), annotated as 41x30"
 
 
 # Damage.
@@ -325,7 +326,8 @@ def test_repair_keeps_what_is_there(tmp_path, kind, verify):
     (tmp_path / "a").write_bytes(content[: len(content) * 3 // 4])
     image = _read(tmp_path / "a", bad_images="repair", verify=verify)
     assert image.notes == ("reencoded", "repaired")
-    assert image.changes == (("damaged", "repaired"),)
+    detail = {"JPEG": "it is truncated", "PNG": "image file is truncated"}[kind]
+    assert image.changes == (("damaged", "repaired", detail),)
     assert (image.height, image.width, image.original_format) == (64, 64, kind.lower())
     upper = np.abs(_decoded(image) - np.asarray(whole, int))[:16]
     assert upper.max() <= 10

@@ -48,7 +48,7 @@ def test_a_box_that_is_not_finite_comes_back():
 def test_rejects_come_back_as_they_were():
     rejects = [
         Reject("1.xml", "1", "clipped", "clipped", 2, "dog", (1.0, 2.0, 3.5, math.inf)),
-        Reject("\udcff.xml", "2", "unannotated", "dropped"),
+        Reject("\udcff.xml", "2", "unannotated", "dropped", detail="\udcff"),
     ]
     assert list(Spool(REJECTS, rejects)) == rejects
 

@@ -189,6 +189,8 @@ def test_xml_without_an_image_is_dropped_and_named(year, bad_images):
     assert len(sources.images) == 5
     (reject,) = sources.rejects
     assert (reject.source_id, reject.reason) == ("000003", "missing_image")
+    assert reject.detail == "looked for '000003.jpg' and '000003'"
+    assert reject.num_objects == 1
 
 
 def test_a_name_that_is_no_utf8_is_read_and_escaped(year):
