@@ -71,7 +71,8 @@ class VocFolder:
             )
             self._unannotated = "negative"
         missing = 0
-        for stem, path, content in self._parsed(stems, lambda stem: self._xml_of(stem, where)):
+        xml_of = functools.partial(self._xml_of, where=where)
+        for stem, path, content in self._parsed(stems, xml_of, _parse_if_there):
             if content is None:
                 self._take_unannotated(stem, path)
                 missing += 1
@@ -85,7 +86,8 @@ class VocFolder:
         names = files_below(folder, (".xml",))
         if not names and self._unannotated != "negative":
             raise InputError(f"{flag}={folder}: must hold .xml files")
-        for stem, path, content in self._parsed(names, lambda name: _split(folder, name)):
+        xml_of = functools.partial(_split, folder)
+        for stem, path, content in self._parsed(names, xml_of, parse_voc_xml):
             self._take(path, stem, content)
         missing = 0
         for name in self._folder.names():
@@ -96,11 +98,11 @@ class VocFolder:
                 missing += 1
         self._note_unannotated(missing, missing + len(names))
 
-    def _parsed(self, names, place):
-        """Yields (stem, path, VocFile or None where there is no file) of each name, under a bar;
-        ``place`` gives the first two."""
+    def _parsed(self, names, place, parse):
+        """Yields (stem, path, what ``parse`` makes of that) of each name, under a bar; ``place``
+        gives the first two."""
         number = workers.choose_number(self._reading.workers, len(names), len(names))
-        parse = functools.partial(_parse_if_there, pixel_origin=self._reading.pixel_origin)
+        parse = functools.partial(parse, pixel_origin=self._reading.pixel_origin)
         paths = (path for _, path in map(place, names))
         with bar(len(names), " XML", "annotations") as progress:
             for (stem, path), content in zip(
@@ -201,5 +203,11 @@ def _has_xml(names, stem):
 
 
 def _parse_if_there(path, pixel_origin):
-    # A link to nothing is not there; a folder or a pipe is, and refused.
-    return parse_voc_xml(path, pixel_origin) if os.path.exists(path) else None
+    """None where there is no file; a link to nothing or a file that may not be read is one."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        pass  # parsing says what it is
+    return parse_voc_xml(path, pixel_origin)

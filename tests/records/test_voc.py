@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.records import voc_folder
 from ssd_tfrecord.records.voc import read_devkit, read_folder
 
 
@@ -84,6 +85,29 @@ def test_one_missing_xml_is_skipped_taken_or_refused(devkit):
     message = r"000003\.xml: has no XML in .*Annotations: must have one; or pass --unannotated=skip"
     with pytest.raises(InputError, match=message):
         read_devkit(str(devkit), ["2007_trainval"], unannotated="fail")
+
+
+@pytest.mark.parametrize("target", ["none.xml", "000003.xml"])
+def test_an_xml_that_is_a_link_to_nothing_is_named(devkit, target):
+    xml = devkit / "VOC2007/Annotations/000003.xml"
+    xml.unlink()
+    xml.symlink_to(target)
+    message = r"000003\.xml: cannot be read: (No such file|Too many levels of symbolic links)"
+    with pytest.raises(InputError, match=message):
+        read_devkit(str(devkit), ["2007_trainval"])
+    with pytest.raises(InputError, match=message):
+        _folder(devkit)
+
+
+def test_an_xml_that_may_not_be_read_is_not_taken_for_missing(devkit, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        for name in ("lstat", "stat"):
+            patch.setattr(voc_folder.os, name, refuse)
+        with pytest.raises(InputError, match=r"3\.xml: cannot be read: Permission denied"):
+            voc_folder._parse_if_there(str(devkit / "3.xml"), 1)
 
 
 def test_a_set_without_annotations_may_be_refused(devkit):
