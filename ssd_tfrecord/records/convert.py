@@ -110,20 +110,36 @@ def convert(
 
 
 def summary(described: Manifest) -> str:
-    """The table that ends a conversion."""
+    """The table that ends a conversion: what was found is what was dropped and what was written."""
     rows = [
-        ("images", described.num_records),
+        *_found(described, "images", described.num_records),
         *((f"  {kind} files", count) for kind, count in described.formats.items()),
         *((f"  {note}", count) for note, count in described.notes.items()),
-        ("objects", described.num_objects),
+        *_found(described, "objects", described.num_objects),
+        *_actions(described, "objects", "clipped"),
+        *_actions(described, "objects", "kept"),
         ("  difficult", described.num_difficult),
         ("  crowd", described.num_crowd),
-        *((action, count) for action, count in described.actions.items()),
-        *((f"  {reason}", count) for reason, count in described.rejects.items()),
         *((f"class {name}", counts["objects"]) for name, counts in described.per_class.items()),
     ]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}} {count:>8}" for name, count in rows)
+
+
+def _found(described, kind, num_written):
+    dropped = _actions(described, kind, "dropped")
+    total = num_written + sum(count for _, count in dropped)
+    return [(f"{kind} found", total), *dropped, (f"{kind} written", num_written)]
+
+
+def _actions(described, kind, action):
+    """Rows of what was done with ``images`` or ``objects``, by reason."""
+    begin = f"{kind} {action}: "
+    return [
+        (f"  {name.removeprefix(kind).strip()}", count)
+        for name, count in described.actions.items()
+        if name.startswith(begin)
+    ]
 
 
 def _set_name(options):

@@ -48,11 +48,13 @@ class Statistics:
             self.per_class[name]["images"] += 1
 
     def add_rejects(self, rejects):
-        """Counts Rejects by their reason, and by what was done with which kind of thing."""
-        self.rejects.update(item.reason for item in rejects)
-        self.actions.update(
-            f"{'objects' if item.object else 'images'} {item.action}" for item in rejects
-        )
+        """Counts Rejects by their reason, and images and objects by what was done with them."""
+        for item in rejects:
+            self.rejects[item.reason] += 1
+            kind = "objects" if item.object else "images"
+            self.actions[f"{kind} {item.action}: {item.reason}"] += 1
+            if item.num_objects:
+                self.actions["objects dropped: with their image"] += item.num_objects
 
     def counts(self) -> dict:
         """All that was counted, as JSON keeps it; ``merge`` takes it."""

@@ -4,10 +4,12 @@ import dataclasses
 import hashlib
 import json
 import shutil
+import textwrap
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from ssd_tfrecord.data import order
 from ssd_tfrecord.data.reading import RecordReader
@@ -93,7 +95,11 @@ def test_clipped_and_dropped_boxes_are_counted_and_named(devkit_with_bad_boxes, 
     sources = voc.read_devkit(str(devkit_with_bad_boxes), ["2007_trainval"])
     manifest = _convert(sources, tmp_path / "a")
     assert manifest.rejects == {"beyond_tolerance": 1, "outside_image": 1, "zero_area": 1}
-    assert manifest.actions == {"objects clipped": 1, "objects dropped": 2}
+    assert manifest.actions == {
+        "objects clipped: beyond_tolerance": 1,
+        "objects dropped: outside_image": 1,
+        "objects dropped: zero_area": 1,
+    }
     assert (manifest.num_objects, manifest.num_records) == (5, 6)
     lines = [json.loads(line) for line in (tmp_path / "a/rejects.jsonl").read_text().splitlines()]
     lines.sort(key=lambda line: line["source_id"])
@@ -105,6 +111,8 @@ def test_clipped_and_dropped_boxes_are_counted_and_named(devkit_with_bad_boxes, 
         "class": "dog",
         "reason": "outside_image",
         "action": "dropped",
+        "detail": "image of 96x64",
+        "num_objects": 0,
         "box": [16.0, 148.0, 56.0, 188.0],
     }
     assert [line["reason"] for line in lines] == [
@@ -215,12 +223,16 @@ def test_dropped_images_are_counted_and_named(sources, tmp_path):
     assert sorted(manifest.shard_records) == [0, 0, 1, 1, 1, 1]
     assert (manifest.num_records, manifest.num_objects) == (4, 3)
     assert manifest.rejects == {"missing_image": 2}
-    assert manifest.actions == {"images dropped": 2}
+    assert manifest.actions == {
+        "images dropped: missing_image": 2,
+        "objects dropped: with their image": 4,
+    }
     lines = [json.loads(line) for line in (tmp_path / "a/rejects.jsonl").read_text().splitlines()]
     assert sorted(line["source_id"] for line in lines) == ["VOC2007/000002", "VOC2007/000005"]
-    assert {(line["object"], line["action"], line["box"]) for line in lines} == {
-        (0, "dropped", None)
+    assert {(line["object"], line["action"], line["detail"], line["box"]) for line in lines} == {
+        (0, "dropped", "cannot be read: No such file or directory", None)
     }
+    assert [line["num_objects"] for line in lines] == [2, 2]
     loaded = Manifest.load(tmp_path / "a")
     options = ReadOptions(shuffle_buffer_mb=1)
     dataset = order.streamed_records([loaded], seed=0, start=0, options=options)
@@ -267,10 +279,47 @@ def test_the_report_begins_with_the_notes_and_ends_with_the_summary(sources, tmp
     assert capsys.readouterr().out == expected
 
 
+def _summary(manifest):
+    return [line.split() for line in convert.summary(manifest).splitlines()]
+
+
 def test_the_summary_counts(tiny_records):
-    words = [line.split() for line in convert.summary(Manifest.load(tiny_records)).splitlines()]
-    assert ["images", "6"] in words
-    assert ["objects", "7"] in words
-    assert ["difficult", "1"] in words
-    assert ["class", "dog", "3"] in words
-    assert ["jpeg", "files", "6"] in words
+    rows = _summary(Manifest.load(tiny_records))
+    assert rows[:3] == [
+        ["images", "found", "6"],
+        ["images", "written", "6"],
+        ["jpeg", "files", "6"],
+    ]
+    assert rows[3:5] == [["objects", "found", "7"], ["objects", "written", "7"]]
+    assert ["difficult", "1"] in rows
+    assert ["class", "dog", "3"] in rows
+
+
+def test_the_summary_accounts_for_every_image_and_object(devkit_with_bad_boxes, tmp_path):
+    """Six images with seven objects: one image is left out by the reader, one cannot be decoded."""
+    images = devkit_with_bad_boxes / "VOC2007/JPEGImages"
+    (images / "000003.jpg").unlink()
+    (images / "000002.jpg").write_bytes((images / "000002.jpg").read_bytes()[:-100])
+    with Image.open(images / "000004.jpg") as image:
+        image.save(images / "000004.jpg", "PNG")
+    sources = voc.read_devkit(str(devkit_with_bad_boxes), ["2007_trainval"], bad_images="drop")
+    manifest = _convert(sources, tmp_path / "a", images=ImageOptions(bad_images="drop"))
+    assert convert.summary(manifest) == textwrap.dedent("""\
+        images found                       6
+          dropped: damaged                 1
+          dropped: missing_image           1
+        images written                     4
+          jpeg files                       3
+          png files                        1
+          reencoded                        1
+        objects found                      7
+          dropped: outside_image           1
+          dropped: with their image        3
+          dropped: zero_area               1
+        objects written                    2
+          clipped: beyond_tolerance        1
+          difficult                        0
+          crowd                            0
+        class cat                          1
+        class dog                          0
+        class person                       1""")
