@@ -16,6 +16,8 @@ SCHEMA_VERSION = 2
 # TFRecord's frame of a record: length and its checksum before it, checksum of the data behind it.
 FRAME_BYTES = 16
 
+_BLOCK = 2**18
+
 
 @dataclass(frozen=True)
 class ClassLabel:
@@ -157,11 +159,15 @@ def _content_digest(content):
 
 
 def _file_digest(directory, name):
+    digest = hashlib.sha256()
     try:
         with open(os.path.join(directory, os.path.basename(name)), "rb") as file:
-            return hashlib.sha256(file.read()).hexdigest()
+            # Rejects may be as many as objects.
+            while block := file.read(_BLOCK):
+                digest.update(block)
     except OSError:
         return ""
+    return digest.hexdigest()
 
 
 def load_manifests(directories) -> tuple[Manifest, ...]:
