@@ -168,8 +168,8 @@ def _object(where, index, item, name):
     area = item.get("area")
     if area is not None and not (_counts_pixels(area) and area >= 0):
         raise InputError(f"{where}: area {reprlib.repr(area)}: must be a number of pixels")
-    crowd = item.get("iscrowd", 0)
-    if crowd not in (0, 1):
+    crowd = item.get("iscrowd")
+    if crowd not in (None, 0, 1):
         raise InputError(f"{where}: iscrowd {reprlib.repr(crowd)}: must be 0 or 1")
     x, y, width, height = map(_to_float, bbox)
     box = (y, x, y + height, x + width)

@@ -177,6 +177,13 @@ def test_a_fault_is_one_line_that_names_it(read, changes, message):
     assert len(str(error.value)) < 400
 
 
+@pytest.mark.parametrize(
+    ("given", "crowd"), [(None, False), (False, False), (True, True), (1.0, True)]
+)
+def test_spellings_of_iscrowd(read, given, crowd):
+    assert read(**_annotation(iscrowd=given)).images[0].objects[0].crowd is crowd
+
+
 def test_a_byte_order_mark_is_skipped(read, tmp_path):
     expected = read()
     path = tmp_path / "i.json"
