@@ -51,8 +51,9 @@ class Manifest:
     image; ``num_pixels`` is the sum of all images' height x width; ``per_class`` is {name:
     {objects, difficult, crowd, images}}; ``histograms`` is {name: {edges, counts}}, bin i from edge
     i up to the next, the last one open; ``rejects`` is {reason: lines of rejects.jsonl},
-    ``actions`` the same by what was done; ``formats`` is {format of the image's file: images},
-    ``notes`` {what was done with the image: images}; ``flags`` are the lines that made the set.
+    ``actions`` {"images dropped: damaged": images} and so on; ``formats`` is {format of the image's
+    file: images}, ``notes`` {what was done with the image: images}; ``flags`` are the lines that
+    made the set.
     """
 
     directory: str
