@@ -44,7 +44,8 @@ def main(config):
         if config.plots:
             print(f"plots: {', '.join(plots.write_plots(manifest, folder))}")
         if config.draw:
-            print(f"pictures: {', '.join(_draw(manifest, config.draw, folder))}")
+            for path, names in _draw(manifest, config.draw, folder):
+                print(f"pictures: {path}: row by row {', '.join(names)}")
     if num_damages:
         raise InputError(f"{num_damages} damages, one a line above: copy the files or convert anew")
 
@@ -76,7 +77,8 @@ def _verify(manifest, num_workers):
 
 
 def _draw(manifest, count, folder, in_sheet=12):
-    """Contact sheets of ``count`` records spread evenly over the set; returns their paths."""
+    """Contact sheets of ``count`` records spread evenly over the set; returns their paths,
+    each with the source_id of its pictures."""
     from PIL import Image
 
     from ssd_tfrecord.evaluation import pictures
@@ -84,18 +86,20 @@ def _draw(manifest, count, folder, in_sheet=12):
     from ssd_tfrecord.records import schema
     from ssd_tfrecord.records.inspection import frames
 
-    drawn = []
+    drawn, names = [], []
     for serialized in frames.read_records(manifest, pictures.spread(manifest.num_records, count)):
         record = {name: value.numpy() for name, value in schema.parse_example(serialized).items()}
         image = Image.open(io.BytesIO(record.pop("encoded"))).convert("RGB")
-        truth = GroundTruth(**{**record, "source_id": record["source_id"].decode()})
+        names.append(record["source_id"].decode())
+        truth = GroundTruth(**{**record, "source_id": names[-1]})
         drawn.append(pictures.draw_ground_truth(image, truth, manifest.class_names))
     pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
-    paths = []
+    sheets = []
     for start in range(0, len(drawn), in_sheet):
-        paths.append(os.path.join(folder, f"pictures-{start // in_sheet + 1:02d}.png"))
-        pictures.contact_sheet(drawn[start : start + in_sheet], columns=3).save(paths[-1])
-    return paths
+        path = os.path.join(folder, f"pictures-{start // in_sheet + 1:02d}.png")
+        pictures.contact_sheet(drawn[start : start + in_sheet], columns=3).save(path)
+        sheets.append((path, names[start : start + in_sheet]))
+    return sheets
 
 
 if __name__ == "__main__":

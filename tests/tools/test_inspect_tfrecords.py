@@ -2,6 +2,7 @@
 
 import importlib.util
 import pathlib
+import re
 import shutil
 
 import numpy as np
@@ -74,7 +75,9 @@ def test_plots_and_pictures(run, tiny_records, tmp_path, capsys):
         "objects_per_image.png",
         "pictures-01.png",
     ]
-    assert "pictures-01.png" in capsys.readouterr().out
+    last = capsys.readouterr().out.splitlines()[-1]
+    found = re.fullmatch(r"pictures: .*/tiny/pictures-01\.png: row by row (.*)", last)
+    assert sorted(found[1].split(", ")) == [f"VOC2007/00000{number}" for number in range(1, 7)]
     sheet = np.asarray(Image.open(tmp_path / "out/tiny/pictures-01.png"))
     # Two rows of three cells, 640x260 each, 8 apart.
     assert sheet.shape == (2 * 268 + 8, 3 * 648 + 8, 3)

@@ -58,6 +58,10 @@ def _histogram(name, histogram):
 
 
 def bin_names(edges) -> list[str]:
-    """From each edge up to the next; the last bin is open."""
-    names = [f"{low:g} - {high:g}" for low, high in itertools.pairwise(edges)]
-    return [*names, f"{edges[-1]:g} -"]
+    """From each edge up to the next (of whole numbers: to the last one below); the last is open."""
+    step = 1 if all(isinstance(edge, int) for edge in edges) else 0
+    names = [
+        f"{low:g}" if step and high == low + step else f"{low:g} - {high - step:g}"
+        for low, high in itertools.pairwise(edges)
+    ]
+    return [*names, f"{edges[-1]:g} or more"]

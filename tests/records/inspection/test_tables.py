@@ -19,14 +19,18 @@ def test_the_text_holds_totals_classes_and_histograms(tiny_records):
     first = text.index("objects in an image")
     lines = [line.split() for line in text[first:].splitlines()[1:4]]
     assert lines == [
-        ["0", "-", "1", "1", "16.7", "%", "#" * 13],
-        ["1", "-", "2", "3", "50.0", "%", "#" * 40],
-        ["2", "-", "3", "2", "33.3", "%", "#" * 27],
+        ["0", "1", "16.7", "%", "#" * 13],
+        ["1", "3", "50.0", "%", "#" * 40],
+        ["2", "2", "33.3", "%", "#" * 27],
     ]
 
 
 def test_bin_names():
-    assert tables.bin_names([0.0, 0.25, 2]) == ["0 - 0.25", "0.25 - 2", "2 -"]
+    assert tables.bin_names([0.0, 0.25, 2]) == ["0 - 0.25", "0.25 - 2", "2 or more"]
+
+
+def test_bins_of_whole_numbers_name_the_numbers_that_they_hold():
+    assert tables.bin_names([0, 1, 2, 4, 128]) == ["0", "1", "2 - 3", "4 - 127", "128 or more"]
 
 
 def test_a_png_for_the_classes_and_each_histogram(tiny_records, tmp_path):
