@@ -25,7 +25,7 @@ from ssd_tfrecord.records.coco_json import (
     place,
     read_coco_json,
 )
-from ssd_tfrecord.records.paths import ImageFolder
+from ssd_tfrecord.records.paths import ImageFolder, is_file
 from ssd_tfrecord.records.progress import bar
 from ssd_tfrecord.records.spool import Spool
 
@@ -113,7 +113,7 @@ class _Reader:
         file = f"{self._path}: image {_brief(source_id)}"
         name = field(file, entry, "file_name", TEXT)
         path = self._folder.path(name, file)
-        if not os.path.isfile(path):
+        if not is_file(path):
             if bad_images == "fail":
                 raise InputError(
                     f"{file}: {reprlib.repr(name)} is not in {self._folder.folder}; or pass "

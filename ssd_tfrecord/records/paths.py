@@ -1,7 +1,9 @@
 """Image files, found by the names that annotation files give; no name leaves its folder."""
 
+import errno
 import functools
 import os
+import stat
 import unicodedata
 
 from ssd_tfrecord.errors import InputError
@@ -31,6 +33,21 @@ def _short(name):
 def printable(name: str) -> str:
     """``name`` as UTF-8 can hold it: bytes of a file name that are none are escaped."""
     return name.encode(errors="backslashreplace").decode()
+
+
+def is_file(path: str) -> bool:
+    """Whether ``path`` is a file.
+
+    Raises: InputError where that cannot be told: a disk that fails is no image that is missing.
+    """
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # a null character in the name
+        return False
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            return False
+        raise InputError(f"{path!r}: cannot be read: {error.strerror}") from None
 
 
 def files_below(folder: str, suffixes) -> list[str]:
@@ -109,10 +126,7 @@ class ImageFolder:
         return files_below(self.folder, IMAGE_SUFFIXES)
 
     def _is_file(self, name):
-        try:
-            return os.path.isfile(os.path.join(self.folder, name.replace("\\", "/")))
-        except ValueError:
-            return False
+        return is_file(os.path.join(self.folder, name.replace("\\", "/")))
 
     def _of_stem(self, name, where):
         """Images called ``name`` and a suffix; else the only one so called of all sub-folders,

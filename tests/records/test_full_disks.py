@@ -15,9 +15,9 @@ from PIL import Image
 
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import ImageOptions, RecordSetOptions
-from ssd_tfrecord.records import convert
+from ssd_tfrecord.records import coco, convert
 from ssd_tfrecord.records.annotation import SourceImage, SourceObject, SourceSet
-from ssd_tfrecord.records.paths import files_below
+from ssd_tfrecord.records.paths import ImageFolder, files_below
 from ssd_tfrecord.records.spool import IMAGES, Spool
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -93,6 +93,24 @@ def test_a_folder_that_cannot_be_listed_is_not_passed_over(tmp_path, monkeypatch
     monkeypatch.setattr(os, "scandir", scandir)
     with pytest.raises(InputError, match=rf"^{tmp_path}/bad: cannot be read: Input/output error$"):
         files_below(str(tmp_path), (".jpg",))
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES])
+def test_an_image_that_cannot_be_looked_at_is_not_missing(tmp_path, monkeypatch, number):
+    def status(path, **settings):
+        if str(path).endswith("a.jpg"):
+            raise OSError(number, os.strerror(number), str(path))
+        return looked_at(path, **settings)
+
+    looked_at = os.stat
+    entry = {"id": 1, "file_name": "a.jpg"}
+    (tmp_path / "i.json").write_text(json.dumps({"images": [entry], "categories": []}))
+    message = rf"^'{tmp_path}/a\.jpg': cannot be read: {os.strerror(number)}$"
+    monkeypatch.setattr(os, "stat", status)
+    with pytest.raises(InputError, match=message):
+        coco.read_instances(str(tmp_path / "i.json"), str(tmp_path), bad_images="drop")
+    with pytest.raises(InputError, match=message):
+        ImageFolder(str(tmp_path)).find("a.jpg", "a", "a.xml")
 
 
 class _FullAt:
