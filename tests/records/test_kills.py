@@ -90,15 +90,22 @@ def _wait(process, condition):
 
 
 def _group(process):
-    """Processes of the command that live, itself included."""
-    found = []
+    """{process: its parent} of those of the command that live, itself included."""
+    found = {}
     for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             number, _, rest = path.read_text().partition(" (")
-            state, _, group = rest.rpartition(")")[2].split()[:3]
+            state, parent, group = rest.rpartition(")")[2].split()[:3]
             if int(group) == process.pid and state != "Z":
-                found.append(int(number))
+                found[int(number)] = int(parent)
     return found
+
+
+def _kill_a_worker(process):
+    group = _group(process)
+    # Their server's parent is the command, as is that of multiprocessing's tracker.
+    workers = [number for number, parent in group.items() if group.get(parent) == process.pid]
+    os.kill(workers[0], signal.SIGKILL)
 
 
 def _assert_nothing_lives(process):
@@ -160,7 +167,7 @@ def _killed(process, folder, number, moments, seconds):
 def test_stopped_in_three_ways_it_goes_on(devkit, expected, tmp_path):
     """A worker is killed; then all get a terminal's Ctrl-C, and the command a SIGTERM."""
     stops = (
-        (lambda process: os.kill(max(_group(process)), signal.SIGKILL), 2),  # forked last
+        (_kill_a_worker, 2),
         (lambda process: os.killpg(process.pid, signal.SIGINT), 130),
         (lambda process: process.terminate(), -signal.SIGTERM),
     )
