@@ -26,7 +26,7 @@ def test_voc_command_converts_and_prints_its_table(tiny_voc, tmp_path):
     assert result.returncode == 0, result.stderr
     assert " images/s" in result.stderr
     table = {tuple(line.split()) for line in result.stdout.splitlines()}
-    assert {("images", "6"), ("objects", "7"), ("class", "dog", "3")} <= table
+    assert {("images", "written", "6"), ("objects", "written", "7"), ("class", "dog", "3")} <= table
     manifest = Manifest.load(tmp_path / "set")
     assert (manifest.tool, manifest.name, manifest.num_classes) == (
         "create_voc_tfrecords",
