@@ -200,17 +200,22 @@ def _whole(height, width):
 def _convert(source, options, content):
     """What training's decoder does not take, as a JPEG that it does."""
     try:
-        return _encode(source, options, *load_image(content, options.max_pixels), {})
-    except TooManyPixelsError as error:
-        _refuse(source, options, TOO_LARGE, str(error))
+        return _encode(source, options, *_load(source, options, content), {})
     except UnreadableImageError as error:
         return _repair(source, options, content, str(error))
+
+
+def _load(source, options, content, lenient=False):
+    try:
+        return load_image(content, options.max_pixels, lenient=lenient)
+    except TooManyPixelsError as error:
+        _refuse(source, options, TOO_LARGE, str(error))
 
 
 def _repair(source, options, content, reason):
     if options.bad_images == "repair":
         try:
-            loaded = load_image(content, options.max_pixels, lenient=True)
+            loaded = _load(source, options, content, lenient=True)
             return _encode(source, options, *loaded, {REPAIRED: reason})
         except UnreadableImageError as error:
             reason = str(error)

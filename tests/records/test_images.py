@@ -412,6 +412,15 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path, kind, ba
     assert time.process_time() - start < 0.5
 
 
+def test_a_bomb_with_a_broken_header_is_not_repaired(tmp_path):
+    content = bytearray(_claiming("PNG"))
+    content[29] ^= 1  # of its checksum, which a lenient reading passes over
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(DroppedImage, match=r"a\.png: 60000x60000 are too many") as dropped:
+        _read(tmp_path / "a.png", bad_images="repair")
+    assert dropped.value.reason == "too_large"
+
+
 def test_the_limit_is_a_flag(tmp_path):
     _gradient().save(tmp_path / "a.png")
     assert _read(tmp_path / "a.png", max_pixels=1200).width == 40
