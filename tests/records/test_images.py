@@ -412,10 +412,11 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path, kind, ba
     assert time.process_time() - start < 0.5
 
 
-def test_a_bomb_with_a_broken_header_is_not_repaired(tmp_path):
-    content = bytearray(_claiming("PNG"))
-    content[29] ^= 1  # of its checksum, which a lenient reading passes over
-    (tmp_path / "a.png").write_bytes(content)
+def test_a_bomb_behind_a_broken_chunk_is_not_repaired(tmp_path):
+    content = _claiming("PNG")
+    # Of no legal name, which a lenient reading passes over.
+    broken = b"\0\0\0\0P\x10\x27\0" + zlib.crc32(b"P\x10\x27\0").to_bytes(4, "big")
+    (tmp_path / "a.png").write_bytes(content[:33] + broken + content[33:])
     with pytest.raises(DroppedImage, match=r"a\.png: 60000x60000 are too many") as dropped:
         _read(tmp_path / "a.png", bad_images="repair")
     assert dropped.value.reason == "too_large"
