@@ -281,6 +281,6 @@ def _refuse(policy, source, item, reason, image):
     }
     ymin, xmin, ymax, xmax = item.box
     raise InputError(
-        f"{where}: box of x {xmin:g} to {xmax:g} and y {ymin:g} to {ymax:g}, pixels from 0, "
-        f"{words[reason]}; fix it, or pass --bad_boxes=drop"
+        f"{where}: box of x {xmin:.12g} to {xmax:.12g} and y {ymin:.12g} to {ymax:.12g}, pixels "
+        f"from 0, {words[reason]}; fix it, or pass --bad_boxes=drop"
     )

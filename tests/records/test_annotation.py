@@ -123,6 +123,8 @@ def test_a_box_without_area_in_the_image_is_dropped_and_named(box, reason, bad_b
         ((10.0, 20.0, 10.0, 40.0), "covers nothing: xmax must be above xmin, and ymax above"),
         ((10.0, 40.0, 20.0, 20.0), "is inverted: xmax must be above xmin, and ymax above ymin;"),
         ((10.0, math.nan, 20.0, 20.0), "x nan to 20 .* must be of finite numbers of pixels;"),
+        # As it is: six digits would say 103.
+        ((10.0, 5.0, 20.0, 103.0001), r"x 5 to 103\.0001 .* must be inside 100x50, up to --box"),
         ((10.0, 5.0, 20.0, math.inf), "x 5 to inf .* must be of finite numbers of pixels;"),
     ],
 )
