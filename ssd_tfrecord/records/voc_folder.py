@@ -13,6 +13,7 @@ from ssd_tfrecord.records.paths import (
     IMAGE_SUFFIXES,
     ImageFolder,
     files_below,
+    is_file,
     path_inside,
     printable,
 )
@@ -65,7 +66,7 @@ class VocFolder:
     def read_listed(self, stems, where):
         """``where`` is the flag and file that the stems are from."""
         files = (self._xml_of(stem, where) for stem in stems)
-        if self._unannotated == "skip" and not any(os.path.isfile(path) for _, path in files):
+        if self._unannotated == "skip" and not any(is_file(path) for _, path in files):
             self._notes.append(
                 f"no image has an XML in {self._annotations_dir}: converted without objects"
             )
@@ -130,7 +131,7 @@ class VocFolder:
         """(stem, path); lists of files rather than stems are common."""
         path = path_inside(self._annotations_dir, stem, where) + ".xml"
         bare, suffix = os.path.splitext(stem)
-        if suffix.lower() in (*IMAGE_SUFFIXES, ".xml") and not os.path.isfile(path):
+        if suffix.lower() in (*IMAGE_SUFFIXES, ".xml") and not is_file(path):
             return bare, os.path.join(self._annotations_dir, bare) + ".xml"
         return stem, path
 
