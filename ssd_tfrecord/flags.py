@@ -32,10 +32,16 @@ def run(config_class, program, argv=None):
     try:
         program(parse(config_class, argv))
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        # A file's name may hold line breaks, and bytes that no terminal takes.
+        line = str(error).encode(errors="backslashreplace").decode()
+        print("error: " + "\\n".join(line.splitlines()), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # `| head` has what it wants; what Python would still flush goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return 0
 
 

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from ssd_tfrecord import config, flags
+from ssd_tfrecord.errors import InputError
 
 TRAIN = ["prog", "--train_records=a,b", "--run_dir=runs/a"]
 
@@ -102,3 +103,27 @@ def test_flags_do_not_import_tensorflow():
         "sys.exit('tensorflow' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_error_is_one_line_whatever_a_name_holds(capsys):
+    def program(config):
+        raise InputError("a\nb/\udcff.xml: must be a file")
+
+    assert flags.run(config.TrainConfig, program, TRAIN) == 2
+    assert capsys.readouterr().err == "error: a\\nb/\\udcff.xml: must be a file\n"
+
+
+def test_a_reader_that_has_enough_ends_it_without_a_traceback():
+    code = (
+        "import sys\n"
+        "from ssd_tfrecord import config, flags\n"
+        "def program(config):\n"
+        "    for _ in range(100_000): print('a line')\n"
+        "sys.exit(flags.run(config.TrainConfig, program, sys.argv))\n"
+    )
+    command = [sys.executable, "-c", code, *TRAIN[1:]]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"a line\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
