@@ -97,7 +97,8 @@ def _draw(manifest, count, folder, in_sheet=12):
     sheets = []
     for start in range(0, len(drawn), in_sheet):
         path = os.path.join(folder, f"pictures-{start // in_sheet + 1:02d}.png")
-        pictures.contact_sheet(drawn[start : start + in_sheet], columns=3).save(path)
+        part = drawn[start : start + in_sheet]
+        pictures.contact_sheet(part, columns=4, cell=pictures.ALONE).save(path)
         sheets.append((path, names[start : start + in_sheet]))
     return sheets
 

@@ -19,7 +19,8 @@ MIN_SCORE = 0.3
 _MIN_SIDE = 400
 # In each JPEG that is written: by it the next evaluation knows which it may remove.
 _MARK = b"ssd_tfrecord.evaluate"
-_SHEET_CELL = (640, 260)
+# (width, height) of a sheet's cell: detections beside ground truth, and one image alone.
+_PAIR, ALONE = (640, 260), (480, 360)
 _BACKGROUND = (24, 24, 27)
 _CAPTION = (228, 228, 231)
 
@@ -67,9 +68,9 @@ def side_by_side(left, right, captions=("detections", "ground truth")):
     return canvas
 
 
-def contact_sheet(pictures, columns=2):
+def contact_sheet(pictures, columns=2, cell=_PAIR):
     """Pillow images shrunk into the cells of one sheet, row by row."""
-    width, height = _SHEET_CELL
+    width, height = cell
     gap = 8
     rows = -(-len(pictures) // columns)
     size = (columns * (width + gap) + gap, rows * (height + gap) + gap)

@@ -80,7 +80,7 @@ def test_plots_and_pictures(run, tiny_records, tmp_path, capsys):
     assert sorted(found[1].split(", ")) == [f"VOC2007/00000{number}" for number in range(1, 7)]
     sheet = np.asarray(Image.open(tmp_path / "out/tiny/pictures-01.png"))
     # Two rows of three cells, 640x260 each, 8 apart.
-    assert sheet.shape == (2 * 268 + 8, 3 * 648 + 8, 3)
+    assert sheet.shape == (2 * 368 + 8, 4 * 488 + 8, 3)
 
 
 def test_records_of_another_tool(run, tiny_records, tmp_path, capsys):
