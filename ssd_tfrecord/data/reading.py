@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from ssd_tfrecord.data import rendering
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.records import schema
 from ssd_tfrecord.records.manifest import FRAME_BYTES
 
 # With --on_bad_record=skip: records tried in a damaged one's place, one after another.
@@ -63,15 +64,7 @@ class RecordReader:
         path = tf.gather(tf.constant(self.paths), file)
         begin = tf.gather(tf.constant(self.begins), index)
         length = tf.gather(tf.constant(self.lengths), index)
-        # TFRecordDataset(path), but from the middle of the file: no public function does that.
-        variant = tf.raw_ops.TFRecordDatasetV2(
-            filenames=path[tf.newaxis],
-            compression_type="",
-            buffer_size=length + FRAME_BYTES,
-            byte_offsets=begin[tf.newaxis],
-        )
-        record = tf.TensorSpec([], tf.string)
-        return tf.data.experimental.from_variant(variant, record).take(1)
+        return schema.record_at(path, begin, buffer_size=length + FRAME_BYTES)
 
     def find_damaged(self):
         """The error that names the first damaged record by shard and place, or None."""

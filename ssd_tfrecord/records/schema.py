@@ -61,6 +61,26 @@ def to_example(annotation: ImageAnnotation, encoded: bytes) -> bytes:
     return wire.example(features)
 
 
+def record_at(path: tf.Tensor, begin: tf.Tensor, buffer_size) -> tf.data.Dataset:
+    """The one serialized record whose frame begins at byte ``begin`` of a TFRecord file.
+
+    Args:
+      path: string scalar.
+      begin: int64 scalar.
+      buffer_size: bytes that are read at once; 0: as many as are asked for.
+
+    Raises: tf.errors.DataLossError, when it is read, where a checksum is wrong.
+    """
+    # TFRecordDataset(path), but from the middle of the file: no public function does that.
+    variant = tf.raw_ops.TFRecordDatasetV2(
+        filenames=path[tf.newaxis],
+        compression_type="",
+        buffer_size=buffer_size,
+        byte_offsets=begin[tf.newaxis],
+    )
+    return tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string)).take(1)
+
+
 def parse_example(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     """The tensors of one record, in a graph or eagerly.
 

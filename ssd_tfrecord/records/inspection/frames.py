@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.records import schema
 from ssd_tfrecord.records.manifest import FRAME_BYTES, Manifest
 
 _HEADER = struct.Struct("<QI")
@@ -86,16 +87,8 @@ def damage(path: str, frame: Frame) -> str:
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)])
 def _read_checked(path, offset):
-    # A checksum in Python takes 80 ms for a megabyte. TFRecordDataset(path), but from the middle of
-    # the file: no public function does that.
-    variant = tf.raw_ops.TFRecordDatasetV2(
-        filenames=path[tf.newaxis],
-        compression_type="",
-        buffer_size=0,
-        byte_offsets=offset[tf.newaxis],
-    )
-    record = tf.TensorSpec([], tf.string)
-    return tf.data.experimental.from_variant(variant, record).take(1).get_single_element()
+    # A checksum in Python takes 80 ms for a megabyte.
+    return schema.record_at(path, offset, buffer_size=0).get_single_element()
 
 
 def read_records(manifest: Manifest, indices) -> Iterator[bytes]:
