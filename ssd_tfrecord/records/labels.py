@@ -71,7 +71,8 @@ def choose_classes(
         chosen = load_classes(classes)
     else:
         chosen = _numbered(_names(classes, sources), classes, sources.category_ids)
-    if unknown_classes == "fail":
+    # Auto has just found every object's class.
+    if unknown_classes == "fail" and classes != "auto":
         _check_objects(chosen, sources)
     return chosen
 

@@ -37,11 +37,11 @@ def write(plan: ShardPlan, recipe: Recipe, advance: Callable[[], None]) -> Finis
     ``advance`` is called after each image. Without ``recipe.folder`` nothing is written.
     Raises: InputError for an image or object that is refused, and where writing fails.
     """
-    made_from = fingerprint.Gathered()
+    gathered = fingerprint.Gathered()
     statistics, lengths = Statistics(recipe.labels), []
     with _Files(recipe.folder, plan.file) if recipe.folder else _NoFiles() as files:
         for source in plan.images:
-            made_from.add(source)
+            gathered.add(source)
             serialized, annotation, notes, rejected = make_record(source, recipe)
             statistics.add_rejects(rejected)
             files.write_rejects(rejected)
@@ -50,12 +50,13 @@ def write(plan: ShardPlan, recipe: Recipe, advance: Callable[[], None]) -> Finis
                 files.write_record(serialized)
                 lengths.append(len(serialized))
             advance()
+    made_from = gathered.result()
     num_bytes = sum(lengths) + FRAME_BYTES * len(lengths)
     finished = FinishedShard(
         shard=Shard(plan.file, len(lengths), num_bytes, files.sha256, tuple(lengths)),
         rejects_sha256=files.rejects_sha256,
-        inputs=made_from.result().inputs,
-        content=made_from.result().content,
+        inputs=made_from.inputs,
+        content=made_from.content,
         counts=statistics.counts(),
     )
     if recipe.folder:
