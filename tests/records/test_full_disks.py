@@ -9,14 +9,13 @@ import pathlib
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import ImageOptions, RecordSetOptions
 from ssd_tfrecord.records import coco, convert
-from ssd_tfrecord.records.annotation import SourceImage, SourceObject, SourceSet
+from ssd_tfrecord.records.annotation import SourceImage, SourceSet
 from ssd_tfrecord.records.paths import ImageFolder, files_below
 from ssd_tfrecord.records.spool import IMAGES, Spool
 
@@ -25,17 +24,9 @@ NUM_IMAGES, NUM_SHARDS = 24, 3
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory):
+def images(make_images):
     """24 small images with a box each, all of which leave their image."""
-    folder = tmp_path_factory.mktemp("images")
-    pixels = np.random.default_rng(0).integers(0, 255, (NUM_IMAGES, 24, 32, 3), dtype=np.uint8)
-    found = []
-    for index in range(NUM_IMAGES):
-        path = str(folder / f"{index:02d}.jpg")
-        Image.fromarray(pixels[index]).save(path)
-        item = SourceObject(1, "dog", (2.0, 3.0, 20.0, 40.0))
-        found.append(SourceImage(f"{index:02d}", path, f"{index:02d}.xml", None, (item,)))
-    return tuple(found)
+    return make_images([40.0] * NUM_IMAGES)
 
 
 def _convert(images, folder, image_options=convert.DEFAULT_IMAGES, **options):

@@ -7,14 +7,12 @@ import os
 import pathlib
 import shutil
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import ImageOptions, RecordSetOptions
 from ssd_tfrecord.records import convert, shard_writer, shards
-from ssd_tfrecord.records.annotation import SourceImage, SourceObject, SourceSet
+from ssd_tfrecord.records.annotation import SourceSet
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.records.spool import IMAGES, Spool
 
@@ -23,17 +21,9 @@ DROP = ImageOptions(bad_images="drop")
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory):
+def images(make_images):
     """48 small images with a box each; every fourth box leaves its image."""
-    folder = tmp_path_factory.mktemp("images")
-    pixels = np.random.default_rng(0).integers(0, 255, (NUM_IMAGES, 24, 32, 3), dtype=np.uint8)
-    found = []
-    for index in range(NUM_IMAGES):
-        path = str(folder / f"{index:02d}.jpg")
-        Image.fromarray(pixels[index]).save(path)
-        item = SourceObject(1, "dog", (2.0, 3.0, 20.0, 33.0 if index % 4 == 0 else 30.0))
-        found.append(SourceImage(f"{index:02d}", path, f"{index:02d}.xml", None, (item,)))
-    return tuple(found)
+    return make_images([30.0 if index % 4 else 33.0 for index in range(NUM_IMAGES)])
 
 
 def _convert(images, folder, image_options=convert.DEFAULT_IMAGES, **options):
