@@ -157,6 +157,11 @@ def test_quality_of_what_is_encoded_anew(tmp_path):
     assert len(_read(tmp_path / "a.png").encoded) == sizes[1] > 2 * sizes[0]
 
 
+def test_no_limit_lets_images_by_that_training_could_not_decode():
+    with pytest.raises(InputError, match="max_pixels=536870912: must be .* at most 536870911"):
+        ImageOptions(max_pixels=2**29)
+
+
 # Decoded once.
 
 
