@@ -158,7 +158,7 @@ def test_quality_of_what_is_encoded_anew(tmp_path):
 
 
 def test_no_limit_lets_images_by_that_training_could_not_decode():
-    with pytest.raises(InputError, match="max_pixels=536870912: must be .* at most 536870911"):
+    with pytest.raises(InputError, match=r"max_pixels=536870912: must be .* at most 536870911"):
         ImageOptions(max_pixels=2**29)
 
 
