@@ -105,6 +105,10 @@ def _map(function, chunk):
 
 
 def _death():
+    # The executor ends the others, but for one that was starting meanwhile, for which it would then
+    # wait for ever (seen with Python 3.11).
+    for child in multiprocessing.active_children():
+        child.kill()
     return InputError(
         "a worker process died, killed perhaps for want of memory: give the same command again, "
         "with fewer --workers"
