@@ -21,6 +21,7 @@ def detection_fn(model, anchors, options: DetectionOptions):
     """
     anchors = tf.constant(anchors)
 
+    @tf.autograph.experimental.do_not_convert
     def detect(images):
         outputs = model(subtract_mean(images), training=False)
         return suppression.detect(outputs["offsets"], outputs["logits"], anchors, options)
@@ -97,7 +98,7 @@ def image_detector(model, anchors, options: DetectionOptions, *, input_size, bat
     Returns: a function of names and RGB arrays uint8 [height, width, 3] of any sizes, at most
     ``batch_size`` of them, that gives their ``Detections``. It is compiled before it is returned.
     """
-    detect = tf.function(detection_fn(model, anchors, options))
+    detect = tf.function(detection_fn(model, anchors, options), autograph=False)
     nothing = tf.zeros([input_size, input_size, 3], tf.uint8)
 
     def run(names, images):

@@ -1,5 +1,7 @@
 """SSD: a backbone, and on each of its maps a head of offsets and one of logits."""
 
+import tensorflow as tf
+
 from ssd_tfrecord.geometry.anchors import anchors_per_cell
 from ssd_tfrecord.model.backbones import ConvBlocks, mobilenet_v2, vgg16
 from ssd_tfrecord.model.keras import keras
@@ -7,6 +9,7 @@ from ssd_tfrecord.model.layers import xavier
 from ssd_tfrecord.options import AnchorOptions, ModelOptions
 
 
+@tf.autograph.experimental.do_not_convert
 def build(
     model: ModelOptions, anchors: AnchorOptions, num_classes: int, seed: int = 0
 ) -> keras.Model:

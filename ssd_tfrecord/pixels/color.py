@@ -28,7 +28,7 @@ IDENTITY = (0.0, 1.0, 1.0, 0.0, 1.0)
 
 
 # Compiled, for TensorFlow's own broadcast of three channels takes four times as long on a CPU.
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=True, autograph=False)
 def subtract_mean(images):
     """RGB levels [B, H, W, 3] of any dtype minus the mean (123, 117, 104), as float32."""
     return tf.cast(images, tf.float32) - tf.constant(MEAN_RGB)
@@ -67,12 +67,12 @@ def _flags(mirrored, images):
     return tf.zeros(tf.shape(images)[:1], tf.bool) if mirrored is None else mirrored
 
 
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=True, autograph=False)
 def _prepared(images, rectangles, parameters, mirrored, kind):
     return subtract_mean(_levels(images, rectangles, parameters, mirrored, kind))
 
 
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=True, autograph=False)
 def _painted(images, rectangles, parameters, mirrored, kind):
     return tf.cast(_levels(images, rectangles, parameters, mirrored, kind), tf.uint8)
 

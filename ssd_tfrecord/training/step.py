@@ -48,8 +48,9 @@ def make_train_step(
         return class_loss, box_loss, tape.gradient(scaled, model.trainable_variables)
 
     if xla:
-        loss_and_gradients = tf.function(loss_and_gradients, jit_compile=True)
+        loss_and_gradients = tf.function(loss_and_gradients, jit_compile=True, autograph=False)
 
+    @tf.autograph.experimental.do_not_convert
     def step(batch):
         images = pipeline.network_images(batch, color_options)
         targets, counts = assign_targets(batch, anchors_A4)
@@ -89,7 +90,7 @@ def assign_targets(batch, anchors_A4):
 
 # Always compiled: outside XLA TensorFlow keeps int32 arithmetic of a GPU on the host (so the labels
 # leave as int64), and on the CPU it is a third of the work.
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=True, autograph=False)
 def _assign(boxes_BM4, labels_BM, anchors_A4):
     match_BA = matching.match(boxes_BM4, labels_BM, anchors_A4)
     targets = losses.assign(match_BA, boxes_BM4, labels_BM)
