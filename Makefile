@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: venv test check demo clean
+.PHONY: venv test soak check demo clean
 .NOTPARALLEL:
 
 venv: $(VENV)/.installed
@@ -16,6 +16,11 @@ $(VENV)/.installed: pyproject.toml
 
 test: venv
 	$(RUN) -m pytest $(PYTEST_FLAGS)
+
+# What test leaves out: many repetitions, real networks, a fresh installation. An hour and more.
+soak: venv
+	$(RUN) -m pytest -m soak $(PYTEST_FLAGS)
+	SSD_TFRECORD_FUZZ_CASES=5000 $(RUN) -m pytest tests/records/test_mutations.py
 
 check: venv
 	$(RUN) -m ruff check .

@@ -8,6 +8,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import pytest
 import tensorflow as tf
+import toy_network
 from PIL import Image
 
 from ssd_tfrecord.config import TrainConfig
@@ -22,6 +23,8 @@ from ssd_tfrecord.training import checkpoints, run_folder
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
+
+toy_network.install()
 
 
 def _folder(variable):
@@ -100,7 +103,7 @@ def tiny_records(tiny_voc, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_run(tiny_records, tmp_path_factory):
-    """Run folder of an untrained small SSD for the classes of ``tiny_records``, at step 3."""
+    """Run folder of an untrained toy for the classes of ``tiny_records``, at step 3."""
     run_dir = tmp_path_factory.mktemp("runs") / "tiny"
     small = ModelOptions(backbone="mobilenet_v2", width=0.1, backbone_weights="none")
     config = TrainConfig(train_records=(str(tiny_records),), run_dir=str(run_dir), model=small)

@@ -17,10 +17,20 @@ from ssd_tfrecord.training import checkpoints
 ROOT = pathlib.Path(__file__).parents[1]
 
 
-def command(records, run_dir):
+# The trainer's command, of which the toy is the network.
+TOY = """
+import sys
+sys.path.insert(0, "tests")
+import toy_network
+from ssd_tfrecord import config, flags, train
+toy_network.install()
+sys.exit(flags.run(config.TrainConfig, train.main))
+"""
+
+
+def command(program, records, run_dir):
     return [
-        *(sys.executable, "-m", "ssd_tfrecord.train"),
-        *(f"--train_records={records}", f"--run_dir={run_dir}"),
+        *(sys.executable, *program, f"--train_records={records}", f"--run_dir={run_dir}"),
         *("--backbone=mobilenet_v2", "--width=0.1", "--backbone_weights=none"),
         *("--num_steps=14", "--global_batch_size=4", "--steps_per_loop=1", "--summary_every=1"),
         *("--checkpoint_every=2", "--warmup_steps=3"),
@@ -37,27 +47,38 @@ def weights(run_dir):
     return checkpoints.load_run(str(run_dir), "last").model.get_weights()
 
 
-@pytest.mark.slow
-def test_weights_after_a_kill_are_those_of_an_unbroken_run(tiny_records, tmp_path):
+@pytest.mark.parametrize(
+    ("program", "steps"),
+    [
+        pytest.param(("-c", TOY), (4,), id="toy"),
+        pytest.param(
+            ("-m", "ssd_tfrecord.train"), range(2, 14, 2), marks=pytest.mark.soak, id="MobileNetV2"
+        ),
+    ],
+)
+def test_weights_after_kills_are_those_of_an_unbroken_run(tiny_records, tmp_path, program, steps):
+    """Killed at the checkpoints of ``steps``: of six records, 4 and 8 are amid an epoch."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    train(command(tiny_records, whole))
+    train(command(program, tiny_records, whole))
+    for step in steps:
+        kill(command(program, tiny_records, killed), killed / "checkpoints" / f"ckpt-{step}.index")
+    said = train(command(program, tiny_records, killed))
+    resumed = int(said.split("going on from step ")[1].split()[0])
+    # Killed between a checkpoint and its entry in the list, a run goes on from the one before.
+    assert steps[-1] - 2 <= resumed < 14
+    for ours, theirs in zip(weights(killed), weights(whole), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def kill(words, checkpoint):
+    """Kills the command as soon as the file ``checkpoint`` is there."""
     process = subprocess.Popen(
-        command(tiny_records, killed),
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    deadline = time.monotonic() + 300
-    # Six records: steps 4 and 6 end in the middle of an epoch.
-    while not (killed / "checkpoints" / "ckpt-6.index").exists():
+    deadline = time.monotonic() + 600
+    while not checkpoint.exists():
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait(timeout=60) == -signal.SIGKILL
-    said = train(command(tiny_records, killed))
-    step = int(said.split("going on from step ")[1].split()[0])
-    # Killed between a checkpoint and its entry in the list, a run goes on from the one before.
-    assert 4 <= step < 14
-    for ours, theirs in zip(weights(killed), weights(whole), strict=True):
-        np.testing.assert_array_equal(ours, theirs)

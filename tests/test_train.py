@@ -217,7 +217,6 @@ def test_loss_that_is_not_finite_names_step_and_images(tiny_records, tmp_path):
     assert not list((tmp_path / "run" / "checkpoints").glob("ckpt-*"))
 
 
-@pytest.mark.slow
 def test_two_replicas_give_the_losses_of_one(tiny_records, tmp_path):
     one = small_config(tiny_records, tmp_path / "one", model=FROZEN)
     train.main(one)

@@ -300,7 +300,7 @@ def test_frames_are_distributed_as_the_original_s(layout, kind):
     assert differing(distances) == {}
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_hundred_thousand_frames_are_distributed_as_the_original_s(layout):
     boxes, seeds = boxes_of(layout), range(10, 9 + PARTS)

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
 
-# Prints the process's MB every 100 of 3,000 steps. A batch is 50 KB: kept, they would be 150 MB.
+# Prints the process's MB every 100 steps. A batch is 50 KB.
 PROGRAM = """
 import sys
 from ssd_tfrecord.data import pipeline
@@ -23,8 +23,8 @@ dataset = pipeline.training_dataset(
     InputOptions(framing=FramingOptions(crop_trials=5), reading=reading),
     input_size=90, batch_size=2, seed=1,
 )
-kept, keeps = [], sys.argv[3] == "keeping"
-for step, batch in enumerate(dataset.take(3000)):
+kept, keeps = [], sys.argv[4:] == ["keeping"]
+for step, batch in enumerate(dataset.take(int(sys.argv[3]))):
     if keeps:
         kept.append(batch)
     if step % 100 == 99:
@@ -32,10 +32,10 @@ for step, batch in enumerate(dataset.take(3000)):
 """
 
 
-def growth_mb(records, shuffle_buffer_mb, keeping=""):
-    """MB by which 2,000 steps make the process grow, after 1,000 in which buffers fill."""
+def growth_mb(records, shuffle_buffer_mb, num_steps, *words):
+    """MB by which the last two thirds of the steps make the process grow; buffers fill before."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(records), str(shuffle_buffer_mb), keeping],
+        [sys.executable, "-c", PROGRAM, *map(str, (records, shuffle_buffer_mb, num_steps)), *words],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -43,15 +43,18 @@ def growth_mb(records, shuffle_buffer_mb, keeping=""):
     )
     assert done.returncode == 0, done.stderr
     sizes = [float(line) for line in done.stdout.split()]
-    assert len(sizes) == 30
-    return max(sizes[20:]) - max(sizes[:10])
+    assert len(sizes) == num_steps // 100
+    third = len(sizes) // 3
+    return max(sizes[2 * third :]) - max(sizes[:third])
 
 
+@pytest.mark.parametrize("num_steps", [1500, pytest.param(20_000, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("shuffle_buffer_mb", [0, 1], ids=["at random", "streamed"])
-def test_memory_does_not_grow_with_the_steps(tiny_records, shuffle_buffer_mb):
+def test_memory_does_not_grow_with_the_steps(tiny_records, shuffle_buffer_mb, num_steps):
     # What the allocator keeps back wavers by some MB.
-    assert growth_mb(tiny_records, shuffle_buffer_mb) < 20
+    assert growth_mb(tiny_records, shuffle_buffer_mb, num_steps) < 20
 
 
 def test_batches_that_are_kept_are_seen(tiny_records):
-    assert growth_mb(tiny_records, 0, "keeping") > 60
+    # A thousand batches.
+    assert growth_mb(tiny_records, 0, 1500, "keeping") > 30

@@ -111,7 +111,6 @@ def test_the_classifier_is_subsampled():
     np.testing.assert_array_equal(bias, [0, 4, 8])
 
 
-@pytest.mark.slow  # fc1 takes 411 MB of memory
 def test_fc6_and_fc7_come_from_a_file_with_classifier(vgg, tmp_path):
     classifier = {
         "fc1": {"kernel": ((25088, 4096), 3), "bias": ((4096,), 4)},

@@ -228,7 +228,6 @@ def _answers(port):
 
 
 @needs_beam
-@pytest.mark.slow
 def test_a_job_server_and_workers_of_its_own_write_the_same_bytes(
     instances, expected, cluster, tmp_path
 ):

@@ -101,7 +101,7 @@ def test_an_item_that_is_too_long_is_refused(monkeypatch):
 
 
 def test_many_spaces_are_passed_over_quickly():
-    text = '{"a": [1,' + " " * 2**25 + "2]}"
+    text = '{"a": [1,' + " " * 2**23 + "2]}"
     start = time.process_time()
     assert len(_read(text)) == 2
     assert time.process_time() - start < 1

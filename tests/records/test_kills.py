@@ -109,47 +109,47 @@ def _kill_a_worker(process):
 
 
 def _assert_nothing_lives(process):
-    deadline = time.monotonic() + 20  # the server of forks ends once TensorFlow is imported
+    deadline = time.monotonic() + 120  # the server of forks ends once TensorFlow is imported
     while _group(process):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
-@pytest.mark.slow
-def test_sigkill_at_20_random_moments(devkit, expected, tmp_path):
+@pytest.mark.parametrize("num_kills", [6, pytest.param(60, marks=pytest.mark.soak)])
+def test_sigkill_at_random_moments(devkit, expected, tmp_path, num_kills):
     """Two sets at a time; each run goes on at once where the one before was killed."""
     digests, seconds = expected
 
-    def kill_10_times(seed):
+    def kill(seed):
         moments, kills, processes = random.Random(seed), [], []
         for number in range(100):
             folder = tmp_path / f"set{seed}-{number}"
-            while len(kills) < 10 and not (folder / "records/manifest.json").exists():
+            while len(kills) < num_kills // 2 and not (folder / "records/manifest.json").exists():
                 processes.append(_start(devkit, folder))
                 kills += _killed(processes[-1], folder, len(kills), moments, seconds)
             # A set that was killed while the rest of its journal was removed is whole.
             whole = (folder / "records/manifest.json").exists()
             assert (_digests(folder) if whole else _finish(devkit, folder)) == digests
-            if len(kills) == 10:
+            if len(kills) == num_kills // 2:
                 break
         for process in processes:
             _assert_nothing_lives(process)
         return kills
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        kills = [kill for found in pool.map(kill_10_times, (0, 1)) for kill in found]
+        kills = [kill for found in pool.map(kill, (0, 1)) for kill in found]
     print(f"killed while {sorted(kills)}")
-    assert len(kills) == 20
+    assert len(kills) == num_kills
 
 
 def _killed(process, folder, number, moments, seconds):
     """[what the command was at] when it was killed, [] if it had ended before."""
     before = _num_finished(folder)
     # Start-up is most of a small run: some moments are of what comes then.
-    if number % 5 == 4:
+    if number % 3 == 2:
         _wait(process, lambda: _publishes(folder))
         time.sleep(moments.uniform(0, 0.005))
-    elif number % 2:
+    elif number % 3 == 1:
         _wait(process, lambda: _num_finished(folder) > before)
         time.sleep(moments.uniform(0, seconds / 4))
     else:
@@ -164,8 +164,12 @@ def _killed(process, folder, number, moments, seconds):
     return ["writing" if _num_finished(folder) > before else "starting"]
 
 
-def test_stopped_in_three_ways_it_goes_on(devkit, expected, tmp_path):
-    """A worker is killed; then all get a terminal's Ctrl-C, and the command a SIGTERM."""
+def _stop_three_times(devkit, folder):
+    """A worker is killed; then all get a terminal's Ctrl-C, and the command a SIGTERM.
+
+    Gives the logs, and the shards that were finished before each; None where the command was done
+    before it could be stopped, as on a busy machine.
+    """
     stops = (
         (_kill_a_worker, 2),
         (lambda process: os.killpg(process.pid, signal.SIGINT), 130),
@@ -173,21 +177,35 @@ def test_stopped_in_three_ways_it_goes_on(devkit, expected, tmp_path):
     )
     num_finished, logs = [0], []
     for stop, code in stops:
-        process = _start(devkit, tmp_path)
-        _wait(process, lambda: _num_finished(tmp_path) > num_finished[-1])
-        stop(process)
-        assert process.wait() == code
+        process = _start(devkit, folder)
+        _wait(process, lambda: _num_finished(folder) > num_finished[-1])
+        if _num_finished(folder) < NUM_SHARDS and process.poll() is None:
+            stop(process)
+        if process.wait() == 0:
+            return None
+        assert process.returncode == code
         _assert_nothing_lives(process)
-        assert os.listdir(tmp_path / "records") == [".partial"]
-        num_finished.append(_num_finished(tmp_path))
-        logs.append((tmp_path / "log").read_text())
+        assert os.listdir(folder / "records") == [".partial"]
+        num_finished.append(_num_finished(folder))
+        logs.append((folder / "log").read_text())
+    return logs, num_finished
+
+
+def test_stopped_in_three_ways_it_goes_on(devkit, expected, tmp_path):
+    attempts = (tmp_path / str(number) for number in range(10))
+    folder, stopped = next(
+        (folder, stopped)
+        for folder in attempts
+        if (stopped := _stop_three_times(devkit, folder)) is not None
+    )
+    logs, num_finished = stopped
     assert logs[0].splitlines()[-1].startswith("error: a worker process died, killed perhaps for")
     assert not any("Traceback" in log for log in logs)
     assert all(
         f"goes on: {number} of 24 shards are whole" in log
         for number, log in zip(num_finished[1:], logs[1:])
     )
-    assert _finish(devkit, tmp_path) == expected[0]
+    assert _finish(devkit, folder) == expected[0]
 
 
 def test_ctrl_c_during_the_start_leaves_no_traceback(devkit, tmp_path):

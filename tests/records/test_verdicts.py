@@ -10,7 +10,6 @@ from PIL import Image
 
 from ssd_tfrecord.records import jpeg_header
 
-NUM_CHANGED = 3000
 KINDS = {
     "4:2:0": {},
     "4:4:4": {"subsampling": 0},
@@ -65,15 +64,16 @@ def _encode(picture, mode="RGB", size=None, **options):
     return file.getvalue()
 
 
+@pytest.mark.parametrize("num_changed", [1000, pytest.param(20_000, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_eighth_and_the_whole_take_the_same_files(picture, kind):
+def test_an_eighth_and_the_whole_take_the_same_files(picture, kind, num_changed):
     encoded, draw, verdicts = _encode(picture, **KINDS[kind]), random.Random(kind), []
-    for _ in range(NUM_CHANGED):
+    for _ in range(num_changed):
         changed = _changed(encoded, draw)
         header = jpeg_header.read_header(changed)
         if header and header.common and header.height * header.width < 10**6:
             taken = _is_taken(changed, header, ratio=1)
             assert _is_taken(changed, header, ratio=8) == taken
             verdicts.append(taken)
-    assert sum(verdicts) > NUM_CHANGED / 5
-    assert len(verdicts) - sum(verdicts) > NUM_CHANGED / 10
+    assert sum(verdicts) > num_changed / 5
+    assert len(verdicts) - sum(verdicts) > num_changed / 10

@@ -52,13 +52,12 @@ def service():
     finally:
         for process in processes:
             process.terminate()
-        codes = [process.wait(timeout=30) for process in processes]
+        codes = [process.wait(timeout=120) for process in processes]
         for process in processes:
             process.stdout.close()
     assert codes == [0] * len(processes)
 
 
-@pytest.mark.slow
 def test_every_record_of_an_epoch_comes_once_from_two_workers(tiny_records, service):
     options = InputOptions(
         framing=FramingOptions(augmentation="none"), reading=ReadOptions(data_service=service)
@@ -73,7 +72,7 @@ def test_every_record_of_an_epoch_comes_once_from_two_workers(tiny_records, serv
         batch = next(batches)
         counts.update(batch["indices"].tolist())
         position += 4
-        assert time.monotonic() - begun < 120
+        assert time.monotonic() - begun < 600
     # Of what came, no record is ahead by more than the epochs that are under way.
     assert max(counts.values()) <= position // 240 + 1
     plain = pipeline.training_dataset(reader, InputOptions(framing=options.framing), **settings)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+import toy_network
 
 from ssd_tfrecord.geometry import anchors
 from ssd_tfrecord.model import layers, ssd
@@ -14,9 +15,13 @@ from ssd_tfrecord.training.step import assign_targets, make_train_step
 SGD = OptimizerOptions(learning_rate=1e-3)
 
 
-def mobilenet(batch_norm="sync"):
+def toy(batch_norm="sync"):
+    return mobilenet(batch_norm, toy_network.WIDTH)
+
+
+def mobilenet(batch_norm, width=0.35):
     return ModelOptions(
-        backbone="mobilenet_v2", width=0.1, backbone_weights="none", batch_norm=batch_norm
+        backbone="mobilenet_v2", width=width, backbone_weights="none", batch_norm=batch_norm
     )
 
 
@@ -98,19 +103,27 @@ def assert_same_run(left, right, tolerance):
         np.testing.assert_allclose(a, b, atol=tolerance)
 
 
-@pytest.mark.parametrize("batch_norm", ["sync", "frozen"])
-def test_two_replicas_equal_one_on_mobilenet(batch_norm, monkeypatch):
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(toy("sync"), id="toy, synchronised"),
+        pytest.param(toy("frozen"), id="toy, frozen"),
+        pytest.param(mobilenet("sync"), id="MobileNetV2, synchronised", marks=pytest.mark.soak),
+        pytest.param(mobilenet("frozen"), id="MobileNetV2, frozen", marks=pytest.mark.soak),
+    ],
+)
+def test_two_replicas_equal_one_with_batch_norm(model, monkeypatch):
     # 60 fresh normalised layers amplify the last digit of float32: at epsilon 1e-3 the gradient of
     # one replica differs by 1 % if the batch is merely reversed. At 1 nothing is amplified.
     monkeypatch.setattr(layers, "BATCH_NORM_EPSILON", 1.0)
     batches = [batch_of(4, seed) for seed in range(3)]
     # Replica 0's images have objects, replica 1's none: the normaliser must be the global one.
     batches[1]["labels"][2:] = 0
-    one = run_steps(mobilenet(batch_norm), batches)
-    assert_same_run(one, run_steps(mobilenet(batch_norm), batches, replicas=2), 1e-5)
+    one = run_steps(model, batches)
+    assert_same_run(one, run_steps(model, batches, replicas=2), 1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_two_replicas_equal_one_on_vgg():
     batches = [batch_of(2, seed) for seed in range(2)]
     # At 1e-3 fresh weights on raw levels move so far that 2 of 26 million differ by 1.02e-5.
@@ -119,16 +132,30 @@ def test_two_replicas_equal_one_on_vgg():
     assert_same_run(one, run_steps(VGG, batches, replicas=2, optimizer_options=slow), 1e-5)
 
 
-def test_xla_equals_graph():
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(toy("frozen"), id="toy"),
+        pytest.param(mobilenet("frozen"), id="MobileNetV2", marks=pytest.mark.soak),
+    ],
+)
+def test_xla_equals_graph(model):
     batches = [batch_of(2, seed) for seed in range(2)]
-    one = run_steps(mobilenet("frozen"), batches)
-    assert_same_run(one, run_steps(mobilenet("frozen"), batches, xla=True), 1e-4)
+    one = run_steps(model, batches)
+    assert_same_run(one, run_steps(model, batches, xla=True), 1e-4)
 
 
-def test_the_loss_falls_on_a_repeated_batch():
-    batches = [batch_of(2)] * 12
-    options = OptimizerOptions(learning_rate=1e-2)
-    scalars, _ = run_steps(mobilenet(), batches, optimizer_options=options)
+@pytest.mark.parametrize(
+    ("model", "learning_rate", "batches"),
+    [
+        pytest.param(mobilenet("sync"), 1e-2, [batch_of(2)] * 8, id="MobileNetV2"),
+        # A step of one image takes seconds; Xavier's weights learn at once.
+        pytest.param(VGG, 1e-4, [batch_of(1)] * 2, id="VGG-16"),
+    ],
+)
+def test_the_loss_falls_on_a_repeated_batch(model, learning_rate, batches):
+    options = OptimizerOptions(learning_rate=learning_rate)
+    scalars, _ = run_steps(model, batches, optimizer_options=options)
     assert scalars[-1]["loss"] < 0.7 * scalars[0]["loss"]
     assert scalars[0]["loss"] == pytest.approx(scalars[0]["class_loss"] + scalars[0]["box_loss"])
 
@@ -136,10 +163,10 @@ def test_the_loss_falls_on_a_repeated_batch():
 def test_a_batch_without_objects_has_no_loss_and_only_decay_moves_weights():
     batch = batch_of(2)
     batch["labels"][:] = 0
-    scalars, weights = run_steps(mobilenet("frozen"), [batch])
+    scalars, weights = run_steps(toy("frozen"), [batch])
     assert scalars[0]["loss"] == scalars[0]["gradient_norm"] == 0.0
     assert scalars[0]["finite"] == 1.0
-    fresh = ssd.build(mobilenet("frozen"), AnchorOptions(), 3, seed=1)
+    fresh = ssd.build(toy("frozen"), AnchorOptions(), 3, seed=1)
     for before, after in zip(fresh.trainable_variables, weights, strict=True):
         decay = 1 - 1e-3 * 5e-4 if optimizers.decays(before.name) else 1.0
         np.testing.assert_allclose(after, before.numpy() * decay, rtol=1e-6)
@@ -148,7 +175,7 @@ def test_a_batch_without_objects_has_no_loss_and_only_decay_moves_weights():
 def test_a_loss_that_is_not_finite_is_told_and_leaves_weights_finite():
     # Such a rate throws the weights so far that the second loss overflows.
     wild = OptimizerOptions(learning_rate=3e36, weight_decay=0.0)
-    scalars, weights = run_steps(mobilenet("frozen"), [batch_of(2)] * 2, optimizer_options=wild)
+    scalars, weights = run_steps(toy("frozen"), [batch_of(2)] * 2, optimizer_options=wild)
     assert [step["finite"] for step in scalars] == [1.0, 0.0]
     assert all(np.isfinite(weight).all() for weight in weights)
 
@@ -168,10 +195,10 @@ def test_counts_by_hand():
 def test_under_loss_scaling_the_step_is_that_of_float32():
     keras.mixed_precision.set_global_policy("float32")
     batches = [batch_of(2, seed) for seed in range(2)]
-    plain = run_steps(mobilenet("frozen"), batches)
+    plain = run_steps(toy("frozen"), batches)
     with pytest.MonkeyPatch.context() as patch:
         create = optimizers.create
         patch.setattr(optimizers, "create", lambda *args: create(args[0], args[1], "mixed_float16"))
-        scaled = run_steps(mobilenet("frozen"), batches)
+        scaled = run_steps(toy("frozen"), batches)
     # The scale is a power of two: exact, until something overflows.
     assert_same_run(plain, scaled, 1e-6)

@@ -20,8 +20,6 @@ from ssd_tfrecord.records.inspection.verification import verify
 from ssd_tfrecord.records.manifest import Manifest, Shard
 from ssd_tfrecord.records.shards import sha256_of
 
-NUM_FLIPS = 1000
-
 
 @pytest.fixture(scope="module")
 def whole_set(tiny_voc, tmp_path_factory):
@@ -79,12 +77,13 @@ def test_a_worker_that_dies(whole_set):
     killer.join()
 
 
-def test_every_flipped_bit_is_found(whole_set, folder):
+@pytest.mark.parametrize("num_flips", [200, pytest.param(5000, marks=pytest.mark.soak)])
+def test_every_flipped_bit_is_found(whole_set, folder, num_flips):
     files = sorted(path for path in folder.iterdir() if path.is_file())
     assert len(files) == 4
     contents = [path.read_bytes() for path in files]
     ends = np.cumsum([len(content) for content in contents])
-    for place in np.random.default_rng(0).integers(0, 8 * ends[-1], NUM_FLIPS):
+    for place in np.random.default_rng(0).integers(0, 8 * ends[-1], num_flips):
         number = int(np.searchsorted(ends, place // 8, side="right"))
         position = int(place // 8 - ends[number] + len(contents[number]))
         changed = bytearray(contents[number])
