@@ -15,7 +15,7 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 test: venv
-	$(RUN) -m pytest $(PYTEST_FLAGS)
+	$(RUN) -m pytest --numprocesses=logical --maxprocesses=4 --dist=worksteal $(PYTEST_FLAGS)
 
 # What test leaves out: many repetitions, real networks, a fresh installation. An hour and more.
 soak: venv
