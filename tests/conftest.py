@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -25,6 +26,8 @@ tf.config.set_logical_device_configuration(
 )
 
 toy_network.install()
+# A job in the background ignores Ctrl-C, and all that it starts: here it is to be sent.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _folder(variable):

@@ -71,11 +71,15 @@ def test_wall_time_ends_with_the_work_and_not_with_the_looks_for_idleness():
 
     (cost,) = rounds.measure({"burn": burn}, 1)["burn"]
     assert cost.cpu_ms == pytest.approx(100, rel=0.1)
-    # Sleeping until idle takes 80 ms more; a busy machine may stretch the work itself.
+    # Sleeping until idle takes 80 ms more; a busy machine may stretch the work, and a look, itself.
     assert cost.wall_ms >= 95
-    start = time.perf_counter()
-    _, wall = rounds.wait_until_idle()
-    assert wall - start < 0.07 < time.perf_counter() - start
+    found = []
+    for _ in range(5):
+        start = time.perf_counter()
+        _, wall = rounds.wait_until_idle()
+        assert time.perf_counter() - start > 0.07
+        found.append(wall - start)
+    assert min(found) < 0.07
 
 
 def test_median_and_spread_by_hand():
