@@ -33,6 +33,8 @@ from ssd_tfrecord.training.loop import Loop
 
 SMALL = ModelOptions(backbone="mobilenet_v2", width=0.1, backbone_weights="none")
 FROZEN = dataclasses.replace(SMALL, batch_norm="frozen")
+# Pictures for TensorBoard are drawn where there is an evaluation, and traced before: not here.
+NO_PICTURES = CheckpointOptions(checkpoint_every=4, eval_every=1000, summary_every=1)
 
 
 def small_config(records, run_dir, **values):
@@ -149,6 +151,7 @@ def test_run_on_two_sets_with_all_augmentation_goes_on_within_an_epoch(
         train_records=(str(tiny_records), str(tiny_records)),
         num_steps=5,
         input=options,
+        checkpoints=NO_PICTURES,
     )
     stopped = dataclasses.replace(whole, run_dir=str(tmp_path / "stopped"))
     train.main(whole)
@@ -218,7 +221,7 @@ def test_loss_that_is_not_finite_names_step_and_images(tiny_records, tmp_path):
 
 
 def test_two_replicas_give_the_losses_of_one(tiny_records, tmp_path):
-    one = small_config(tiny_records, tmp_path / "one", model=FROZEN)
+    one = small_config(tiny_records, tmp_path / "one", model=FROZEN, checkpoints=NO_PICTURES)
     train.main(one)
     two = DeviceOptions(num_virtual_devices=2)
     train.main(dataclasses.replace(one, run_dir=str(tmp_path / "two"), devices=two))

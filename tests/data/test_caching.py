@@ -19,6 +19,12 @@ def manifests(tiny_records):
     return (Manifest.load(tiny_records),) * 2
 
 
+@pytest.fixture(scope="module")
+def plain(manifests):
+    """Five batches that were not cached."""
+    return batches(manifests)
+
+
 def batches(manifests, count=5, **changes):
     reading = ReadOptions(**changes)
     dataset = pipeline.training_dataset(
@@ -38,8 +44,7 @@ def assert_equal(left, right):
 
 
 @pytest.mark.parametrize("cache", ["records", "decoded"])
-def test_cached_batches_are_bit_equal_in_memory_and_in_a_folder(manifests, tmp_path, cache):
-    plain = batches(manifests)
+def test_cached_batches_are_bit_equal_in_memory_and_in_a_folder(manifests, plain, tmp_path, cache):
     assert_equal(batches(manifests, cache=cache), plain)
     folder = {"cache": cache, "cache_dir": str(tmp_path / "new" / "cache")}
     assert_equal(batches(manifests, **folder), plain)
