@@ -16,7 +16,7 @@ def test_make_demo_reaches_its_score(tmp_path):
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
     subprocess.run(["make", "demo", f"PYTHON={sys.executable}"], cwd=clone, check=True)
     metrics = json.loads((clone / "demo/run/metrics.json").read_text())
-    # 0.631 with configs/demo.flags; other seeds gave 0.67 and more.
+    # configs/demo.flags has what was measured: 0.618 to 0.709.
     assert metrics["voc07_map"] >= 0.6
     assert (clone / "demo/run/curves.png").stat().st_size > 10_000
     status = subprocess.run(
