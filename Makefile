@@ -1,9 +1,6 @@
 # PYTHON and VENV choose another interpreter and folder: make test PYTHON=python3.12 VENV=.venv312
 PYTHON ?= python3
 VENV ?= .venv
-# Processes that test, each with a TensorFlow of 1 to 2 GB. They wait for commands that they start: two
-# left a quarter of two cores idle.
-JOBS ?= 3
 RUN := $(VENV)/bin/python
 
 .PHONY: venv test soak check demo clean
@@ -18,7 +15,7 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 test: venv
-	$(RUN) -m pytest --numprocesses=$(JOBS) --dist=worksteal $(PYTEST_FLAGS)
+	$(RUN) -m pytest --numprocesses=logical --maxprocesses=4 --dist=worksteal $(PYTEST_FLAGS)
 
 # What test leaves out: many repetitions, real networks, a fresh installation. An hour and more.
 soak: venv
