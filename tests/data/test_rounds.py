@@ -36,7 +36,8 @@ def test_known_cpu_time_is_measured_alone_and_beside_others():
     works = {"light": taking(burning(4), 3), "heavy": taking(burning(10, buffer=4), 6)}
     beside = rounds.measure(works, 3)
     for costs, burnt in ((alone["light"], 48), (beside["light"], 48), (beside["heavy"], 240)):
-        assert rounds.median([cost.cpu_ms for cost in costs]) == pytest.approx(burnt, rel=0.2)
+        # Nothing is lost; what is around it costs up to 12 ms beside four busy processes.
+        assert 0.8 * burnt < rounds.median([cost.cpu_ms for cost in costs]) < 1.2 * burnt + 10
         assert len(costs) == 3
 
 
