@@ -20,7 +20,7 @@ test: venv
 # What test leaves out: many repetitions, real networks, a fresh installation. An hour and more.
 soak: venv
 	$(RUN) -m pytest -m soak $(PYTEST_FLAGS)
-	SSD_TFRECORD_FUZZ_CASES=5000 $(RUN) -m pytest tests/records/test_mutations.py
+	SSD_TFRECORD_FUZZ_CASES=5000 $(RUN) -m pytest tests/records/sources/test_mutations.py
 
 check: venv
 	$(RUN) -m ruff check .

@@ -13,12 +13,13 @@ import toy_network
 from PIL import Image
 
 from ssd_tfrecord.config import TrainConfig
+from ssd_tfrecord.keras import keras
 from ssd_tfrecord.model import ssd
-from ssd_tfrecord.model.keras import keras
 from ssd_tfrecord.options import ModelOptions, RecordSetOptions
-from ssd_tfrecord.records import convert, voc
 from ssd_tfrecord.records.manifest import Manifest
-from ssd_tfrecord.training import checkpoints, run_folder
+from ssd_tfrecord.records.sources import voc
+from ssd_tfrecord.records.writing import convert
+from ssd_tfrecord.runs import checkpoints, run_folder
 
 # Logical devices can be declared only once, before TensorFlow touches any device.
 tf.config.set_logical_device_configuration(
@@ -108,7 +109,7 @@ def tiny_records(tiny_voc, tmp_path_factory):
 def tiny_run(tiny_records, tmp_path_factory):
     """Run folder of an untrained toy for the classes of ``tiny_records``, at step 3."""
     run_dir = tmp_path_factory.mktemp("runs") / "tiny"
-    small = ModelOptions(backbone="mobilenet_v2", width=0.1, backbone_weights="none")
+    small = ModelOptions(backbone="toy", backbone_weights="none")
     config = TrainConfig(train_records=(str(tiny_records),), run_dir=str(run_dir), model=small)
     run_folder.begin(config)
     model = ssd.build(small, config.anchors, 3)

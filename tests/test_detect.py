@@ -6,15 +6,14 @@ import shutil
 import pytest
 from PIL import Image
 
-from ssd_tfrecord import detect, flags
-from ssd_tfrecord.config import DetectConfig
-from ssd_tfrecord.evaluation.image_files import open_image
+from ssd_tfrecord import programs
+from ssd_tfrecord.detection.image_files import open_image
 
 
 def _run(run_dir, images, output_dir, *arguments):
     images = ",".join(str(item) for item in images)
     words = [f"--run_dir={run_dir}", f"--images={images}", f"--output_dir={output_dir}"]
-    return flags.run(DetectConfig, detect.main, ["detect", *words, *arguments])
+    return programs.run("detect", ["detect", *words, *arguments])
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +63,7 @@ def test_pictures_json_and_summary(tiny_run, tiny_voc, photos, tmp_path, capsys)
     # The PNG holds the very pixels of the JPEG.
     assert entries[0]["detections"] == entries[1]["detections"]
     out = capsys.readouterr().out
-    assert "4 images, " in out and " ms an image" in out
+    assert "4 images, " in out and " ms per image" in out
 
 
 def test_no_detection_at_all(quick_run, photos, tmp_path, capsys):

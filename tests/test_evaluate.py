@@ -5,15 +5,15 @@ import json
 import pytest
 from PIL import Image
 
-from ssd_tfrecord import evaluate, flags
-from ssd_tfrecord.config import EvalConfig
+from ssd_tfrecord import programs
 from ssd_tfrecord.evaluation.metrics import METRICS
 from ssd_tfrecord.options import RecordSetOptions
-from ssd_tfrecord.records import convert, voc
+from ssd_tfrecord.records.sources import voc
+from ssd_tfrecord.records.writing import convert
 
 
 def _run(*arguments):
-    return flags.run(EvalConfig, evaluate.main, ["evaluate", *arguments])
+    return programs.run("evaluate", ["evaluate", *arguments])
 
 
 @pytest.fixture(scope="module")

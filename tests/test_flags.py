@@ -44,7 +44,7 @@ def test_config_survives_its_own_flagfile(tmp_path):
         (["--anchor_scales=0.5,0.2"], "--anchor_scales=0.5,0.2: must rise from above 0"),
         (["--anchor_scales=big"], "--anchor_scales=big: must be voc, coco or a list of numbers"),
         (["--aspect_ratios=2:1"], "--aspect_ratios=2:1: must be numbers above 1"),
-        (["--input_size=400"], "--input_size=400: must be one of 300, 512"),
+        (["--input_size=400"], "--input_size=400: vgg16 takes 300 or 512"),
         (["--backbone=mobilenet_v2", "--input_size=512"], "mobilenet_v2 takes 300"),
         (["--width=0.5"], "--width=0.5: vgg16 takes 1"),
         (["--patience=3"], "--patience: needs --eval_records"),
@@ -58,7 +58,7 @@ def test_config_survives_its_own_flagfile(tmp_path):
         ),
         (
             ["--anchor_scales=0.1,0.5"],
-            "--anchor_scales=0.1,0.5: has 2 scales; --input_size=300 takes 7, one a map and a",
+            "--anchor_scales=0.1,0.5: has 2 scales; --input_size=300 takes 7, one per map and a",
         ),
         (
             ["--aspect_ratios=2:2:2:2:2:2", "--input_size=512"],

@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from ssd_tfrecord.training import checkpoints
+from ssd_tfrecord.runs import checkpoints
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -22,16 +22,21 @@ TOY = """
 import sys
 sys.path.insert(0, "tests")
 import toy_network
-from ssd_tfrecord import config, flags, train
+from ssd_tfrecord import programs
 toy_network.install()
-sys.exit(flags.run(config.TrainConfig, train.main))
+sys.exit(programs.run('train'))
 """
 
 
+TOY_FLAGS = ("--backbone=toy",)
+REAL_FLAGS = ("--backbone=mobilenet_v2", "--width=0.1")
+
+
 def command(program, records, run_dir):
+    network = TOY_FLAGS if "-c" in program else REAL_FLAGS
     return [
         *(sys.executable, *program, f"--train_records={records}", f"--run_dir={run_dir}"),
-        *("--backbone=mobilenet_v2", "--width=0.1", "--backbone_weights=none"),
+        *(*network, "--backbone_weights=none"),
         *("--num_steps=14", "--global_batch_size=4", "--steps_per_loop=1", "--summary_every=1"),
         *("--checkpoint_every=2", "--warmup_steps=3"),
     ]

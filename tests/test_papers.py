@@ -162,7 +162,7 @@ def test_files_and_links_that_are_named_exist(name):
         assert path.startswith("http") or (ROOT / path).exists(), path
     for path in re.findall(r"\b((?:ssd_tfrecord|tests|tools|configs)/[\w/]+\.\w+)", text(name)):
         assert (ROOT / path).exists(), path
-    parts = "records|data|pixels|geometry|model|training|evaluation"
+    parts = "records|data|pixels|geometry|model|training|evaluation|benchmark|detection|runs"
     for path in re.findall(rf"(?<![\w/])((?:{parts})/\w+\.py)", text(name)):
         assert (ROOT / "ssd_tfrecord" / path).exists(), path
 
@@ -223,7 +223,7 @@ def test_checksums_of_the_archives(file, md5):
 
 
 def test_run_folder_of_the_paper_is_the_run_folder_of_the_code():
-    from ssd_tfrecord.training import run_folder
+    from ssd_tfrecord.runs import run_folder
 
     block = text("WORKSPACE.md").split("    runs/a/\n")[1].split("\n\n")[0]
     shown = set(re.findall(r"^ {6}([\w.]+)", block, re.MULTILINE))

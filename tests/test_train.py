@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssd_tfrecord import flags, train
+from ssd_tfrecord import programs
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.data import order
+from ssd_tfrecord.detection.ground_truth import read_ground_truths
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.evaluation.ground_truth import read_ground_truths
 from ssd_tfrecord.options import (
     CheckpointOptions,
     DeviceOptions,
@@ -28,10 +28,11 @@ from ssd_tfrecord.options import (
     ReadOptions,
 )
 from ssd_tfrecord.records.manifest import Manifest
-from ssd_tfrecord.training import checkpoints, session
+from ssd_tfrecord.runs import checkpoints
+from ssd_tfrecord.training import session
 from ssd_tfrecord.training.loop import Loop
 
-SMALL = ModelOptions(backbone="mobilenet_v2", width=0.1, backbone_weights="none")
+SMALL = ModelOptions(backbone="toy", backbone_weights="none")
 FROZEN = dataclasses.replace(SMALL, batch_norm="frozen")
 # Pictures for TensorBoard are drawn where there is an evaluation, and traced before: not here.
 NO_PICTURES = CheckpointOptions(checkpoint_every=4, eval_every=1000, summary_every=1)
@@ -57,7 +58,7 @@ def small_config(records, run_dir, **values):
 def whole_run(tiny_records, tmp_path_factory):
     """Folder of a run with evaluations that was never stopped."""
     run_dir = tmp_path_factory.mktemp("runs") / "whole"
-    train.main(small_config(tiny_records, run_dir, eval_records=str(tiny_records)))
+    programs.train(small_config(tiny_records, run_dir, eval_records=str(tiny_records)))
     return run_dir
 
 
@@ -116,7 +117,7 @@ def run_interrupted_at(step, config, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Loop, "_run_steps", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            train.main(config)
+            programs.train(config)
 
 
 def test_run_stopped_by_ctrl_c_goes_on_to_the_same_losses(
@@ -126,7 +127,7 @@ def test_run_stopped_by_ctrl_c_goes_on_to_the_same_losses(
     run_interrupted_at(3, config, monkeypatch)
     assert "stopped at step 3; the same command goes on from there" in capsys.readouterr().out
     assert len(losses(config.run_dir)) == 3
-    train.main(config)
+    programs.train(config)
     np.testing.assert_allclose(losses(config.run_dir), losses(whole_run), rtol=1e-5)
     resumed = history(config.run_dir)
     assert [row["step"] for row in resumed if row["eval_loss"]] == ["3", "6"]
@@ -154,15 +155,15 @@ def test_run_on_two_sets_with_all_augmentation_goes_on_within_an_epoch(
         checkpoints=NO_PICTURES,
     )
     stopped = dataclasses.replace(whole, run_dir=str(tmp_path / "stopped"))
-    train.main(whole)
+    programs.train(whole)
     run_interrupted_at(4, stopped, monkeypatch)  # 16 samples: 4 of the second epoch
     assert len(losses(stopped.run_dir)) == 4
-    train.main(stopped)
+    programs.train(stopped)
     np.testing.assert_allclose(losses(stopped.run_dir), losses(whole.run_dir), rtol=1e-5)
 
 
 def test_finished_run_says_so_again(whole_run, tiny_records, capsys):
-    train.main(small_config(tiny_records, whole_run, eval_records=str(tiny_records)))
+    programs.train(small_config(tiny_records, whole_run, eval_records=str(tiny_records)))
     said = capsys.readouterr().out
     assert f"done at step 6; the run is in {whole_run}" in said
     assert "evaluation at step" not in said
@@ -172,7 +173,7 @@ def test_finished_run_says_so_again(whole_run, tiny_records, capsys):
 def test_other_flags_for_the_same_folder(whole_run, tiny_records):
     config = small_config(tiny_records, whole_run, eval_records=str(tiny_records), seed=3)
     with pytest.raises(InputError, match=r"this run has other flags \(--seed: 0 -> 3\)"):
-        train.main(config)
+        programs.train(config)
 
 
 def test_other_classes_leave_the_flags_as_they_were(whole_run, tiny_records):
@@ -205,7 +206,7 @@ def test_loss_that_is_not_finite_names_step_and_images(tiny_records, tmp_path):
         checkpoints=CheckpointOptions(checkpoint_every=1000, eval_every=1000, summary_every=1000),
     )
     with pytest.raises(InputError) as error:
-        train.main(config)
+        programs.train(config)
     [saved] = (tmp_path / "run").glob("nonfinite-*.npz")
     step = int(saved.stem.split("-")[1])
     assert step > 1  # the first step's loss comes from the first weights
@@ -222,23 +223,23 @@ def test_loss_that_is_not_finite_names_step_and_images(tiny_records, tmp_path):
 
 def test_two_replicas_give_the_losses_of_one(tiny_records, tmp_path):
     one = small_config(tiny_records, tmp_path / "one", model=FROZEN, checkpoints=NO_PICTURES)
-    train.main(one)
+    programs.train(one)
     two = DeviceOptions(num_virtual_devices=2)
-    train.main(dataclasses.replace(one, run_dir=str(tmp_path / "two"), devices=two))
+    programs.train(dataclasses.replace(one, run_dir=str(tmp_path / "two"), devices=two))
     np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), rtol=1e-5)
 
 
 def test_missing_records_end_the_command_without_importing_tensorflow(tmp_path):
     code = (
         "import sys\n"
-        "from ssd_tfrecord import config, flags, train\n"
-        "code = flags.run(config.TrainConfig, train.main)\n"
+        "from ssd_tfrecord import programs\n"
+        "code = programs.run('train')\n"
         "assert 'tensorflow' not in sys.modules and 'numpy' not in sys.modules\n"
         "sys.exit(code)\n"
     )
     words = [f"--run_dir={tmp_path / 'run'}", "--train_records=nowhere"]
     command = [sys.executable, "-c", code, *words]
-    root = pathlib.Path(train.__file__).parents[1]
+    root = pathlib.Path(programs.__file__).parents[1]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
     assert done.returncode == 2
     assert done.stderr.startswith("error: nowhere: no manifest.json")
@@ -248,5 +249,5 @@ def test_missing_records_end_the_command_without_importing_tensorflow(tmp_path):
 def test_foreign_folder_is_refused(tiny_records, tmp_path, capsys):
     (tmp_path / "mine.txt").write_text("")
     words = ["train", f"--run_dir={tmp_path}", f"--train_records={tiny_records}"]
-    assert flags.run(TrainConfig, train.main, words) == 2
+    assert programs.run("train", words) == 2
     assert "holds files but no flags.txt, so no run" in capsys.readouterr().err

@@ -7,24 +7,7 @@
 
 import sys
 
-from ssd_tfrecord import flags
-from ssd_tfrecord.config import DemoConfig
-
-
-def main(config):
-    """Draws the data set, and prints what it holds."""
-    from ssd_tfrecord.records.demo.dataset import format_tallies, write_demo_dataset
-
-    tallies = write_demo_dataset(
-        config.output_dir,
-        num_train=config.num_train,
-        num_test=config.num_test,
-        seed=config.seed,
-        overwrite=config.overwrite,
-    )
-    print(format_tallies(tallies))
-    print(f"next: tools/create_voc_tfrecords.py --voc_root={config.output_dir} --sets=demo_train …")
-
+from ssd_tfrecord import programs
 
 if __name__ == "__main__":
-    sys.exit(flags.run(DemoConfig, main))
+    sys.exit(programs.run("demo-data"))

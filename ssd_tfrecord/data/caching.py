@@ -11,11 +11,11 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from ssd_tfrecord.data import rendering
+from ssd_tfrecord.data import footprint, rendering
 from ssd_tfrecord.data.reading import RecordReader
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import ReadOptions
-from ssd_tfrecord.records import footprint, schema
+from ssd_tfrecord.records import schema
 
 _FOUND, _RECORDS, _PIXELS = "found.npy", "records.tfrecord", "pixels.bin"
 

@@ -6,7 +6,7 @@ Boxes are stored as stretches of pixels (see WORKSPACE.md), so plain IoU is the 
 
 import numpy as np
 
-from ssd_tfrecord.evaluation.detections import pixel_boxes
+from ssd_tfrecord.detection.detections import pixel_boxes
 
 # As voc_eval spells them: 3, 6 and 7 tenths come out a bit above the decimal, so a recall of
 # exactly 3/5 does not reach 0.6.

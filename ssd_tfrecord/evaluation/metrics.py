@@ -3,7 +3,7 @@
 import numpy as np
 
 from ssd_tfrecord.evaluation.average_precision import average_precisions
-from ssd_tfrecord.evaluation.coco import METRICS, coco_metrics
+from ssd_tfrecord.evaluation.coco_metrics import METRICS, coco_metrics
 
 _TITLES = {"voc07": "VOC07", "voc12": "VOC12", "coco": "COCO"}
 

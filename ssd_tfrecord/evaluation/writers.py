@@ -1,11 +1,10 @@
 """Detections as files that other tools read: VOC's devkit, COCO's results, Cartucho/mAP's text."""
 
-import collections
 import json
 import pathlib
 
-from ssd_tfrecord.evaluation.coco import image_ids, result_rows
-from ssd_tfrecord.evaluation.detections import devkit_boxes
+from ssd_tfrecord.detection.detections import devkit_boxes, image_names
+from ssd_tfrecord.evaluation.coco_metrics import image_ids, result_rows
 
 
 def write_detections(kind, folder, *, ground_truths, detections, class_names, original_ids):
@@ -32,16 +31,6 @@ def write_detections(kind, folder, *, ground_truths, detections, class_names, or
         _write_coco(folder, detections, original_ids)
     else:
         _write_cartucho(folder, ground_truths, detections, class_names)
-
-
-def image_names(source_ids):
-    """Names for images in files: 000001 of VOC2007/000001; where two agree, VOC2007_000001."""
-    stems = [source_id.rsplit("/", 1)[-1] for source_id in source_ids]
-    counts = collections.Counter(stems)
-    return [
-        stem if counts[stem] == 1 else source_id.replace("/", "_")
-        for stem, source_id in zip(stems, source_ids)
-    ]
 
 
 def _write_voc(folder, detections, class_names):

@@ -1,1 +1,4 @@
-"""Boxes, anchors and their matching: tensors only, no files, no variables."""
+"""Boxes and anchors: IoU, matching, coding and suppression; nothing of images.
+
+In reading order: boxes, anchors, matching, coding, suppression. Imports options and backbones.
+"""

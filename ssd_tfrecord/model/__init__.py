@@ -1,1 +1,5 @@
-"""Backbones, the SSD network and its loss."""
+"""The network and its loss.
+
+In reading order: ssd (a backbone and its heads), losses, summary; weights (files -> a network's
+weights) is a room of its own. Imports backbones, geometry and pixels.
+"""

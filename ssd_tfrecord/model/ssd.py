@@ -2,10 +2,11 @@
 
 import tensorflow as tf
 
+from ssd_tfrecord.backbones import BACKBONES
+from ssd_tfrecord.backbones.conv_blocks import ConvBlocks
+from ssd_tfrecord.backbones.layers import xavier
 from ssd_tfrecord.geometry.anchors import anchors_per_cell
-from ssd_tfrecord.model.backbones import ConvBlocks, mobilenet_v2, vgg16
-from ssd_tfrecord.model.keras import keras
-from ssd_tfrecord.model.layers import xavier
+from ssd_tfrecord.keras import keras
 from ssd_tfrecord.options import AnchorOptions, ModelOptions
 
 
@@ -23,13 +24,11 @@ def build(
     Raises:
       InputError: the anchor options do not fit the maps.
     """
-    per_cell = anchors_per_cell(anchors, model.input_size)
-    if model.backbone == "vgg16":
-        image, maps = vgg16(model.input_size, seed=seed)
-        blocks = None
-    else:
-        image, maps = mobilenet_v2(model.width, batch_norm=model.batch_norm, seed=seed)
-        blocks = ConvBlocks(batch_norm=model.batch_norm, seed=seed)
+    per_cell = anchors_per_cell(anchors, model.maps)
+    backbone = BACKBONES[model.backbone]
+    settings = {"batch_norm": model.batch_norm, "seed": seed}
+    image, maps = backbone.build_fn(model.maps, width=model.width, **settings)
+    blocks = ConvBlocks(**settings) if backbone.head == "separable" else None
     outputs = {}
     for kind, depth in (("offsets", 4), ("logits", num_classes + 1)):
         parts = []

@@ -2,20 +2,23 @@
 
 import re
 
-from ssd_tfrecord.model.keras import keras
+from ssd_tfrecord.backbones import Backbone
+from ssd_tfrecord.keras import keras
 
-# Layers of one block share a row: block_6_expand, block_6_expand_BN … are block_6, and
-# conv6_1 and conv6_2 are conv6; conv4_3_norm stands alone.
-_BLOCK = re.compile(r"block_?\d+|expanded_conv|extra_\d+|head_\d+_[a-z]+|conv\d+(?=_[12])")
+_HEAD = r"head_\d+_[a-z]+"
 
 
-def block_of(layer_name: str) -> str:
-    """The block that a layer belongs to by its name; its own name where it stands alone."""
-    match = _BLOCK.match(layer_name)
+def block_of(layer_name: str, backbone: Backbone) -> str:
+    """The block that a layer belongs to by its name; its own name where it stands alone.
+
+    Of VGG-16 conv6_1 and conv6_2 are conv6; block_6_expand, block_6_expand_BN … of MobileNetV2 are
+    block_6.
+    """
+    match = re.match(f"{backbone.blocks}|{_HEAD}", layer_name)
     return match[0] if match else layer_name
 
 
-def summary_table(model: keras.Model) -> str:
+def summary_table(model: keras.Model, backbone: Backbone) -> str:
     """Blocks of ``model`` that have weights: name, output [height, width, channels], parameters.
 
     Its last lines say how many parameters there are in all, and how many are trained.
@@ -23,7 +26,7 @@ def summary_table(model: keras.Model) -> str:
     rows = {}
     for layer in model.layers:
         if layer.count_params():
-            name = block_of(layer.name)
+            name = block_of(layer.name, backbone)
             count = rows.get(name, (None, 0))[1] + layer.count_params()
             rows[name] = " × ".join(str(side) for side in layer.output_shape[1:]), count
     lines = [("layer", "output", "parameters")]

@@ -16,6 +16,7 @@ from ssd_tfrecord.options.model import ModelOptions as ModelOptions
 from ssd_tfrecord.options.option import Options as Options
 from ssd_tfrecord.options.option import allowed as allowed
 from ssd_tfrecord.options.option import flag_text as flag_text
+from ssd_tfrecord.options.option import names_of_role as names_of_role
 from ssd_tfrecord.options.option import option as option
 from ssd_tfrecord.options.records import BoxOptions as BoxOptions
 from ssd_tfrecord.options.records import ImageOptions as ImageOptions

@@ -71,7 +71,10 @@ class ColorOptions(Options):
         choices=("original", "fast"),
     )
     color_on: str = option(
-        "device", "where colours are changed, with equal results", choices=("device", "host")
+        "device",
+        "where colours are changed, with equal results",
+        choices=("device", "host"),
+        role="means",
     )
 
 
@@ -89,27 +92,35 @@ class ReadOptions(Options):
     interleaved_shards: int = option(
         8, "shards read in turn, with --shuffle_buffer_mb", minimum=1, maximum=256
     )
-    num_workers: int = option(0, "threads of the input pipeline; 0: one a core", minimum=0)
+    num_workers: int = option(
+        0, "threads of the input pipeline; 0: one a core", minimum=0, role="means"
+    )
     on_bad_record: str = option(
         "stop",
         "a record that fails its checksum: stop, or skip (the next one of the set takes its "
         "place, and it is counted)",
         choices=("stop", "skip"),
+        role="means",
     )
     cache: str = option(
         "none",
         "none; records: keep the serialized records; decoded: keep the pictures' pixels; the first "
         "run with it reads all of the set",
         choices=("none", "records", "decoded"),
+        role="means",
     )
-    cache_dir: str = option("", "local folder of the cache; default: memory")
+    cache_dir: str = option("", "local folder of the cache; default: memory", role="means")
     cache_limit_mb: int = option(
-        0, "largest cache in MB; 0: 80 % of the memory or disk that is free", minimum=0
+        0,
+        "largest cache in MB; 0: 80 % of the memory or disk that is free",
+        minimum=0,
+        role="means",
     )
     data_service: str = option(
         "",
         "grpc://host:port of a tf.data service's dispatcher, whose workers then make the batches "
         "(tools/data_service.py); the order is theirs, so a resume is not exact",
+        role="means",
     )
 
     def __post_init__(self):

@@ -4,11 +4,12 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
+from ssd_tfrecord.backbones import BACKBONES, FeatureMaps
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options.option import Options, option
 
-# Feature maps with anchors, for each input size.
-_NUM_MAPS = {300: 6, 512: 7}
+# Names of published scales.
+_PUBLISHED = ("voc", "coco")
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class AnchorOptions(Options):
         self.ratios()
 
     def scales(self):
-        """The scale list as floats, or None for the published tables."""
-        if self.anchor_scales in ("voc", "coco"):
+        """The scale list as floats, or None for published ones."""
+        if self.anchor_scales in _PUBLISHED:
             return None
         what = f"--anchor_scales={self.anchor_scales}"
         scales = _floats(self.anchor_scales, f"{what}: must be voc, coco or a list of numbers")
@@ -51,18 +52,18 @@ class AnchorOptions(Options):
             raise InputError(what)
         return ratios
 
-    def check_maps(self, input_size):
-        """Raises ``InputError`` unless there are as many scales and ratios as maps."""
-        scales, ratios, maps = self.scales(), self.ratios(), _NUM_MAPS[input_size]
-        takes = f"--input_size={input_size} takes"
-        if scales and len(scales) != maps + 1:
+    def check_maps(self, maps: FeatureMaps) -> None:
+        """Raises ``InputError`` unless there are as many scales and ratios as ``maps``."""
+        scales, ratios, num_maps = self.scales(), self.ratios(), len(maps.sides)
+        takes = f"--input_size={maps.input_size} takes"
+        if scales and len(scales) != num_maps + 1:
             raise InputError(
                 f"--anchor_scales={self.anchor_scales}: has {len(scales)} scales; "
-                f"{takes} {maps + 1}, one a map and a last one"
+                f"{takes} {num_maps + 1}, one per map and a last one"
             )
-        if ratios and len(ratios) != maps:
+        if ratios and len(ratios) != num_maps:
             raise InputError(
-                f"--aspect_ratios={self.aspect_ratios}: has {len(ratios)} maps; {takes} {maps}"
+                f"--aspect_ratios={self.aspect_ratios}: has {len(ratios)} maps; {takes} {num_maps}"
             )
 
 
@@ -76,13 +77,28 @@ def _floats(text, message):
     return values
 
 
+def _sizes_of(backbone):
+    return " or ".join(map(str, backbone.inputs))
+
+
+def _input_sizes():
+    return "; ".join(f"{name} {_sizes_of(item)}" for name, item in BACKBONES.items())
+
+
+def _widths():
+    ranges = {name: item.widths for name, item in BACKBONES.items()}
+    return "; ".join(
+        f"{name} {low:g} to {high:g}" for name, (low, high) in ranges.items() if low < high
+    )
+
+
 @dataclass(frozen=True)
 class ModelOptions(Options):
     """The network."""
 
-    input_size: int = option(300, "input side in pixels", choices=(300, 512))
-    backbone: str = option("vgg16", "feature extractor", choices=("vgg16", "mobilenet_v2"))
-    width: float = option(1.0, "channel multiplier of mobilenet_v2", minimum=0.1, maximum=2.0)
+    input_size: int = option(300, f"input side in pixels: {_input_sizes()}")
+    backbone: str = option("vgg16", "feature extractor", choices=BACKBONES)
+    width: float = option(1.0, f"channel multiplier of a backbone that has one: {_widths()}")
     backbone_weights: str = option(
         "imagenet",
         "imagenet (downloaded by Keras), none, or a Keras .h5 or .weights.h5 of the backbone "
@@ -96,12 +112,20 @@ class ModelOptions(Options):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.backbone == "mobilenet_v2" and self.input_size != 300:
+        backbone = BACKBONES[self.backbone]
+        if self.input_size not in backbone.inputs:
             raise InputError(
-                f"--input_size={self.input_size}: mobilenet_v2 takes 300; vgg16 takes 300 or 512"
+                f"--input_size={self.input_size}: {backbone.name} takes {_sizes_of(backbone)}"
             )
-        if self.backbone == "vgg16" and self.width != 1.0:
-            raise InputError(f"--width={self.width:g}: vgg16 takes 1; mobilenet_v2 takes others")
+        low, high = backbone.widths
+        if not low <= self.width <= high:
+            takes = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+            raise InputError(f"--width={self.width:g}: {backbone.name} takes {takes}")
+
+    @property
+    def maps(self) -> FeatureMaps:
+        """The maps that the heads look at."""
+        return BACKBONES[self.backbone].inputs[self.input_size]
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,35 @@
 import dataclasses
 import math
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from ssd_tfrecord.errors import InputError
 
+# What another value of a field changes.
+Role = Literal[
+    "result",  # what comes out
+    "cadence",  # how long, and how often something is looked at or kept: each step stays as it is
+    "view",  # what is shown of a result
+    "means",  # who does the work, and how fast
+    "place",  # where the outcome goes, and whether it replaces another
+]
 
-def option(default, text, *, choices=None, minimum=None, maximum=None, above=None):
-    """A dataclass field that carries its help ``text`` and its allowed range."""
+
+def option(
+    default: Any,
+    text: str,
+    *,
+    choices: Collection | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+    role: Role = "result",
+) -> Any:
+    """A dataclass field that carries its help ``text``, its allowed range and its role."""
     limits = {"choices": choices, "minimum": minimum, "maximum": maximum, "above": above}
-    return dataclasses.field(default=default, metadata={"text": text, **limits})
+    return dataclasses.field(default=default, metadata={"text": text, "role": role, **limits})
 
 
 def allowed(field):
@@ -54,6 +74,18 @@ class Options:
             for item in value if isinstance(value, tuple) else (value,):
                 if not _fits(item, field.metadata):
                     raise InputError(f"--{field.name}={item}: must be {allowed(field)}")
+
+
+def names_of_role(options: Options | type[Options], *roles: Role) -> set[str]:
+    """Names of the fields of ``options``, and of the options within, that have one of ``roles``."""
+    names = set()
+    for field in dataclasses.fields(options):
+        value = field.default
+        if dataclasses.is_dataclass(value):
+            names |= names_of_role(value, *roles)
+        elif field.metadata["role"] in roles:
+            names.add(field.name)
+    return names
 
 
 def flag_text(value):

@@ -10,7 +10,7 @@ from ssd_tfrecord.options.option import Options, option
 class RecordSetOptions(Options):
     """The record set that is written."""
 
-    output_dir: str = option("", "folder of the record set; made if need be")
+    output_dir: str = option("", "folder of the record set; made if need be", role="place")
     set_name: str = option("", "first part of the shards' names; default: the folder's name")
     num_shards: int = option(
         16, "shards to write; fewer where there are fewer images", minimum=1, maximum=99999
@@ -25,6 +25,7 @@ class RecordSetOptions(Options):
         0,
         "processes that read XML and write shards; 0: one a core, fewer for few images",
         minimum=0,
+        role="means",
     )
     beam_runner: str = option(
         "",
@@ -32,16 +33,20 @@ class RecordSetOptions(Options):
         "others where --beam_options say; all workers must see --output_dir and the images under "
         "the same paths; default: processes of this machine",
         choices=("", "DirectRunner", "PrismRunner", "FlinkRunner", "SparkRunner", "PortableRunner"),
+        role="means",
     )
     beam_options: tuple[str, ...] = option(
-        (), "options of the runner: --direct_num_workers=2,--direct_running_mode=multi_processing"
+        (),
+        "options of the runner: --direct_num_workers=2,--direct_running_mode=multi_processing",
+        role="means",
     )
     overwrite: bool = option(
         False,
         "replace what is already in --output_dir: a record set, once the new one is whole, and an "
         "unfinished one of other flags",
+        role="place",
     )
-    dry_run: bool = option(False, "do everything but write, and print the same table")
+    dry_run: bool = option(False, "do everything but write, and print the same table", role="place")
 
     def __post_init__(self):
         super().__post_init__()

@@ -61,8 +61,9 @@ class DeviceOptions(Options):
         "replicas on the CPU, to try several without GPUs; 0: every GPU, or the CPU",
         minimum=0,
         maximum=8,
+        role="means",
     )
-    require_gpu: bool = option(False, "stop where there is no GPU")
+    require_gpu: bool = option(False, "stop where there is no GPU", role="means")
     precision: str = option(
         "float32",
         "arithmetic of the network; losses and weights are always float32",
@@ -82,9 +83,11 @@ class DeviceOptions(Options):
 class CheckpointOptions(Options):
     """What is kept of a run, and how often it is looked at."""
 
-    checkpoint_every: int = option(1000, "steps between checkpoints", minimum=1)
-    keep_checkpoints: int = option(3, "latest checkpoints kept", minimum=1)
-    eval_every: int = option(5000, "steps between evaluations, if --eval_records", minimum=1)
+    checkpoint_every: int = option(1000, "steps between checkpoints", minimum=1, role="cadence")
+    keep_checkpoints: int = option(3, "latest checkpoints kept", minimum=1, role="cadence")
+    eval_every: int = option(
+        5000, "steps between evaluations, if --eval_records", minimum=1, role="cadence"
+    )
     best_metric: str = option(
         "voc07_map",
         "metric that chooses checkpoints/best",
@@ -94,5 +97,6 @@ class CheckpointOptions(Options):
         0,
         "stop after this many evaluations without a better --best_metric; 0: never",
         minimum=0,
+        role="cadence",
     )
-    summary_every: int = option(100, "steps between TensorBoard points", minimum=1)
+    summary_every: int = option(100, "steps between TensorBoard points", minimum=1, role="cadence")

@@ -1,1 +1,4 @@
-"""Images as tensors, batch first, without randomness."""
+"""Images as tensors: colour on the device, and the resizing of one image.
+
+Imports options and backbones.
+"""

@@ -17,10 +17,10 @@ mean and 2 in the 99th percentile; by more than 4 for 2 values in 10,000.
 import numpy as np
 import tensorflow as tf
 
+from ssd_tfrecord.backbones import MEAN_RGB
 from ssd_tfrecord.options import ColorOptions
 
 _DEFAULT = ColorOptions()
-MEAN_RGB = (123.0, 117.0, 104.0)
 
 # Columns of the colour parameters, float32 [B, 5].
 BRIGHTNESS, CONTRAST, SATURATION, HUE, CONTRAST_FIRST = range(5)

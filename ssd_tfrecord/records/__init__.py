@@ -1,1 +1,9 @@
-"""Annotations and images on the way into TFRecords, and the schema both sides share."""
+"""The format: what a record set holds, and how it is written down. The hall of its rooms.
+
+In reading order: rejects (what was not taken), annotation (what a record holds of an image), wire
+and schema (one record), statistics and manifest (a whole set). The rooms behind it, in the order
+of a conversion: sources (annotation files -> one SourceSet), images (bytes -> a checked image),
+writing (box repair, shards, journal), and processes (workers, locks, progress), which serves them.
+
+Imports options and errors. ``data`` and ``model`` see this hall alone.
+"""

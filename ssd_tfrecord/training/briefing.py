@@ -1,8 +1,8 @@
 """What a run says before its first step: its data, and what shuffling it takes."""
 
+from ssd_tfrecord.data.footprint import check_cache
 from ssd_tfrecord.data.order import buffered_records
 from ssd_tfrecord.options import ReadOptions
-from ssd_tfrecord.records.footprint import check_cache
 from ssd_tfrecord.records.manifest import Manifest
 
 

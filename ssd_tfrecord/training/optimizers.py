@@ -8,7 +8,7 @@ import warnings
 
 import tensorflow as tf
 
-from ssd_tfrecord.model.keras import keras
+from ssd_tfrecord.keras import keras
 from ssd_tfrecord.options import OptimizerOptions
 from ssd_tfrecord.training.preflight import require_addons
 from ssd_tfrecord.training.schedules import LearningRate

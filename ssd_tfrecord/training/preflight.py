@@ -5,12 +5,10 @@ import pathlib
 import sys
 
 from ssd_tfrecord.config import TrainConfig
+from ssd_tfrecord.data.footprint import check_cache
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.records.footprint import check_cache
 from ssd_tfrecord.records.manifest import Manifest, load_manifests
-from ssd_tfrecord.training import run_folder
-
-INIT_CHECKPOINT_TEXT = "a run folder or a checkpoint in it (…/checkpoints/ckpt-N)"
+from ssd_tfrecord.runs.run_folder import run_of_checkpoint
 
 
 def check(config: TrainConfig) -> tuple[tuple[Manifest, ...], Manifest | None]:
@@ -39,20 +37,6 @@ def require_addons(optimizer: str) -> None:
             f"and TensorFlow 2.15 (this is Python {sys.version_info[0]}.{sys.version_info[1]}); "
             "use those, or --optimizer=sgd"
         )
-
-
-def run_of_checkpoint(path) -> pathlib.Path:
-    """The absolute run folder of ``--init_checkpoint``: it, or the next above that is one."""
-    if not pathlib.Path(path).is_dir() and not pathlib.Path(f"{path}.index").is_file():
-        raise InputError(f"--init_checkpoint={path}: no such run; must be {INIT_CHECKPOINT_TEXT}")
-    place = pathlib.Path(path).resolve()
-    for folder in (place, *place.parents):
-        if (folder / run_folder.FLAGS_FILE).is_file():
-            return folder
-    raise InputError(
-        f"--init_checkpoint={path}: has no {run_folder.FLAGS_FILE}, nor has a folder above it; "
-        f"must be {INIT_CHECKPOINT_TEXT}"
-    )
 
 
 def _require_file(name, path, what):

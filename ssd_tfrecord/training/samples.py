@@ -7,8 +7,8 @@ from PIL import Image
 
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.data import pipeline
-from ssd_tfrecord.evaluation import pictures
-from ssd_tfrecord.evaluation.ground_truth import GroundTruth
+from ssd_tfrecord.detection import pictures
+from ssd_tfrecord.detection.ground_truth import GroundTruth
 from ssd_tfrecord.pixels import color
 
 

@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from ssd_tfrecord.model.keras import keras
+from ssd_tfrecord.keras import keras
 from ssd_tfrecord.options import OptimizerOptions
 
 

@@ -6,24 +6,20 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from ssd_tfrecord.backbones import BACKBONES
 from ssd_tfrecord.config import TrainConfig, check_batch_size
 from ssd_tfrecord.data import caching
 from ssd_tfrecord.data.reading import first_damaged
+from ssd_tfrecord.devices.strategy import check_xla, create_strategy, device_table
 from ssd_tfrecord.geometry.anchors import anchor_boxes
-from ssd_tfrecord.model import ssd, summary, transfer, weights
-from ssd_tfrecord.model.keras import keras
+from ssd_tfrecord.keras import keras
+from ssd_tfrecord.model import ssd, summary
+from ssd_tfrecord.model.weights import pretrained, transfer
 from ssd_tfrecord.records.manifest import Manifest
-from ssd_tfrecord.training import (
-    bad_batch,
-    briefing,
-    checkpoints,
-    devices,
-    optimizers,
-    run_folder,
-    signals,
-)
-from ssd_tfrecord.training.checkpoints import Checkpoints
-from ssd_tfrecord.training.journal import Journal
+from ssd_tfrecord.runs import checkpoints, run_folder
+from ssd_tfrecord.runs.checkpoints import Checkpoints
+from ssd_tfrecord.training import bad_batch, briefing, optimizers, signals
+from ssd_tfrecord.training.event_journal import Journal
 from ssd_tfrecord.training.loop import Loop, NonFiniteError
 from ssd_tfrecord.training.runner import StepRunner
 from ssd_tfrecord.training.samples import sample_pictures
@@ -48,11 +44,10 @@ class State:
 
 def run(config: TrainConfig, train: tuple[Manifest, ...], evaluation: Manifest | None) -> None:
     """Trains from the step that the run folder stands at; Ctrl-C saves a checkpoint."""
-    strategy = devices.strategy(config.devices)
+    strategy = create_strategy(config.devices)
     check_batch_size(config.global_batch_size, strategy.num_replicas_in_sync)
-    model = config.model
-    devices.check_xla(config.xla, model.batch_norm, model.backbone, strategy.num_replicas_in_sync)
-    print(devices.table(strategy, config.devices.precision))
+    check_xla(config.xla, config.model, strategy.num_replicas_in_sync)
+    print(device_table(strategy, config.devices.precision))
     print(briefing.data_table(train, evaluation))
     print(briefing.reading_lines(train, config.input.reading))
     source = caching.opened(train, config.input.reading)
@@ -95,7 +90,7 @@ def create_state(config: TrainConfig, classes, strategy: tf.distribute.Strategy)
         model = ssd.build(config.model, config.anchors, len(classes), config.seed)
         optimizer = optimizers.create(config.optimizer, config.num_steps, config.devices.precision)
         optimizers.build(optimizer, model.trainable_variables)
-        print(summary.summary_table(model))
+        print(summary.summary_table(model, BACKBONES[config.model.backbone]))
         if config.restart or not _has_checkpoint(config.run_dir):
             print("\n".join(_first_weights(model, names, config)))
     run_folder.begin(config)
@@ -105,7 +100,7 @@ def create_state(config: TrainConfig, classes, strategy: tf.distribute.Strategy)
     step = kept.restore()
     if step:
         print(f"going on from step {step}")
-    anchors = anchor_boxes(config.anchors, config.model.input_size)
+    anchors = anchor_boxes(config.anchors, config.model.maps)
     return State(model=model, optimizer=optimizer, anchors=anchors, checkpoints=kept, step=step)
 
 
@@ -116,9 +111,10 @@ def _has_checkpoint(run_dir):
 
 def _first_weights(model, class_names, config):
     if not config.init_checkpoint:
-        return weights.load_backbone(model, config.model)
+        return pretrained.load_backbone(model, config.model)
     source = checkpoints.load_run(*checkpoints.split_path(config.init_checkpoint))
-    return transfer.transfer(source.model, source.class_names, model, class_names)
+    kind = BACKBONES[config.model.backbone]
+    return transfer.transfer(source.model, source.class_names, model, class_names, kind)
 
 
 def _runner(config, source, state, strategy):

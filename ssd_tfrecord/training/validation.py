@@ -5,10 +5,10 @@ import tensorflow as tf
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.data import pipeline
 from ssd_tfrecord.data.reading import RecordReader
-from ssd_tfrecord.evaluation import pictures
-from ssd_tfrecord.evaluation.ground_truth import read_ground_truths
+from ssd_tfrecord.detection import pictures
+from ssd_tfrecord.detection.detector import Detector
+from ssd_tfrecord.detection.ground_truth import read_ground_truths
 from ssd_tfrecord.evaluation.metrics import compute_metrics
-from ssd_tfrecord.evaluation.runner import RecordDetector
 from ssd_tfrecord.model import losses
 from ssd_tfrecord.options import ColorOptions, FramingOptions, InputOptions, ReadOptions
 from ssd_tfrecord.records.manifest import Manifest
@@ -20,7 +20,14 @@ class Validator:
 
     def __init__(self, model, anchors, manifest: Manifest, config: TrainConfig, strategy):
         self._model = model
-        self._detector = RecordDetector(model, anchors, config.detection, strategy)
+        self._detector = Detector(
+            model,
+            anchors,
+            manifest.class_names,
+            config.detection,
+            original_ids=manifest.original_ids,
+            strategy=strategy,
+        )
         self._anchors = anchors
         self._manifest = manifest
         self._config = config
@@ -31,18 +38,17 @@ class Validator:
 
     def metrics(self) -> dict:
         """Detects on every image once; the numbers of metrics.json but ``step``."""
-        self._detections = self._detector.detect(
+        self._detections = self._detector.detect_records(
             self._manifest,
             self._ground_truths,
-            num_workers=self._config.input.reading.num_workers,
             batch_size=self._config.global_batch_size,
-            input_size=self._config.model.input_size,
+            num_workers=self._config.input.reading.num_workers,
         )
         return compute_metrics(
             self._ground_truths,
             self._detections,
-            self._manifest.class_names,
-            self._manifest.original_ids,
+            self._detector.class_names,
+            self._detector.original_ids,
         )
 
     def loss(self) -> float:

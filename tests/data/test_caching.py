@@ -3,15 +3,17 @@
 import itertools
 import os
 import pathlib
+import types
 
 import numpy as np
 import pytest
 
-from ssd_tfrecord.data import caching, pipeline
+from ssd_tfrecord.data import caching, footprint, pipeline
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import InputOptions, ReadOptions, RecordSetOptions
-from ssd_tfrecord.records import convert, footprint, voc
 from ssd_tfrecord.records.manifest import Manifest
+from ssd_tfrecord.records.sources import voc
+from ssd_tfrecord.records.writing import convert
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +97,8 @@ def test_a_cache_beyond_its_limit_is_refused(manifests, tmp_path, monkeypatch):
     many = manifests * 20  # 3.1 MB of pixels
     with pytest.raises(InputError, match=r"--cache=decoded: takes 3 MB of memory: must be at mo"):
         footprint.check_cache(many, ReadOptions(cache="decoded", cache_limit_mb=2))
-    monkeypatch.setattr(footprint, "_free_memory", lambda: 1e6)
+    free = types.SimpleNamespace(available=1_000_000)
+    monkeypatch.setattr(footprint.psutil, "virtual_memory", lambda: free)
     with pytest.raises(InputError, match=r"must be at most 1 \(80% of what is free\); choose a"):
         footprint.check_cache(many, ReadOptions(cache="decoded"))
     line = footprint.check_cache(many, ReadOptions(cache="decoded", cache_dir=str(tmp_path / "x")))

@@ -15,7 +15,7 @@ from ssd_tfrecord.data import pipeline
 from ssd_tfrecord.data.reading import RecordReader
 from ssd_tfrecord.options import FramingOptions, InputOptions, ReadOptions
 from ssd_tfrecord.records.manifest import Manifest
-from ssd_tfrecord.training.progress import host_rss_mb
+from ssd_tfrecord.training.progress_line import host_rss_mb
 
 reading = ReadOptions(shuffle_buffer_mb=int(sys.argv[2]))
 dataset = pipeline.training_dataset(

@@ -6,9 +6,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from ssd_tfrecord.detection.detections import Detections
+from ssd_tfrecord.detection.ground_truth import GroundTruth
 from ssd_tfrecord.evaluation.average_precision import average_precisions
-from ssd_tfrecord.evaluation.detections import Detections
-from ssd_tfrecord.evaluation.ground_truth import GroundTruth
 
 
 def _boxes(pixels):

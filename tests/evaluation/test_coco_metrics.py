@@ -9,13 +9,13 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from ssd_tfrecord.evaluation.coco import METRICS, coco_metrics, image_ids, result_rows
-from ssd_tfrecord.evaluation.detections import Detections
-from ssd_tfrecord.evaluation.ground_truth import GroundTruth, read_ground_truths
+from ssd_tfrecord.detection.detections import Detections
+from ssd_tfrecord.detection.ground_truth import GroundTruth, read_ground_truths
+from ssd_tfrecord.evaluation.coco_metrics import METRICS, coco_metrics, image_ids, result_rows
 from ssd_tfrecord.options import RecordSetOptions
-from ssd_tfrecord.records import convert
-from ssd_tfrecord.records.coco import read_instances
 from ssd_tfrecord.records.manifest import Manifest
+from ssd_tfrecord.records.sources.coco import read_instances
+from ssd_tfrecord.records.writing import convert
 
 
 def _fractions(rectangles, image):

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from ssd_tfrecord.evaluation.detections import Detections
-from ssd_tfrecord.evaluation.ground_truth import GroundTruth
+from ssd_tfrecord.detection.detections import Detections
+from ssd_tfrecord.detection.ground_truth import GroundTruth
 from ssd_tfrecord.evaluation.metrics import compute_metrics, format_metrics
 
 NAMES = ("cat", "dog", "unicorn")

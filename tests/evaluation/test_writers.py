@@ -5,16 +5,17 @@ import json
 import numpy as np
 import pytest
 
-from ssd_tfrecord.evaluation.detections import (
+from ssd_tfrecord.detection.detections import (
     Detections,
     devkit_boxes,
+    image_names,
     json_entry,
     pixel_boxes,
     pixel_rectangles,
     unpad,
 )
-from ssd_tfrecord.evaluation.ground_truth import GroundTruth
-from ssd_tfrecord.evaluation.writers import image_names, write_detections
+from ssd_tfrecord.detection.ground_truth import GroundTruth
+from ssd_tfrecord.evaluation.writers import write_detections
 
 NAMES, IDS = ("cat", "traffic light"), (17, 90)
 # Rows 11 … 60 and columns 51 … 100 of 100 x 200 pixels, as VOC counts.

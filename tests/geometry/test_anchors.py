@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from ssd_tfrecord.backbones import BACKBONES
+from ssd_tfrecord.backbones.backbone import SSD300, SSD512
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.geometry.anchors import anchor_boxes, anchors_per_cell, map_sizes
+from ssd_tfrecord.geometry.anchors import anchor_boxes, anchors_per_cell
 from ssd_tfrecord.options import AnchorOptions
 
 # Index of the cell's first anchor, (y, x) of the cell's centre, and the sides in pixels of its
@@ -78,7 +80,7 @@ SSD512_VOC = [
     ids=["SSD300 VOC", "SSD300 COCO", "SSD512 VOC"],
 )
 def test_first_middle_and_last_cells_are_as_worked_by_hand(rows, input_size, scales, count):
-    boxes = anchor_boxes(AnchorOptions(anchor_scales=scales), input_size)
+    boxes = anchor_boxes(AnchorOptions(anchor_scales=scales), BACKBONES["vgg16"].inputs[input_size])
     assert boxes.dtype == np.float32 and boxes.shape == (count, 4)
     for index, (y, x), squares, flats in rows:
         shapes = [(side, side) for side in squares]
@@ -90,7 +92,7 @@ def test_first_middle_and_last_cells_are_as_worked_by_hand(rows, input_size, sca
 
 
 def test_x_runs_before_y():
-    boxes = anchor_boxes(AnchorOptions(), 300)
+    boxes = anchor_boxes(AnchorOptions(), SSD300)
     center_of_second_cell = (boxes[4, :2] + boxes[4, 2:]) / 2 * 300
     np.testing.assert_allclose(center_of_second_cell, [4, 12], atol=1e-4)
 
@@ -103,16 +105,16 @@ def test_x_runs_before_y():
     ],
 )
 def test_the_published_sizes_of_300_are_also_a_list_of_scales(scales, listed):
-    published = anchor_boxes(AnchorOptions(anchor_scales=scales), 300)
+    published = anchor_boxes(AnchorOptions(anchor_scales=scales), SSD300)
     np.testing.assert_allclose(
-        anchor_boxes(AnchorOptions(anchor_scales=listed), 300), published, atol=1e-6
+        anchor_boxes(AnchorOptions(anchor_scales=listed), SSD300), published, atol=1e-6
     )
 
 
 def test_aspect_ratios_choose_the_anchors_of_each_map():
     options = AnchorOptions(aspect_ratios="2:2,3:2:2:4:1.5")
-    assert anchors_per_cell(options, 300) == (4, 6, 4, 4, 4, 4)
-    boxes = anchor_boxes(options, 300)
+    assert anchors_per_cell(options, SSD300) == (4, 6, 4, 4, 4, 4)
+    boxes = anchor_boxes(options, SSD300)
     assert len(boxes) == 4 * (38 * 38 + 100 + 25 + 9 + 1) + 6 * 19 * 19
     # Map 4 has sizes 213 and aspect 4: half as high, twice as wide; centre 250 in its last cell.
     np.testing.assert_allclose(
@@ -121,10 +123,10 @@ def test_aspect_ratios_choose_the_anchors_of_each_map():
 
 
 def test_maps_and_anchors_of_a_cell():
-    assert map_sizes(300) == (38, 19, 10, 5, 3, 1)
-    assert map_sizes(512) == (64, 32, 16, 8, 4, 2, 1)
-    assert anchors_per_cell(AnchorOptions(), 300) == (4, 6, 6, 6, 4, 4)
-    assert anchors_per_cell(AnchorOptions(), 512) == (4, 6, 6, 6, 6, 4, 4)
+    assert SSD300.sides == (38, 19, 10, 5, 3, 1)
+    assert SSD512.sides == (64, 32, 16, 8, 4, 2, 1)
+    assert anchors_per_cell(AnchorOptions(), SSD300) == (4, 6, 6, 6, 4, 4)
+    assert anchors_per_cell(AnchorOptions(), SSD512) == (4, 6, 6, 6, 6, 4, 4)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,7 @@ def test_maps_and_anchors_of_a_cell():
     [
         (
             AnchorOptions(anchor_scales="0.1,0.5,0.9"),
-            "--anchor_scales=0.1,0.5,0.9: has 3 scales; --input_size=300 takes 7, one a map and "
+            "--anchor_scales=0.1,0.5,0.9: has 3 scales; --input_size=300 takes 7, one per map and "
             "a last one",
         ),
         (
@@ -144,5 +146,5 @@ def test_maps_and_anchors_of_a_cell():
 )
 def test_a_wrong_number_of_maps_is_an_error(options, message):
     with pytest.raises(InputError) as caught:
-        anchor_boxes(options, 300)
+        anchor_boxes(options, SSD300)
     assert str(caught.value) == message

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ssd_tfrecord.backbones import BACKBONES
 from ssd_tfrecord.geometry import anchors, matching
 from ssd_tfrecord.options import AnchorOptions
 
@@ -102,7 +103,7 @@ def test_equals_the_one_by_one_twin(case, compiled):
 @pytest.mark.parametrize(("input_size", "num_objects"), [(300, 56), (512, 16)])
 def test_equals_the_twin_on_the_anchors_of_ssd(input_size, num_objects, compiled):
     rng = np.random.default_rng(num_objects)
-    anchors_A4 = anchors.anchor_boxes(AnchorOptions(), input_size)
+    anchors_A4 = anchors.anchor_boxes(AnchorOptions(), BACKBONES["vgg16"].inputs[input_size])
     boxes, labels = batch(rng, voc_boxes, 16, num_objects)
     got = run(boxes, labels, anchors_A4, compiled)
     np.testing.assert_array_equal(got, twin_match(boxes, labels, anchors_A4))
@@ -154,7 +155,7 @@ def test_no_tensor_of_ssd512_with_128_objects_is_above_256_mb():
     # int32 of all 32 x 128 x 24564 pairs would be 402 MB.
     fn = tf.function(matching.match, jit_compile=True)
     boxes, labels = tf.zeros([32, 128, 4]), tf.zeros([32, 128], tf.int32)
-    anchors_A4 = tf.constant(anchors.anchor_boxes(AnchorOptions(), 512))
+    anchors_A4 = tf.constant(anchors.anchor_boxes(AnchorOptions(), BACKBONES["vgg16"].inputs[512]))
     hlo = fn.experimental_get_compiler_ir(boxes, labels, anchors_A4)(stage="optimized_hlo")
     sizes = tensor_bytes(hlo)
     assert len(sizes) > 100

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.model.keras import keras
+from ssd_tfrecord.keras import keras
 from ssd_tfrecord.model.ssd import build
 from ssd_tfrecord.options import AnchorOptions, ModelOptions
 

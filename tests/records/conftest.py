@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssd_tfrecord.records.annotation import SourceImage, SourceObject
+from ssd_tfrecord.records.sources.source_set import SourceImage, SourceObject
 
 
 @pytest.fixture(scope="session")

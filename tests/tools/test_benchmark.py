@@ -1,6 +1,5 @@
 """The benchmark's command: what it prints, saves and compares, and its one-line errors."""
 
-import importlib.util
 import json
 import os
 import pathlib
@@ -11,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from ssd_tfrecord import config, flags
+from ssd_tfrecord.benchmark import figures, session, step_cost, table
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.training import step_cost
 from ssd_tfrecord.training.runner import METRICS
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -30,15 +29,6 @@ def _run(*words):
     )
 
 
-@pytest.fixture
-def benchmark():
-    """The tool as a module."""
-    spec = importlib.util.spec_from_file_location("benchmark", ROOT / "tools" / "benchmark.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def parse(*words):
     return flags.parse(config.BenchmarkConfig, ["benchmark", *words])
 
@@ -53,17 +43,17 @@ def test_command_prints_and_saves_its_figures(tiny_records, tmp_path):
     machine = ("processor", "cores", "gpus", "load_before", "load_after", "python", "tensorflow")
     assert set(report["machine"]) == set(machine)
     assert report["records"] == 6
-    figures = report["input"]
-    assert figures["images"] == 2
-    parts, shares = figures["part_cpu_ms_per_image"], figures["shares"]
-    assert sum(parts.values()) == pytest.approx(figures["host_share"]["cpu_ms_per_image"])
+    found = report["input"]
+    assert found["images"] == 2
+    parts, shares = found["part_cpu_ms_per_image"], found["shares"]
+    assert sum(parts.values()) == pytest.approx(found["host_share"]["cpu_ms_per_image"])
     assert sum(shares.values()) == pytest.approx(1)
     # Colour on the CPU takes 90,000 pixels through HSV; the tiny JPEGs hold 4,000.
-    dearer = [figures[name]["cpu_ms_per_image"] for name in ("bare_decode", "host_share")]
-    assert figures["same_work"]["cpu_ms_per_image"] > max(dearer)
-    assert f"{figures['host_share']['cpu_ms_per_image']:.3f} CPU ms/image" in result.stdout
-    assert f"{figures['same_work']['ratio_to_decode']:.2f} ±" in result.stdout
-    assert f"{figures['shares']['decoding']:.1%}" in result.stdout
+    dearer = [found[name]["cpu_ms_per_image"] for name in ("bare_decode", "host_share")]
+    assert found["same_work"]["cpu_ms_per_image"] > max(dearer)
+    assert f"{found['host_share']['cpu_ms_per_image']:.3f} CPU ms/image" in result.stdout
+    assert f"{found['same_work']['ratio_to_decode']:.2f} ±" in result.stdout
+    assert f"{found['shares']['decoding']:.1%}" in result.stdout
     again = flags.parse(config.BenchmarkConfig, ["prog", *report["flags"]])
     assert again == parse(*words)
 
@@ -102,7 +92,7 @@ def light_step(config, num_classes, strategy):
     return step
 
 
-def test_all_parts_are_joined_and_compared(benchmark, tiny_records, tmp_path, capsys, monkeypatch):
+def test_all_parts_are_joined_and_compared(tiny_records, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(step_cost, "make_step", light_step)
     path = tmp_path / "all.json"
     rows = {"images_per_s": 30.0, "images_per_s_spread": 0.0, "data_wait": 0.0}
@@ -110,36 +100,35 @@ def test_all_parts_are_joined_and_compared(benchmark, tiny_records, tmp_path, ca
     decoding = {"ratio_to_decode": 2.0, "ratio_spread": 0.0, "cores_for_1000_images_per_s": 2.0}
     parts = {"part_cpu_ms_per_image": {"rest": 2.0}, "shares": {"rest": 1.0}}
     given = {"images": 2, "bare_decode": rows, **parts}
-    benchmark._measure_input = lambda *_: given | dict.fromkeys(
-        ("host_share", "same_work"), rows | decoding
-    )
-    benchmark._measure_match = lambda *_: {"cpu_ms_per_image": 0.25}
-    converted = given | rows | decoding
-    benchmark._measure_convert = lambda *_: dict.fromkeys(CONVERT, converted)
+    shares = dict.fromkeys(("host_share", "same_work"), rows | decoding)
+    monkeypatch.setattr(session, "_measure_input", lambda *_: given | shares)
+    monkeypatch.setattr(session, "_measure_match", lambda *_: {"cpu_ms_per_image": 0.25})
+    converted = dict.fromkeys(CONVERT, given | rows | decoding)
+    monkeypatch.setattr(session, "_measure_convert", lambda *_: converted)
     words = [f"--records={tiny_records}", *QUICK]
-    benchmark.main(parse(*words, f"--json={path}"))
+    session.run(parse(*words, f"--json={path}"))
     report = json.loads(path.read_text())
-    assert set(report) == {"machine", "flags", "records", *benchmark.figures.SECTIONS}
+    assert set(report) == {"machine", "flags", "records", *figures.SECTIONS}
     printed = capsys.readouterr().out
     for section in ("model", "end_to_end"):
         assert f"{report[section]['images_per_s']:.1f} images/s" in printed
         assert 0 <= report[section]["data_wait"] <= 1
     assert "0.250" in printed
-    assert printed.splitlines()[-1] == benchmark.report.bound(report)
+    assert printed.splitlines()[-1] == table.bound(report)
 
     # Compared with itself: nothing changes but what is measured anew.
     report["input"]["host_share"]["cpu_ms_per_image"] = 1.0
     report["machine"]["tensorflow"] = "1.0"
     path.write_text(json.dumps(report))
     words += ["--only=input", f"--compare={path}"]
-    benchmark.main(parse(*words))
+    session.run(parse(*words))
     printed = capsys.readouterr().out.splitlines()
     assert any(line.startswith("  warning: tensorflow: 1.0 then, ") for line in printed)
     changed = [line for line in printed if line.startswith("  input.host_share.cpu_ms_per_image")]
     assert changed[0].split()[1:] == ["1.000", "2.000", "+100.0", "%"]
-    benchmark.main(parse(*words, "--fail_above=101"))
+    session.run(parse(*words, "--fail_above=101"))
     with pytest.raises(SystemExit) as raised:
-        benchmark.main(parse(*words, "--fail_above=99"))
+        session.run(parse(*words, "--fail_above=99"))
     assert raised.value.code == 1
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == (
@@ -166,7 +155,7 @@ def test_help_comes_before_tensorflow():
             ["--records=a", "--only=train"],
             "--only=train: must be one of all, convert, input, model, end_to_end, match",
         ),
-        (["--records=a", "--input_size=320"], "--input_size=320: must be one of 300, 512"),
+        (["--records=a", "--input_size=320"], "--input_size=320: vgg16 takes 300 or 512"),
         (["--records=a", "--num_batches=0"], "--num_batches=0: must be at least 1"),
         (["--records=a", "--fail_above=5"], "--compare: must be given"),
         (["--only=convert"], "--records: must be given"),

@@ -11,10 +11,10 @@ from PIL import Image
 
 from ssd_tfrecord import flags
 from ssd_tfrecord.config import DemoConfig
+from ssd_tfrecord.datasets.demo import dataset
+from ssd_tfrecord.datasets.demo.scenes import Scene, SceneObject, compose_scene
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.records import voc
-from ssd_tfrecord.records.demo import dataset
-from ssd_tfrecord.records.demo.scenes import Scene, SceneObject, compose_scene
+from ssd_tfrecord.records.sources import voc
 
 TOOL = pathlib.Path(__file__).parents[2] / "tools/create_demo_dataset.py"
 NUM_TRAIN, NUM_TEST = 120, 30

@@ -1,7 +1,5 @@
 """The inspector's command: what it prints and writes, and how damages end it."""
 
-import importlib.util
-import pathlib
 import re
 import shutil
 
@@ -9,26 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssd_tfrecord import config, flags
+from ssd_tfrecord import config, flags, programs
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.records import workers
-
-ROOT = pathlib.Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def tool():
-    path = ROOT / "tools/inspect_tfrecords.py"
-    spec = importlib.util.spec_from_file_location("inspect_tfrecords", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from ssd_tfrecord.records.processes import workers
 
 
 @pytest.fixture
-def run(tool, monkeypatch):
+def run(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    return lambda *words: flags.run(config.InspectConfig, tool.main, ["prog", *words])
+    return lambda *words: programs.run("inspect", ["inspect", *words])
 
 
 def test_a_whole_set(run, tiny_records, capsys):
@@ -59,7 +46,7 @@ def test_damages_are_named_and_end_with_an_error(run, tiny_records, tmp_path, ca
         output.out
     )
     assert output.err.splitlines()[-1] == (
-        "error: 2 damages, one a line above: copy the files or convert anew"
+        "error: 2 damages, listed above: copy the files again, or convert again"
     )
 
 

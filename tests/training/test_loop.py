@@ -7,7 +7,7 @@ import pytest
 
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.options import CheckpointOptions
-from ssd_tfrecord.training.history import History
+from ssd_tfrecord.runs.history import History
 from ssd_tfrecord.training.loop import Loop, NonFiniteError, steps_until_due
 from ssd_tfrecord.training.runner import RunResult
 

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-import toy_network
 
+from ssd_tfrecord.backbones import layers
+from ssd_tfrecord.backbones.backbone import SSD300
 from ssd_tfrecord.geometry import anchors
-from ssd_tfrecord.model import layers, ssd
-from ssd_tfrecord.model.keras import keras
+from ssd_tfrecord.keras import keras
+from ssd_tfrecord.model import ssd
 from ssd_tfrecord.options import AnchorOptions, LossOptions, ModelOptions, OptimizerOptions
 from ssd_tfrecord.training import optimizers
 from ssd_tfrecord.training.step import assign_targets, make_train_step
@@ -16,12 +17,12 @@ SGD = OptimizerOptions(learning_rate=1e-3)
 
 
 def toy(batch_norm="sync"):
-    return mobilenet(batch_norm, toy_network.WIDTH)
+    return ModelOptions(backbone="toy", backbone_weights="none", batch_norm=batch_norm)
 
 
-def mobilenet(batch_norm, width=0.35):
+def mobilenet(batch_norm):
     return ModelOptions(
-        backbone="mobilenet_v2", width=width, backbone_weights="none", batch_norm=batch_norm
+        backbone="mobilenet_v2", width=0.35, backbone_weights="none", batch_norm=batch_norm
     )
 
 
@@ -62,7 +63,7 @@ def run_steps(model_options, batches, *, replicas=1, xla=False, optimizer_option
     step = make_train_step(
         model,
         optimizer,
-        anchors.anchor_boxes(AnchorOptions(), 300),
+        anchors.anchor_boxes(AnchorOptions(), SSD300),
         loss_options=LossOptions(),
         optimizer_options=optimizer_options,
         xla=xla,

@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ssd_tfrecord.backbones import BACKBONES
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.data.reading import RecordReader
 from ssd_tfrecord.geometry.anchors import anchor_boxes
-from ssd_tfrecord.model.keras import keras
+from ssd_tfrecord.keras import keras
 from ssd_tfrecord.options import AnchorOptions, FramingOptions, InputOptions, ReadOptions
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.training import bad_batch, briefing, samples, validation
 from ssd_tfrecord.training.step import assign_targets
 
-ANCHORS = anchor_boxes(AnchorOptions(), 300)
+ANCHORS = anchor_boxes(AnchorOptions(), BACKBONES["vgg16"].inputs[300])
 
 
 @pytest.fixture

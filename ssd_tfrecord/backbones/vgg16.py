@@ -1,0 +1,139 @@
+"""VGG-16 as SSD extends it (Liu et al., SSD, arXiv 1512.02325; the authors' ssd_pascal.py).
+
+Layers carry the names of keras.applications, by which weights are found in a file; the added ones
+those of SSD's Caffe code.
+"""
+
+from ssd_tfrecord.backbones.backbone import (
+    SSD300,
+    SSD512,
+    Arrays,
+    Backbone,
+    FeatureMaps,
+    PublishedWeights,
+)
+from ssd_tfrecord.errors import InputError
+
+_BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
+
+# (1x1 channels, channels, kernel, stride) of conv6, conv7, …: the authors' ssd_pascal.py.
+_EXTRAS = {
+    300: ((256, 512, 3, 2), (128, 256, 3, 2), (128, 256, 3, 1), (128, 256, 3, 1)),
+    512: ((256, 512, 3, 2), (128, 256, 3, 2), (128, 256, 3, 2), (128, 256, 3, 2), (128, 256, 4, 1)),
+}
+
+# The classifier of Keras's VGG-16, which fc6 and fc7 are made from.
+CLASSIFIER = ("fc1", "fc2")
+_FC1_SHAPE = (7 * 7 * 512, 4096)
+
+
+def build(maps: FeatureMaps, *, seed: int, **_):
+    """VGG-16 as SSD300 or SSD512 extends it: (input, six or seven maps).
+
+    Its own convolutions start with Caffe's Xavier like the added ones: that halves the variance
+    in each of the 13, which suits an input in units of ±128.
+    """
+    from ssd_tfrecord.backbones.layers import ChannelL2Norm
+    from ssd_tfrecord.keras import keras
+
+    image = keras.Input((maps.input_size, maps.input_size, 3), name="image")
+    x = image
+    for block, (num_convs, filters) in enumerate(_BLOCKS, start=1):
+        for index in range(1, num_convs + 1):
+            x = _conv(x, f"block{block}_conv{index}", filters, 3, seed=seed)
+        if block == 4:
+            conv4_3 = ChannelL2Norm(name="conv4_3_norm")(x)
+        # "same" rounds pool3 up as Caffe does (75 -> 38): the missing row is added at the end.
+        pool = (3, 1) if block == 5 else (2, 2)
+        x = keras.layers.MaxPooling2D(*pool, padding="same", name=f"block{block}_pool")(x)
+    x = _conv(x, "fc6", 1024, 3, seed=seed, dilation_rate=6)
+    x = _conv(x, "fc7", 1024, 1, seed=seed)
+    features = [conv4_3, x]
+    for number, (squeezed, filters, kernel, strides) in enumerate(_EXTRAS[maps.input_size], 6):
+        x = _conv(x, f"conv{number}_1", squeezed, 1, seed=seed)
+        if strides == 2 or kernel == 4:
+            # Caffe pads both sides; "same" pads an even map only below and right.
+            x = keras.layers.ZeroPadding2D(1, name=f"conv{number}_2_pad")(x)
+        shape = {"strides": strides, "padding": "valid"}
+        x = _conv(x, f"conv{number}_2", filters, kernel, seed=seed, **shape)
+        features.append(x)
+    return image, features
+
+
+def subsample_classifier(arrays: Arrays) -> Arrays:
+    """fc6 and fc7 as convolutions from the classifier's fc1 and fc2: "fc-reduced".
+
+    Every 4th channel, and every 3rd pixel of the 7x7 window, which fc6's dilation of 6 puts back
+    in place. Source: Chen et al., DeepLab, arXiv 1412.7062, section 4.1.
+
+    Args:
+      arrays: ``fc1`` kernel [49 * C, N] and bias [N]; ``fc2`` kernel [N, M] and bias [M].
+
+    Returns:
+      ``fc6`` kernel [3, 3, C, N / 4] and bias [N / 4], ``fc7`` kernel [1, 1, N / 4, M / 4] and
+      bias [M / 4].
+    """
+    (fc1_kernel, fc1_bias), (fc2_kernel, fc2_bias) = (arrays[name] for name in CLASSIFIER)
+    fc6_kernel = fc1_kernel.reshape(7, 7, -1, fc1_kernel.shape[1])[::3, ::3, :, ::4]
+    fc7_kernel = fc2_kernel[::4, ::4][None, None]
+    return {"fc6": [fc6_kernel, fc1_bias[::4]], "fc7": [fc7_kernel, fc2_bias[::4]]}
+
+
+def adapt(arrays: Arrays) -> Arrays:
+    """Keras's VGG-16 as ours: RGB instead of BGR, and its classifier, if any, as convolutions.
+
+    Raises:
+      InputError: the classifier is not VGG-16's; the message does not say where it is from.
+    """
+    arrays = dict(arrays)
+    if "block1_conv1" in arrays:
+        kernel, *bias = arrays["block1_conv1"]
+        arrays["block1_conv1"] = [kernel[:, :, ::-1], *bias]
+    if all(name in arrays for name in CLASSIFIER):
+        shape = arrays["fc1"][0].shape
+        if shape != _FC1_SHAPE:
+            raise InputError(f"layer fc1 has {shape}; must be {_FC1_SHAPE}")
+        arrays |= subsample_classifier(arrays)
+    return arrays
+
+
+def _url(width):
+    return (
+        "https://storage.googleapis.com/tensorflow/keras-applications/vgg16/"
+        "vgg16_weights_tf_dim_ordering_tf_kernels.h5"
+    )
+
+
+def _download(width):
+    from ssd_tfrecord.keras import keras
+
+    return keras.applications.VGG16(weights="imagenet")
+
+
+def _conv(x, name, filters, kernel, *, seed, padding="same", **shape):
+    from ssd_tfrecord.backbones.layers import xavier
+    from ssd_tfrecord.keras import keras
+
+    return keras.layers.Conv2D(
+        filters,
+        kernel,
+        padding=padding,
+        activation="relu",
+        kernel_initializer=xavier(seed, name),
+        name=name,
+        **shape,
+    )(x)
+
+
+VGG16 = Backbone(
+    name="vgg16",
+    build_fn=build,
+    inputs={300: SSD300, 512: SSD512},
+    layers=("block",),
+    blocks=r"block\d+|conv\d+(?=_[12])",
+    head="conv",
+    has_batch_norm=False,
+    weights=PublishedWeights(
+        url_fn=_url, keras_fn=_download, classifier=CLASSIFIER, adapt_fn=adapt
+    ),
+)

@@ -1,0 +1,4 @@
+"""A data set of drawn scenes in Pascal VOC's layout, to see the whole road in minutes.
+
+In reading order: session, dataset (the folder), scenes (what is where), objects and backgrounds.
+"""

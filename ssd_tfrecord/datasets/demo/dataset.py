@@ -1,0 +1,140 @@
+"""Writes the demo data set in VOC's layout: <output_dir>/VOCdemo, sets demo_train and demo_test."""
+
+import os
+import pathlib
+import shutil
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+from lxml import etree
+from lxml.builder import E
+from PIL import Image
+from tqdm import tqdm
+
+from ssd_tfrecord.datasets.demo.objects import CLASSES
+from ssd_tfrecord.datasets.demo.scenes import compose_scene
+from ssd_tfrecord.errors import InputError
+
+FOLDER = "VOCdemo"
+
+
+@dataclass
+class Tally:
+    """What one set holds: images, objects, and each kind of object by its name."""
+
+    images: int = 0
+    objects: int = 0
+    per_class: Counter = field(default_factory=Counter)
+    kinds: Counter = field(default_factory=Counter)
+
+    def add(self, scene):
+        height, width = scene.pixels.shape[:2]
+        boxes = [item.box for item in scene.objects]
+        self.images += 1
+        self.objects += len(boxes)
+        for index, item in enumerate(scene.objects):
+            others = boxes[:index] + boxes[index + 1 :]
+            self.per_class[item.name] += 1
+            self.kinds["small"] += is_small(item.box, height, width)
+            self.kinds["overlapping"] += any(overlap(item.box, other) >= 0.1 for other in others)
+            self.kinds["truncated"] += item.truncated
+            self.kinds["difficult"] += item.difficult
+
+
+def write_demo_dataset(output_dir, *, num_train, num_test, seed, overwrite=False):
+    """Draws the set and writes it; returns {"train": Tally, "test": Tally}.
+
+    Image i of a set depends on ``seed``, the set and i alone. All is written to a folder aside
+    that takes its name at the end. Raises InputError where ``output_dir`` is a file, or holds
+    anything and ``overwrite`` is false; with it, the VOCdemo in there is replaced and nothing else.
+    """
+    output_dir = pathlib.Path(output_dir)
+    partial, final = output_dir / f"{FOLDER}.partial", output_dir / FOLDER
+    _check_output_dir(output_dir, partial.name, overwrite)
+    shutil.rmtree(partial, ignore_errors=True)
+    for folder in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (partial / folder).mkdir(parents=True)
+    tallies = {"train": Tally(), "test": Tally()}
+    stems = {"train": [], "test": []}
+    jobs = [(0, "train", i) for i in range(num_train)] + [(1, "test", i) for i in range(num_test)]
+    for number, (stream, name, index) in enumerate(tqdm(jobs, "scenes", unit="image"), start=1):
+        scene = compose_scene(np.random.default_rng([seed, stream, index]))
+        stem = f"{number:06d}"
+        Image.fromarray(scene.pixels).save(partial / f"JPEGImages/{stem}.jpg", quality=90)
+        (partial / f"Annotations/{stem}.xml").write_bytes(annotation_xml(scene, f"{stem}.jpg"))
+        tallies[name].add(scene)
+        stems[name].append(stem)
+    for name, lines in stems.items():
+        (partial / f"ImageSets/Main/{name}.txt").write_text("".join(f"{s}\n" for s in lines))
+    if final.exists():
+        shutil.rmtree(final)
+    os.replace(partial, final)
+    return tallies
+
+
+def _check_output_dir(output_dir, partial_name, overwrite):
+    if output_dir.exists() and not output_dir.is_dir():
+        raise InputError(f"--output_dir={output_dir}: is a file; a folder is wanted")
+    held = sorted(p.name for p in output_dir.iterdir()) if output_dir.exists() else []
+    held = [name for name in held if name != partial_name]
+    if held and not overwrite:
+        raise InputError(
+            f"--output_dir={output_dir}: holds {held[0]!r} already; name an empty or new folder, "
+            f"or pass --overwrite to replace its {FOLDER}"
+        )
+
+
+def annotation_xml(scene, filename):
+    """The scene's VOC XML as bytes; VOC counts pixels from 1 and includes xmax and ymax."""
+    height, width, depth = scene.pixels.shape
+    root = E.annotation(
+        E.folder(FOLDER),
+        E.filename(filename),
+        E.source(E.database("ssd_tfrecord demo")),
+        E.size(E.width(str(width)), E.height(str(height)), E.depth(str(depth))),
+        E.segmented("0"),
+        *(_object_element(item) for item in scene.objects),
+    )
+    return etree.tostring(root, pretty_print=True)
+
+
+def _object_element(item):
+    left, top, right, bottom = item.box
+    return E.object(
+        E.name(item.name),
+        E.pose("Unspecified"),
+        E.truncated(str(int(item.truncated))),
+        E.difficult(str(int(item.difficult))),
+        E.bndbox(
+            E.xmin(str(left + 1)), E.ymin(str(top + 1)), E.xmax(str(right)), E.ymax(str(bottom))
+        ),
+    )
+
+
+def is_small(box, height, width):
+    """Whether both sides of ``box`` (left, top, right, bottom) are under a tenth of the image's."""
+    return box[2] - box[0] < width / 10 and box[3] - box[1] < height / 10
+
+
+def overlap(first, second):
+    """Intersection of two boxes (left, top, right, bottom), as a share of the smaller one."""
+    wide = min(first[2], second[2]) - max(first[0], second[0])
+    high = min(first[3], second[3]) - max(first[1], second[1])
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
+    return max(wide, 0) * max(high, 0) / min(areas)
+
+
+def format_tallies(tallies):
+    """The closing table: a column a set, objects by class, and shares of all objects."""
+    rows = [
+        ("", *tallies),
+        ("images", *(t.images for t in tallies.values())),
+        ("objects", *(t.objects for t in tallies.values())),
+        *((f"  {name}", *(t.per_class[name] for t in tallies.values())) for name in CLASSES),
+        *(
+            (kind, *(f"{t.kinds[kind] / max(t.objects, 1):.1%}" for t in tallies.values()))
+            for kind in ("small", "overlapping", "truncated", "difficult")
+        ),
+    ]
+    return "\n".join(f"{row[0]:<14}" + "".join(f"{cell:>9}" for cell in row[1:]) for row in rows)

@@ -1,0 +1,215 @@
+"""A scene of the demo: objects laid over a background, and the truth about what stays visible."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from ssd_tfrecord.datasets.demo.backgrounds import draw_background
+from ssd_tfrecord.datasets.demo.objects import CLASSES, draw_object
+
+# Sides in shares of the image's shorter side: what VOC calls difficult, a fifth that is small,
+# and the rest, spread evenly on a logarithmic scale.
+TINY, SMALL, LARGE = (0.035, 0.048), (0.08, 0.097), (0.13, 0.7)
+MIN_VISIBLE = 0.1
+DIFFICULT_BELOW = 0.25
+DIFFICULT_SIDE = 0.05
+
+
+@dataclass(frozen=True)
+class SceneObject:
+    """``box`` = (left, top, right, bottom) in whole pixels, right and bottom excluded.
+
+    It is tight about the pixels that are seen; ``visible`` is their share of the object's own.
+    """
+
+    name: str
+    box: tuple[int, int, int, int]
+    truncated: bool
+    difficult: bool
+    visible: float
+
+
+@dataclass(frozen=True)
+class Scene:
+    """``pixels`` uint8 [H, W, 3]; ``owner`` int [H, W]: index of the object seen there, or -1."""
+
+    pixels: np.ndarray
+    owner: np.ndarray
+    objects: tuple[SceneObject, ...]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """An object before it is drawn; ``way`` is apart (of all others), over (one), or cut."""
+
+    name: str
+    side: float
+    way: str
+
+
+class _Canvas:
+    """Pixels, float32 up to 255, and their owner while objects are laid, the nearer ones later."""
+
+    def __init__(self, pixels, light):
+        self.pixels, self.light = pixels, light
+        self.height, self.width = pixels.shape[:2]
+        self.owner = np.full((self.height, self.width), -1, np.int8)
+        self.names, self.frames = [], []
+        self.areas, self.inside, self.seen = (np.zeros(0, int) for _ in range(3))
+
+    def clip(self, left, top, mask):
+        """Slices of the canvas and of ``mask`` [h, w] where they meet."""
+        right, bottom = left + mask.shape[1], top + mask.shape[0]
+        x0, y0 = max(left, 0), max(top, 0)
+        x1, y1 = max(min(right, self.width), x0), max(min(bottom, self.height), y0)
+        return np.s_[y0:y1, x0:x1], np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
+
+    def fits(self, left, top, solid, apart):
+        """Whether ``solid`` bool [h, w] and all it covers would stay visible by MIN_VISIBLE."""
+        here, part = self.clip(left, top, solid)
+        frame = (left, top, left + solid.shape[1], top + solid.shape[0])
+        if apart and any(_meet(frame, other) for other in self.frames):
+            return False
+        covered = self.owner[here][solid[part]]
+        left_over = self.seen - self._count(covered)
+        return covered.size >= MIN_VISIBLE * solid.sum() and bool(
+            np.all(left_over >= MIN_VISIBLE * self.areas)
+        )
+
+    def _count(self, covered):
+        """Pixels of each object among ``covered``, values of ``owner``."""
+        return np.bincount(covered + 1, minlength=len(self.areas) + 1)[1:]
+
+    def lay(self, name, left, top, rgb, alpha):
+        self._cast_shadow(left, top, alpha)
+        here, part = self.clip(left, top, alpha)
+        cover = alpha[part][..., None]
+        self.pixels[here] += (rgb[part] * 255 - self.pixels[here]) * cover
+        solid = alpha > 0.5
+        covered = self.owner[here][solid[part]]
+        self.seen = np.append(self.seen - self._count(covered), covered.size)
+        self.inside = np.append(self.inside, covered.size)
+        self.areas = np.append(self.areas, solid.sum())
+        self.owner[here][solid[part]] = len(self.names)
+        self.names.append(name)
+        self.frames.append((left, top, left + alpha.shape[1], top + alpha.shape[0]))
+
+    def _cast_shadow(self, left, top, alpha):
+        reach = max(2, round(0.05 * max(alpha.shape)))
+        mask = Image.fromarray(np.pad(np.round(alpha * 255).astype(np.uint8), 2 * reach))
+        shadow = np.asarray(mask.filter(ImageFilter.BoxBlur(reach)), np.float32) / 255
+        shift_x, shift_y = (round(-reach * axis) - 2 * reach for axis in self.light)
+        here, part = self.clip(left + shift_x, top + shift_y, shadow)
+        self.pixels[here] *= 1 - 0.45 * shadow[part][..., None]
+
+
+def compose_scene(rng):
+    """Draws a ``Scene`` of one to six objects; ``rng`` is the whole of its randomness."""
+    height, width = _draw_size(rng)
+    angle = rng.uniform(-2.6, -0.5)
+    canvas = _Canvas(draw_background(height, width, rng), (math.cos(angle), math.sin(angle)))
+    for plan in _draw_plans(min(height, width), rng):
+        rgb, alpha = draw_object(plan.name, plan.side, canvas.light, rng)
+        corner = _find_corner(canvas, plan.way, alpha > 0.5, rng)
+        if corner:
+            canvas.lay(plan.name, *corner, rgb, alpha)
+    objects = tuple(_visible_object(canvas, index) for index in range(len(canvas.names)))
+    return Scene(_develop(canvas.pixels, rng), canvas.owner, objects)
+
+
+def _draw_size(rng):
+    longer = int(rng.integers(400, 501))
+    shorter = max(320, int(longer * rng.uniform(0.66, 0.95)))
+    return (shorter, longer) if rng.random() < 0.65 else (longer, shorter)
+
+
+def _draw_plans(shorter, rng):
+    """The scene's objects, largest first: small ones are laid last, so none hides under another."""
+    count = rng.choice(6, p=(0.1, 0.19, 0.27, 0.21, 0.14, 0.09)) + 1
+    ranges = [(TINY, SMALL, LARGE)[i] for i in rng.choice(3, count, p=(0.03, 0.2, 0.77))]
+    sides = sorted((math.exp(rng.uniform(*np.log(ends))) for ends in ranges), reverse=True)
+    return [
+        _Plan(
+            name=list(CLASSES)[rng.integers(len(CLASSES))],
+            side=side * shorter,
+            way=rng.choice(("apart", "over", "cut"), p=(0.67, 0.21, 0.12))
+            if side >= LARGE[0]
+            else "apart",
+        )
+        for side in sides
+    ]
+
+
+def _find_corner(canvas, way, solid, rng):
+    """(left, top) for ``solid`` bool [h, w] laid in this ``way``, or None after 20 trials."""
+    if way == "over" and not canvas.frames:
+        way = "apart"
+    corner_fn = {"apart": _corner_inside, "over": _corner_over, "cut": _corner_cut}[way]
+    for _ in range(20):
+        corner = corner_fn(canvas, *solid.shape, rng)
+        if canvas.fits(*corner, solid, apart=way != "over"):
+            return corner
+    return None
+
+
+def _corner_inside(canvas, height, width, rng):
+    left = rng.integers(0, max(canvas.width - width, 0) + 1)
+    return int(left), int(rng.integers(0, max(canvas.height - height, 0) + 1))
+
+
+def _corner_over(canvas, height, width, rng):
+    """Near an object that is there already: between half beside it and right before it."""
+    left, top, right, bottom = canvas.frames[rng.integers(len(canvas.frames))]
+    angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(0.25, 0.75)
+    x = (left + right) / 2 + reach * np.cos(angle) * (right - left + width) / 2
+    y = (top + bottom) / 2 + reach * np.sin(angle) * (bottom - top + height) / 2
+    inside_x = np.clip(x - width / 2, 0, max(canvas.width - width, 0))
+    inside_y = np.clip(y - height / 2, 0, max(canvas.height - height, 0))
+    return round(inside_x), round(inside_y)
+
+
+def _corner_cut(canvas, height, width, rng):
+    """Over one of the four borders, by between an eighth and nearly all of its side."""
+    left, top = _corner_inside(canvas, height, width, rng)
+    outside = rng.uniform(0.12, 0.85) ** 1.3
+    return (
+        (-round(outside * width), top),
+        (canvas.width - width + round(outside * width), top),
+        (left, -round(outside * height)),
+        (left, canvas.height - height + round(outside * height)),
+    )[rng.integers(4)]
+
+
+def _meet(first, second):
+    return (
+        first[0] < second[2]
+        and second[0] < first[2]
+        and first[1] < second[3]
+        and second[1] < first[3]
+    )
+
+
+def _visible_object(canvas, index):
+    seen = canvas.owner == index
+    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+    visible = float(canvas.seen[index] / canvas.areas[index])
+    side = max(box[2] - box[0], box[3] - box[1])
+    tiny = side < DIFFICULT_SIDE * min(canvas.owner.shape)
+    return SceneObject(
+        name=canvas.names[index],
+        box=box,
+        truncated=bool(canvas.inside[index] < canvas.areas[index]),
+        difficult=tiny or visible < DIFFICULT_BELOW,
+        visible=visible,
+    )
+
+
+def _develop(pixels, rng):
+    """Exposure, a colour cast and sensor noise, in place; returns uint8 [H, W, 3]."""
+    pixels *= (rng.uniform(0.8, 1.12) * rng.uniform(0.95, 1.05, 3)).astype(np.float32)
+    noise = rng.integers(-128, 128, pixels.shape, np.int8)
+    pixels += noise * np.float32(rng.uniform(2, 12) / 256)
+    return np.clip(pixels, 0, 255, out=pixels).astype(np.uint8)

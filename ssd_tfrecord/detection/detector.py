@@ -1,0 +1,223 @@
+"""Detector: a trained model from images to boxes, the one way there is."""
+
+import io
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from ssd_tfrecord.data.pipeline import evaluation_dataset
+from ssd_tfrecord.detection.detections import Detections, unpad
+from ssd_tfrecord.detection.ground_truth import GroundTruth
+from ssd_tfrecord.detection.image_files import open_image
+from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.geometry import suppression
+from ssd_tfrecord.geometry.anchors import anchor_boxes
+from ssd_tfrecord.keras import keras
+from ssd_tfrecord.options import DetectionOptions
+from ssd_tfrecord.pixels.color import subtract_mean
+from ssd_tfrecord.pixels.resampling import resample
+from ssd_tfrecord.records.images.formats import to_rgb
+from ssd_tfrecord.records.manifest import Manifest
+from ssd_tfrecord.records.processes.progress import steady_bar
+from ssd_tfrecord.runs import checkpoints
+
+# A file's path, a file's bytes, RGB pixels uint8 [height, width, 3], or a Pillow image.
+AnyImage: TypeAlias = str | os.PathLike | bytes | np.ndarray | Image.Image
+
+
+class Detector:
+    """A model with its anchors, classes and thresholds.
+
+    Evaluation, during training too, and detection have no other path from images to boxes.
+
+        detector = Detector.load("runs/a")
+        for found in detector.detect(["a.jpg", "b.png"]):
+            print(found.source_id, [detector.class_names[label - 1] for label in found.labels])
+
+    ``class_names[i - 1]`` is the class of label i, ``original_ids`` its id in the source (COCO's
+    category id); ``input_size`` is the side of the square that images are warped to, in pixels;
+    ``step`` is the number of steps that the model was trained for. Each graph is traced once.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        anchors: np.ndarray,
+        class_names: Sequence[str],
+        options: DetectionOptions = DetectionOptions(),
+        *,
+        original_ids: Sequence[int] = (),
+        step: int = 0,
+        strategy: tf.distribute.Strategy | None = None,
+    ):
+        """A Detector of a model in memory.
+
+        Args:
+          model: as ``model.ssd.build`` makes it, built in the scope of ``strategy``.
+          anchors: float32 [A, 4].
+          class_names: of the labels 1, 2, ….
+          options: thresholds and counts.
+          original_ids: of the labels 1, 2, …; default: the labels themselves.
+          step: number of steps that the model was trained for.
+          strategy: of one host; default: the current one.
+        """
+        self.class_names = tuple(class_names)
+        self.original_ids = tuple(original_ids) or tuple(range(1, len(self.class_names) + 1))
+        self.input_size = model.input_shape[1]
+        self.step = step
+        self._strategy = strategy or tf.distribute.get_strategy()
+        anchors_A4 = tf.constant(anchors)
+
+        @tf.autograph.experimental.do_not_convert
+        def detect(images):
+            outputs = model(subtract_mean(images), training=False)
+            return suppression.detect(outputs["offsets"], outputs["logits"], anchors_A4, options)
+
+        def replica_fn(batch):
+            return {
+                **detect(batch["images"]),
+                "indices": batch["indices"],
+                "valid": batch["valid"],
+            }
+
+        size = self.input_size
+        self._detect = tf.function(
+            detect,
+            input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8)],
+            autograph=False,
+        )
+        self._detect_distributed = tf.function(
+            lambda batch: self._strategy.run(replica_fn, (batch,)), autograph=False
+        )
+
+    @classmethod
+    def load(
+        cls,
+        run_dir: str | os.PathLike,
+        checkpoint: str = "best",
+        options: DetectionOptions = DetectionOptions(),
+        *,
+        strategy: tf.distribute.Strategy | None = None,
+    ) -> "Detector":
+        """The Detector of a run.
+
+        Args:
+          run_dir: its folder.
+          checkpoint: best (the last where there is no best), last, or a path like
+            ``…/checkpoints/ckpt-N``.
+          options: thresholds and counts.
+          strategy: of one host; default: the current one.
+
+        Raises:
+          InputError: the folder holds no run, or no such checkpoint.
+        """
+        strategy = strategy or tf.distribute.get_strategy()
+        with strategy.scope():
+            run = checkpoints.load_run(run_dir, checkpoint)
+        return cls(
+            run.model,
+            anchor_boxes(run.config.anchors, run.config.model.maps),
+            run.class_names,
+            options,
+            original_ids=run.original_ids,
+            step=run.step,
+            strategy=strategy,
+        )
+
+    def detect(self, images: Iterable[AnyImage], *, batch_size: int = 8) -> list[Detections]:
+        """The detections of each image, in their order; ``batch_size`` images are held at a time.
+
+        A Detections' ``source_id`` is the path of the image, or its place among ``images``, from 0.
+
+        Raises:
+          InputError: an image cannot be read; the message names it.
+        """
+        found, batch = [], []
+        for place, image in enumerate(images):
+            name = os.fspath(image) if isinstance(image, (str, os.PathLike)) else str(place)
+            batch.append((name, _pixels(image, name)))
+            if len(batch) == batch_size:
+                found += self._detect_batch(batch)
+                batch = []
+        return found + (self._detect_batch(batch) if batch else [])
+
+    def _detect_batch(self, batch):
+        small = [resample(pixels, [self.input_size] * 2) for _, pixels in batch]
+        arrays = {name: tensor.numpy() for name, tensor in self._detect(tf.stack(small)).items()}
+        return [
+            unpad(name, *pixels.shape[:2], {key: array[row] for key, array in arrays.items()})
+            for row, (name, pixels) in enumerate(batch)
+        ]
+
+    def detect_records(
+        self,
+        manifest: Manifest,
+        truths: Sequence[GroundTruth],
+        *,
+        batch_size: int = 32,
+        num_workers: int = 0,
+    ) -> list[Detections]:
+        """The detections of every record of ``manifest``, in record order, over all replicas.
+
+        Args:
+          manifest: the record set.
+          truths: its ``GroundTruth``s, in record order; names and sizes are taken from them.
+          batch_size: images a step over all replicas; rounded up to a multiple of them.
+          num_workers: threads of the input pipeline; 0: one a core.
+
+        Memory grows with the detections alone.
+
+        Raises:
+          RuntimeError: an image did not come out exactly once.
+        """
+        replicas = self._strategy.num_replicas_in_sync
+        dataset = evaluation_dataset(
+            manifest,
+            input_size=self.input_size,
+            batch_size=-(-batch_size // replicas) * replicas,
+            num_workers=num_workers,
+        )
+        found = {}
+        with steady_bar(manifest.num_records, " images") as progress:
+            for batch in self._strategy.experimental_distribute_dataset(dataset):
+                for index, padded in self._valid_rows(self._detect_distributed(batch)):
+                    if index in found:
+                        raise RuntimeError(f"{manifest.directory}: record {index} came out twice")
+                    truth = truths[index]
+                    found[index] = unpad(truth.source_id, truth.height, truth.width, padded)
+                    progress.update()
+        if sorted(found) != list(range(manifest.num_records)):
+            raise RuntimeError(
+                f"{manifest.directory}: {len(found)} of {manifest.num_records} images came out"
+            )
+        return [found[index] for index in range(manifest.num_records)]
+
+    def _valid_rows(self, results: Mapping):
+        """(record index, {boxes, scores, labels} as NumPy) of each image that is no filling."""
+        names = list(results)
+        local_results = self._strategy.experimental_local_results
+        for tensors in zip(*(local_results(results[name]) for name in names)):
+            arrays = {name: tensor.numpy() for name, tensor in zip(names, tensors)}
+            indices, valid = arrays.pop("indices"), arrays.pop("valid")
+            for row in valid.nonzero()[0]:
+                yield int(indices[row]), {name: array[row] for name, array in arrays.items()}
+
+
+def _pixels(image, name):
+    """uint8 [height, width, 3] of any image."""
+    if isinstance(image, (str, os.PathLike)):
+        image = open_image(image)
+    elif isinstance(image, bytes):
+        image = open_image(io.BytesIO(image), name)
+    elif isinstance(image, Image.Image):
+        image = to_rgb(image)
+    pixels = np.asarray(image)
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise InputError(
+            f"image {name}: {pixels.dtype} {list(pixels.shape)}: must be uint8 [height, width, 3]"
+        )
+    return pixels

@@ -1,0 +1,73 @@
+"""An inspection from its flags to its findings: set by set, verified, counted, drawn."""
+
+import os
+
+from ssd_tfrecord import flags
+from ssd_tfrecord.config import InspectConfig
+from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.records.manifest import Manifest
+from ssd_tfrecord.records.processes.progress import steady_bar
+
+
+def run(config: InspectConfig) -> None:
+    """Does what ``config`` asks for, set by set; damages end with an InputError."""
+    # Decoding runs on the CPU; TensorFlow would take all of a GPU's memory for nothing.
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    num_damages = 0
+    for directory in config.records:
+        if config.index:
+            _index(directory, config)
+        manifest = Manifest.load(directory)
+        print(f"{directory}: {manifest.num_records} records of {manifest.num_classes} classes")
+        if config.verify:
+            num_damages += _verify(manifest, config.workers)
+        _show(manifest, config)
+    if num_damages:
+        raise InputError(
+            f"{num_damages} damages, listed above: copy the files again, or convert again"
+        )
+
+
+def _index(directory, config):
+    from ssd_tfrecord.inspection import index
+
+    with steady_bar(None, " records") as progress:
+        index.write_manifest(
+            directory,
+            config.pattern,
+            config.label_map,
+            flag_lines=flags.to_lines(config),
+            num_workers=config.workers,
+            advance=progress.update,
+        )
+
+
+def _verify(manifest, num_workers):
+    """Prints every damage; how many there are."""
+    from ssd_tfrecord.inspection import verification
+
+    count = 0
+    with steady_bar(manifest.num_records, " records") as progress:
+        for damage in verification.verify(manifest, num_workers, progress.update):
+            print(f"{manifest.directory}: {damage}")
+            count += 1
+    if not count:
+        print(f"{manifest.directory}: whole: checksums, counts and every record are right")
+    return count
+
+
+def _show(manifest, config):
+    folder = os.path.join(config.output_dir, manifest.name)
+    if config.stats:
+        from ssd_tfrecord.inspection import tables
+
+        print(tables.to_text(manifest))
+    if config.plots:
+        from ssd_tfrecord.inspection import plots
+
+        print(f"plots: {', '.join(plots.write_plots(manifest, folder))}")
+    if config.draw:
+        from ssd_tfrecord.inspection import sheets
+
+        for path, names in sheets.write_sheets(manifest, config.draw, folder):
+            print(f"pictures: {path}: row by row {', '.join(names)}")

@@ -1,0 +1,120 @@
+"""--init_checkpoint: the weights of one network put into another, heads mapped by class name."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ssd_tfrecord.backbones import Backbone
+from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.keras import keras
+from ssd_tfrecord.model.summary import block_of
+
+BACKGROUND = "background"
+
+
+def transfer(
+    source: keras.Model,
+    source_classes: Sequence[str],
+    target: keras.Model,
+    target_classes: Sequence[str],
+    backbone: Backbone,
+) -> list[str]:
+    """Copies into ``target`` whatever of ``source`` fits it.
+
+    Layers are matched by name. A head whose shape differs, as with other aspect ratios, stays
+    fresh; of the logits' channels those of the background and of classes with the same name are
+    copied, for every anchor of the cell, and the others stay fresh.
+
+    Args:
+      source, target: networks made by ``ssd.build``.
+      source_classes, target_classes: their class names, of the labels 1, 2, ….
+      backbone: the target's.
+
+    Returns:
+      Lines for the start of a run: what was copied, what starts fresh.
+
+    Raises:
+      InputError: the backbones differ.
+    """
+    sources = {layer.name: layer for layer in source.layers if layer.weights}
+    targets = [layer for layer in target.layers if layer.weights]
+    for layer in targets:
+        if not layer.name.startswith("head_"):
+            _check(layer, sources, backbone, (source.name, target.name))
+    pairs = _class_pairs(source_classes, target_classes)
+    copied, fresh = [], []
+    for layer in targets:
+        old = sources.get(layer.name)
+        new_weights = None
+        if old is not None and layer.name.endswith("_logits"):
+            depths = len(source_classes) + 1, len(target_classes) + 1
+            new_weights = _logits_weights(old, layer, pairs, *depths)
+        elif old is not None and _shapes(old) == _shapes(layer):
+            new_weights = old.get_weights()
+        if new_weights is None:
+            fresh.append(layer.name)
+            continue
+        layer.set_weights(new_weights)
+        copied.append(layer.name)
+    blocks = dict.fromkeys(block_of(name, backbone) for name in fresh)
+    return _report(copied, list(blocks), pairs, target_classes)
+
+
+def _check(layer, sources, backbone, names):
+    """Layers beside the backbone's own and the heads may be missing in the source, as SSD300 has a
+    map less than SSD512."""
+    old = sources.get(layer.name)
+    if old is None and layer.name.startswith(backbone.layers):
+        raise InputError(
+            f"--init_checkpoint: {names[0]} has no layer {layer.name} of {names[1]}; both "
+            "must have the same --backbone"
+        )
+    if old is not None and _shapes(old) != _shapes(layer):
+        raise InputError(
+            f"--init_checkpoint: layer {layer.name} has {_shapes(old)}; must be "
+            f"{_shapes(layer)}: both must have the same --backbone and --width"
+        )
+
+
+def _class_pairs(source_classes, target_classes):
+    """(source channel, target channel) of every class that both have, the background first."""
+    channels = {name: index for index, name in enumerate(source_classes, start=1)}
+    shared = [
+        (channels[name], index)
+        for index, name in enumerate(target_classes, start=1)
+        if name in channels
+    ]
+    return [(0, 0), *shared]
+
+
+def _logits_weights(old, new, pairs, source_depth, target_depth):
+    """``new``'s weights with the shared classes of ``old``; None where the anchors differ."""
+    num_anchors = new.weights[0].shape[-1] // target_depth
+    if old.weights[0].shape[-1] != num_anchors * source_depth:
+        return None
+    from_channels, to_channels = (list(channels) for channels in zip(*pairs))
+    weights = []
+    for source, target in zip(old.get_weights(), new.get_weights()):
+        # The last axis runs over anchors, and for each anchor over classes.
+        rows = source.reshape(*source.shape[:-1], num_anchors, source_depth)
+        mapped = target.reshape(*target.shape[:-1], num_anchors, target_depth).copy()
+        mapped[..., to_channels] = rows[..., from_channels]
+        weights.append(np.reshape(mapped, target.shape))
+    return weights
+
+
+def _shapes(layer):
+    return [tuple(weight.shape) for weight in layer.weights]
+
+
+def _report(copied, fresh, pairs, target_classes):
+    shared = {index for _, index in pairs}
+    known = [name for index, name in enumerate(target_classes, start=1) if index in shared]
+    unknown = [name for index, name in enumerate(target_classes, start=1) if index not in shared]
+    lines = [f"init checkpoint: {len(copied)} layers copied"]
+    lines.append(f"classes taken over: {', '.join([BACKGROUND, *known])}")
+    if unknown:
+        lines.append(f"classes that start fresh: {', '.join(unknown)}")
+    if fresh:
+        lines.append(f"start fresh: {', '.join(fresh)}")
+    return lines

@@ -1,1 +1,0 @@
-"""The demo data set: drawn scenes in Pascal VOC's layout, learnable in minutes."""

@@ -1,0 +1,164 @@
+"""One VOC XML file: its objects in pixels counted from 0, whatever the file counts from."""
+
+import math
+import os
+import reprlib
+import stat
+from dataclasses import dataclass
+
+from lxml import etree
+
+from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.records.annotation import degeneracy
+from ssd_tfrecord.records.sources.source_set import SourceObject
+
+# Ten thousand objects; parsed, elements of a few bytes take thirty times their size.
+MAX_BYTES = 2**22
+EDGES = ("ymin", "xmin", "ymax", "xmax")
+
+
+@dataclass(frozen=True)
+class VocFile:
+    """What an XML says: ``filename`` may be empty, ``size`` is (width, height) or None."""
+
+    filename: str
+    size: tuple[int, int] | None
+    objects: tuple[SourceObject, ...]
+
+
+def parse_voc_xml(path: str, pixel_origin: int) -> VocFile:
+    """Reads a VOC annotation; only ``name`` and ``bndbox`` are required of an object.
+
+    VOC counts pixels from 1, both ends inside: pixels xmin…xmax cover [xmin − 1, xmax]. With
+    ``pixel_origin`` 0 the numbers are edges already. ``flaw`` names boxes that cover nothing in the
+    file's own numbers (xmax <= xmin) and those that are not finite.
+
+    Raises: InputError that names file, object and what is allowed.
+    """
+    root = _root(path)
+    elements = root.findall("object") or _refuse_misplaced(path, root)
+    objects = tuple(
+        _object(path, index, element, pixel_origin) for index, element in enumerate(elements, 1)
+    )
+    fields = _children(root)
+    return VocFile(_text(fields, "filename"), _size(path, fields), objects)
+
+
+def _root(path):
+    # Annotation files come from strangers: no entity is expanded and nothing else is read.
+    # A comment would cut the text that it stands in.
+    parser = etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    try:
+        status = os.stat(path)
+        # A pipe would be waited for.
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+            raise InputError(f"{path}: must be a file of at most {MAX_BYTES} bytes")
+        with open(path, "rb") as file:
+            root = etree.fromstring(file.read(MAX_BYTES), parser)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except etree.XMLSyntaxError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: no well-formed XML: {reason[:200]}") from None
+    if root.getroottree().docinfo.internalDTD is not None:
+        raise InputError(f"{path}: has a DOCTYPE: entities and DTDs are not read; remove it")
+    if root.tag != "annotation":
+        tag = reprlib.repr(root.tag)[1:-1]
+        raise InputError(f"{path}: root is <{tag}>: must be VOC's <annotation>")
+    return root
+
+
+def _refuse_misplaced(path, root):
+    """Nothing for an image without objects, which others' layouts of the file must not become."""
+    for element in root.iter():
+        if element.tag.lower() == "object":
+            found = f"<{element.tag}> in <{element.getparent().tag[:50]}>"
+            raise InputError(f"{path}: {found}: must be <object>, right inside <annotation>")
+    return ()
+
+
+def _object(path, index, element, pixel_origin):
+    where = f"{path}: object {index}"
+    fields = _children(element)
+    _refuse_twice(where, element, fields, ("name", "bndbox"))
+    name = _text(fields, "name")
+    if not name:
+        raise InputError(f"{where}: no <name>: each object needs <name> and <bndbox>")
+    where += f" ({reprlib.repr(name)})"
+    if "bndbox" not in fields:
+        raise InputError(f"{where}: no <bndbox>: each object needs <name> and <bndbox>")
+    edges = _children(fields["bndbox"])
+    _refuse_twice(where, fields["bndbox"], edges, EDGES)
+    numbers = tuple(_number(where, edges, tag) for tag in EDGES)
+    box = (numbers[0] - pixel_origin, numbers[1] - pixel_origin, numbers[2], numbers[3])
+    return SourceObject(
+        index=index,
+        name=name,
+        box=box,
+        difficult=_flag(where, fields, "difficult"),
+        truncated=_flag(where, fields, "truncated"),
+        occluded=_flag(where, fields, "occluded"),
+        pose=_text(fields, "pose"),
+        flaw=degeneracy(numbers),
+    )
+
+
+def _children(element):
+    """{tag: child}, the first of each; ``find`` for each tag made the whole reading take 0.59 ms
+    instead of 0.36 for a file of 13 objects."""
+    return {child.tag: child for child in reversed(element)}
+
+
+def _refuse_twice(where, element, fields, tags):
+    """InputError for the first of ``tags`` that is there again, and would be lost."""
+    if len(fields) == len(element):
+        return
+    for tag in tags:
+        if (count := len(element.findall(tag))) > 1:
+            raise InputError(f"{where}: {count} <{tag}>: must be one")
+
+
+def _text(fields, tag):
+    element = fields.get(tag)
+    if element is None:
+        return ""
+    text = element.text or ""
+    if len(element):
+        text += f"<{element[0].tag}>"  # no text, nor to be passed over
+    return text.strip()
+
+
+def _number(where, fields, tag):
+    """Infinities and NaN included."""
+    text = _text(fields, tag)
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(
+            f"{where}: {tag} is {reprlib.repr(text)}: must be a number of pixels"
+        ) from None
+
+
+def _flag(where, fields, tag):
+    text = _text(fields, tag)
+    if text not in ("", "0", "1"):
+        raise InputError(f"{where}: {tag} is {reprlib.repr(text)}: must be 0 or 1, or missing")
+    return text == "1"
+
+
+def _size(path, fields):
+    sides = _children(fields["size"]) if "size" in fields else {}
+    if not (_text(sides, "width") and _text(sides, "height")):
+        return None
+    width, height = (_number(f"{path}: size", sides, tag) for tag in ("width", "height"))
+    if not (math.isfinite(width) and math.isfinite(height)):
+        raise InputError(f"{path}: size: is {width:g}x{height:g}: must be numbers of pixels")
+    # Some tools write 0 for a size that they do not know.
+    return (int(width), int(height)) if width and height else None

@@ -1,0 +1,263 @@
+"""From a SourceSet to a record set: shards written by workers, then the manifest, then names.
+
+TensorFlow is imported by those who write shards alone, after all that can be checked before.
+"""
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import os
+import shutil
+import sys
+import tempfile
+
+import ssd_tfrecord
+from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.options import (
+    BoxOptions,
+    ImageOptions,
+    RecordSetOptions,
+    flag_text,
+    names_of_role,
+)
+from ssd_tfrecord.records import manifest, rejects
+from ssd_tfrecord.records.manifest import Manifest
+from ssd_tfrecord.records.processes import workers
+from ssd_tfrecord.records.processes.progress import steady_bar
+from ssd_tfrecord.records.sources import labels
+from ssd_tfrecord.records.sources.source_set import SourceSet
+from ssd_tfrecord.records.statistics import Statistics
+from ssd_tfrecord.records.writing import journal, shard_workers, shards
+from ssd_tfrecord.records.writing.shards import Recipe
+
+DEFAULT_IMAGES, DEFAULT_BOXES = ImageOptions(), BoxOptions()
+
+
+def check_output(options: RecordSetOptions):
+    """Raises InputError if a set, or another run, is in ``options.output_dir``, or if it cannot be
+    written as ``options`` say.
+
+    Worth a call before annotations are read, which may take minutes.
+    """
+    if options.beam_runner:
+        from ssd_tfrecord.records.writing import beam
+
+        beam.check(options)
+    journal.refuse_if_held(options.output_dir)
+    old_files = shards.files_of_set(options.output_dir, _set_name(options))
+    going_on = options.overwrite or options.dry_run or journal.is_publishing(options.output_dir)
+    if old_files and not going_on:
+        raise InputError(
+            f"--output_dir={options.output_dir}: holds a record set already ({old_files[0]}): "
+            "choose another folder, or pass --overwrite"
+        )
+
+
+def convert_and_report(sources: SourceSet, options: RecordSetOptions, **settings):
+    """``convert`` between the notes of ``sources`` and the summary, both printed."""
+    for note in sources.notes:
+        print(note)
+    described = convert(sources, options, **settings)
+    print(summary(described))
+    if options.dry_run:
+        print("dry run: nothing was written")
+        return
+    print(f"{len(described.shards)} shards in {described.directory}, described in manifest.json")
+    if described.rejects:
+        path = os.path.join(described.directory, manifest.REJECTS_NAME)
+        print(f"what was not taken as it is, an image or object a line, is in {path}")
+
+
+def convert(
+    sources: SourceSet,
+    options: RecordSetOptions,
+    *,
+    images: ImageOptions = DEFAULT_IMAGES,
+    boxes: BoxOptions = DEFAULT_BOXES,
+    tool: str,
+    flag_lines,
+) -> Manifest:
+    """Writes the record set of ``sources``; until it is whole, nothing has a final name.
+
+    Interrupted at whatever moment, the same call goes on with the shards that are not finished.
+
+    Args:
+      tool: name of the program, for the manifest.
+      flag_lines: the flags it was given, for the manifest.
+
+    Returns: the manifest that was written; of a dry run, the one that would have been.
+    Raises: InputError for an output folder in use, a class not listed, a broken image, a full
+      disk, a dead worker.
+    """
+    check_output(options)
+    if not sources.images:
+        raise InputError("no images to convert: the set is empty")
+    classes = labels.choose_classes(options.classes, sources, boxes.unknown_classes)
+    recipe = Recipe("", {item.name: item.id for item in classes}, images, boxes)
+    describe = _Description(sources, options, classes, tool, flag_lines)
+    if options.dry_run:
+        with _write_errors("$TMPDIR"), tempfile.TemporaryDirectory() as folder:
+            plans = _plan(sources, options, folder)
+            return describe.manifest(_write(plans, {}, recipe, options))
+    identity = _identity(flag_lines, recipe, options)
+    place = f"--output_dir={options.output_dir}"
+    with _write_errors(place), _opened(options, identity) as opened:
+        plans = _plan(sources, options, opened.folder)
+        recipe = dataclasses.replace(recipe, folder=opened.folder)
+        finished = _write(plans, opened.finished(plans), recipe, options)
+        whole = describe.manifest(finished)
+        _join_rejects(opened.folder, plans, sources.rejects)
+        dataclasses.replace(whole, directory=opened.folder).save()
+        opened.publish(
+            [*(item.file for item in plans), manifest.REJECTS_NAME, manifest.FILE_NAME],
+            shards.files_of_set(options.output_dir, _set_name(options)),
+        )
+    return whole
+
+
+def summary(described: Manifest) -> str:
+    """The table that ends a conversion: what was found is what was dropped and what was written."""
+    rows = [
+        *_found(described, "images", described.num_records),
+        *((f"  {kind} files", count) for kind, count in described.formats.items()),
+        *((f"  {note}", count) for note, count in described.notes.items()),
+        *_found(described, "objects", described.num_objects),
+        *_actions(described, "objects", "clipped"),
+        *_actions(described, "objects", "kept"),
+        ("  difficult", described.num_difficult),
+        ("  crowd", described.num_crowd),
+        *((f"class {name}", counts["objects"]) for name, counts in described.per_class.items()),
+    ]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}} {count:>8}" for name, count in rows)
+
+
+def _found(described, kind, num_written):
+    dropped = _actions(described, kind, "dropped")
+    total = num_written + sum(count for _, count in dropped)
+    return [(f"{kind} found", total), *dropped, (f"{kind} written", num_written)]
+
+
+def _actions(described, kind, action):
+    """Rows of what was done with ``images`` or ``objects``, by reason."""
+    begin = f"{kind} {action}: "
+    return [
+        (f"  {name.removeprefix(kind).strip()}", count)
+        for name, count in described.actions.items()
+        if name.startswith(begin)
+    ]
+
+
+def _set_name(options):
+    return options.set_name or os.path.basename(os.path.abspath(options.output_dir))
+
+
+def _identity(flag_lines, recipe, options):
+    """{flag or library: value} of all that the bytes depend on besides the source."""
+    values = dict(line.removeprefix("--").partition("=")[::2] for line in flag_lines)
+    for noun in (options, recipe.images, recipe.boxes):
+        values.update({name: flag_text(value) for name, value in vars(noun).items()})
+    free = names_of_role(options, "place", "means")
+    flags = {f"--{name}": value for name, value in values.items() if name not in free}
+    return {
+        **flags,
+        "--set_name": _set_name(options),
+        "classes": flag_text(tuple(recipe.labels)),
+        "ssd_tfrecord": ssd_tfrecord.__version__,
+        # It encodes what is no JPEG.
+        "Pillow": importlib.metadata.version("Pillow"),
+    }
+
+
+def _plan(sources, options, folder):
+    name, seed = _set_name(options), options.shuffle_seed
+    return shards.plan(sources.images, name, options.num_shards, seed, folder)
+
+
+def _opened(options, identity):
+    return journal.Journal(options.output_dir, identity, replace=options.overwrite)
+
+
+@contextlib.contextmanager
+def _write_errors(place):
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{place}: cannot be written: {error.strerror}") from None
+
+
+def _write(plans, finished, recipe, options):
+    """{file: FinishedShard} of all ``plans``, under a progress bar; ``finished`` ones are kept."""
+    finished = dict(finished)
+    missing = [item for item in plans if item.file not in finished]
+    num_images = sum(item.num_images for item in plans)
+    num_missing = sum(item.num_images for item in missing)
+    if finished:
+        print(f"goes on: {len(finished)} of {len(plans)} shards are whole", file=sys.stderr)
+    with (
+        steady_bar(num_images, " images", done=num_images - num_missing) as progress,
+        contextlib.closing(
+            _write_shards(missing, num_missing, recipe, options, progress.update)
+        ) as written,
+    ):
+        for item in written:
+            finished[item.shard.file] = item
+    return finished
+
+
+def _write_shards(plans, num_images, recipe, options, advance):
+    """What the engine that ``options`` name yields: each FinishedShard."""
+    if options.beam_runner:
+        from ssd_tfrecord.records.writing import beam
+
+        return beam.write_shards(plans, recipe, options, advance)
+    num_workers = workers.choose_number(options.workers, num_images, len(plans))
+    return shard_workers.write_shards(plans, recipe, num_workers, advance)
+
+
+def _join_rejects(folder, plans, of_readers):
+    """rejects.jsonl: the readers' rejects, then those of the records, in record order."""
+    with open(os.path.join(folder, manifest.REJECTS_NAME), "wb") as file:
+        file.writelines(rejects.to_lines([item]) for item in of_readers)
+        for item in plans:
+            with open(os.path.join(folder, journal.rejects_file(item.file)), "rb") as part:
+                shutil.copyfileobj(part, file)
+
+
+class _Description:
+    """What is known of the set before its shards are written."""
+
+    def __init__(self, sources, options, classes, tool, flag_lines):
+        self._sources = sources
+        self._classes = classes
+        self._known = {
+            "directory": options.output_dir,
+            "schema_version": manifest.SCHEMA_VERSION,
+            "tool": tool,
+            "name": _set_name(options),
+            "classes": classes,
+            "pixel_origin": sources.pixel_origin,
+            "flags": tuple(flag_lines),
+        }
+
+    def manifest(self, finished) -> Manifest:
+        """The manifest of ``finished``, {file: FinishedShard} of all shards."""
+        ordered = [finished[file] for file in sorted(finished)]
+        statistics = Statistics(item.name for item in self._classes)
+        statistics.add_rejects(self._sources.rejects)
+        for item in ordered:
+            statistics.merge(item.counts)
+        num_records = sum(item.shard.num_records for item in ordered)
+        if not num_records:
+            raise InputError("no image is left: all were dropped; see --bad_images")
+        content = sum(item.content for item in ordered) % 2**256
+        return Manifest(
+            num_records=num_records,
+            num_objects=statistics.total("objects"),
+            num_difficult=statistics.total("difficult"),
+            num_crowd=statistics.total("crowd"),
+            shards=tuple(item.shard for item in ordered),
+            source={**self._sources.origin, "fingerprint": f"{content:064x}"},
+            **self._known,
+            **statistics.counts(),
+        )

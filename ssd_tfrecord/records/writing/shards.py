@@ -1,0 +1,121 @@
+"""The files of a record set: which images each holds, and their way to their final names."""
+
+import contextlib
+import hashlib
+import itertools
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ssd_tfrecord.options import BoxOptions, ImageOptions
+from ssd_tfrecord.records.manifest import FILE_NAME
+from ssd_tfrecord.records.sources import spool
+from ssd_tfrecord.records.sources.source_set import SourceImage
+from ssd_tfrecord.records.sources.spool import Spool
+
+_BLOCK = 2**18
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """A shard to write: its final name, and a file with a line for each of its images."""
+
+    file: str
+    path: str
+    num_images: int
+
+    @property
+    def images(self) -> Iterator[SourceImage]:
+        """The images in record order, read from ``path``."""
+        with open(self.path, encoding="ascii") as file:
+            yield from map(spool.IMAGES.from_line, file)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What all shards of a set have in common: ``folder`` is where they are written, "" to write
+    nothing; ``labels`` is {class name: 1…C}.
+    """
+
+    folder: str
+    labels: Mapping[str, int]
+    images: ImageOptions
+    boxes: BoxOptions
+
+
+def plan(
+    images: Spool, set_name: str, num_shards: int, seed: int, folder: str
+) -> tuple[ShardPlan, ...]:
+    """The shards of ``images``, whose sizes differ by one at most, planned in files of ``folder``.
+
+    There are ``num_shards``, or one an image where those are fewer.
+    """
+
+    # By a hash rather than a generator: the order depends on no listing order and no library.
+    def rank(source_id):
+        return hashlib.sha256(b"%d/%s" % (seed, source_id)).digest()
+
+    lines = images.lines_by(rank)
+    num_shards = min(num_shards, len(images))
+    bounds = [len(images) * shard // num_shards for shard in range(num_shards + 1)]
+    plans = []
+    for shard, (first, end) in enumerate(itertools.pairwise(bounds)):
+        name = f"{set_name}-{shard:05d}-of-{num_shards:05d}.tfrecord"
+        plans.append(ShardPlan(name, os.path.join(folder, name + ".images"), end - first))
+        with open(plans[-1].path, "w", encoding="ascii") as file:
+            file.writelines(line + "\n" for line in itertools.islice(lines, end - first))
+    return tuple(plans)
+
+
+def files_of_set(output_dir: str, set_name: str) -> list[str]:
+    """Names in ``output_dir`` that a set called ``set_name`` would replace or mix with.
+
+    That is the manifest, the shards it lists, and shards of the same name that have none.
+    """
+    names = sorted(os.listdir(output_dir)) if os.path.isdir(output_dir) else []
+    pattern = re.compile(re.escape(set_name) + r"-\d{5}-of-\d{5}\.tfrecord")
+    listed = _listed_shards(output_dir) if FILE_NAME in names else set()
+    shards = [name for name in names if name in listed or pattern.fullmatch(name)]
+    return [FILE_NAME, *shards] if FILE_NAME in names else shards
+
+
+def _listed_shards(output_dir):
+    try:
+        with open(os.path.join(output_dir, FILE_NAME), encoding="utf-8") as file:
+            return {shard["file"] for shard in json.load(file)["shards"]}
+    except (ValueError, KeyError, TypeError):
+        return set()
+
+
+def publish(folder: str, output_dir: str, new_files: Sequence[str], old_files: Sequence[str]):
+    """Moves ``new_files`` from ``folder`` to ``output_dir`` in their order, instead of
+    ``old_files``, of which the manifest goes first. Those that were moved before stay.
+    """
+    for name in old_files:
+        if name not in new_files or name == FILE_NAME:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(os.path.join(output_dir, name))
+    for name in new_files:
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(os.path.join(folder, name), os.path.join(output_dir, name))
+    sync(output_dir)
+
+
+def sync(path: str):
+    """Has the disk keep ``path``, a file or a folder, before what comes next."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(path: str) -> str:
+    """The hex digest of a file."""
+    digest, block = hashlib.sha256(), memoryview(bytearray(_BLOCK))
+    with open(path, "rb", buffering=0) as file:
+        while count := file.readinto(block):
+            digest.update(block[:count])
+    return digest.hexdigest()

@@ -1,0 +1,164 @@
+"""The Detector: any images; records exactly once, in order, on one replica and on two."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from ssd_tfrecord.detection import detector
+from ssd_tfrecord.detection.ground_truth import read_ground_truths
+from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.keras import keras
+from ssd_tfrecord.options import DetectionOptions
+from ssd_tfrecord.records.manifest import Manifest
+
+# Upper left quarter, and the whole picture.
+ANCHORS = np.float32([[0, 0, 0.5, 0.5], [0, 0, 1, 1]])
+
+
+def _model():
+    """Scores that follow from the mean colour, so that each image has its own."""
+    image = keras.Input([32, 32, 3])
+    mean = keras.layers.GlobalAveragePooling2D()(image)
+    logits = keras.layers.Dense(8, use_bias=False, kernel_initializer=_kernel, name="logits")(mean)
+    offsets = keras.layers.Dense(8, kernel_initializer="zeros", name="offsets")(mean)
+    outputs = {
+        "offsets": keras.layers.Reshape([2, 4])(offsets),
+        "logits": keras.layers.Reshape([2, 4])(logits),
+    }
+    return keras.Model(image, outputs)
+
+
+def _kernel(shape, dtype=None):
+    return tf.constant(np.random.default_rng(0).normal(scale=0.1, size=shape), dtype)
+
+
+def _detect(manifest, strategy, *, batch_size):
+    with strategy.scope():
+        model = _model()
+    options = DetectionOptions(max_detections=6)
+    names = manifest.class_names
+    whole = detector.Detector(model, ANCHORS, names, options, strategy=strategy)
+    return whole.detect_records(manifest, read_ground_truths(manifest), batch_size=batch_size)
+
+
+def _mirrored():
+    return tf.distribute.MirroredStrategy(
+        ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
+    )
+
+
+@pytest.fixture(scope="module")
+def manifest(tiny_records):
+    return Manifest.load(tiny_records)
+
+
+def test_ground_truth_of_records_is_that_of_the_xml(manifest):
+    truths = {truth.source_id: truth for truth in read_ground_truths(manifest)}
+    assert sorted(truths) == [f"VOC2007/00000{number}" for number in range(1, 7)]
+    two = truths["VOC2007/000002"]
+    assert (two.height, two.width) == (60, 80)
+    np.testing.assert_array_equal(two.labels, [2, 1])
+    np.testing.assert_array_equal(two.difficult, [False, True])
+    np.testing.assert_allclose(
+        two.boxes, [[5 / 60, 10 / 80, 45 / 60, 50 / 80], [20 / 60, 40 / 80, 1, 1]], rtol=1e-6
+    )
+    np.testing.assert_allclose(two.area, [1600, 1600])
+    assert truths["VOC2007/000004"].boxes.shape == (0, 4)
+    np.testing.assert_array_equal(truths["VOC2007/000001"].boxes, [[0, 0, 1, 1]])
+
+
+def test_every_image_once_in_record_order(manifest):
+    found = _detect(manifest, tf.distribute.get_strategy(), batch_size=4)
+    truths = read_ground_truths(manifest)
+    assert [image.source_id for image in found] == [truth.source_id for truth in truths]
+    assert [image.width for image in found] == [truth.width for truth in truths]
+    assert all(0 < len(image.labels) <= 6 and image.labels.min() > 0 for image in found)
+    assert all((np.diff(image.scores) <= 0).all() for image in found)
+    # Each image has scores of its own: rows were not swapped on the way.
+    assert len({float(image.scores[0]) for image in found}) == 6
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 4, 32])
+def test_two_replicas_and_any_batch_size_give_the_same(manifest, batch_size):
+    expected = _detect(manifest, tf.distribute.get_strategy(), batch_size=1)
+    found = _detect(manifest, _mirrored(), batch_size=batch_size)
+    for one, other in zip(expected, found, strict=True):
+        assert one.source_id == other.source_id
+        np.testing.assert_array_equal(one.labels, other.labels)
+        np.testing.assert_allclose(one.scores, other.scores, rtol=1e-5)
+        np.testing.assert_allclose(one.boxes, other.boxes, atol=1e-6)
+
+
+def test_an_image_left_out_or_seen_twice_is_an_error(manifest, monkeypatch):
+    whole = detector.evaluation_dataset
+    monkeypatch.setattr(detector, "evaluation_dataset", lambda *a, **k: whole(*a, **k).take(1))
+    with pytest.raises(RuntimeError, match=r"tiny: 2 of 6 images came out"):
+        _detect(manifest, tf.distribute.get_strategy(), batch_size=2)
+    monkeypatch.setattr(detector, "evaluation_dataset", lambda *a, **k: whole(*a, **k).repeat(2))
+    with pytest.raises(RuntimeError, match=r"tiny: record 0 came out twice"):
+        _detect(manifest, tf.distribute.get_strategy(), batch_size=2)
+
+
+@pytest.fixture(scope="module")
+def small():
+    return detector.Detector(_model(), ANCHORS, ("cat", "dog", "person"))
+
+
+@pytest.fixture(scope="module")
+def photos(tiny_voc):
+    return sorted((tiny_voc / "VOC2007" / "JPEGImages").glob("*.jpg"))
+
+
+def assert_same(found, expected):
+    for one, other in zip(found, expected, strict=True):
+        assert (one.height, one.width) == (other.height, other.width)
+        np.testing.assert_array_equal(one.labels, other.labels)
+        np.testing.assert_allclose(one.scores, other.scores, rtol=1e-5)
+        np.testing.assert_allclose(one.boxes, other.boxes, atol=1e-6)
+
+
+def test_paths_bytes_arrays_and_pillow_images_are_one(small, photos):
+    paths = small.detect(photos)
+    assert [found.source_id for found in paths] == list(map(str, photos))
+    assert_same(small.detect(map(str, photos)), paths)
+    assert_same(small.detect([path.read_bytes() for path in photos]), paths)
+    images = [Image.open(path) for path in photos]
+    assert_same(small.detect(images), paths)
+    arrays = small.detect(map(np.asarray, images))
+    assert_same(arrays, paths)
+    assert [found.source_id for found in arrays] == ["0", "1", "2", "3", "4", "5"]
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 6, 100])
+def test_any_number_of_images_in_batches_of_any_size(small, photos, batch_size):
+    assert_same(small.detect(photos, batch_size=batch_size), small.detect(photos))
+    assert small.detect([], batch_size=batch_size) == []
+
+
+def test_images_are_detected_in_as_records_are(small, photos, manifest):
+    # The records hold the files' bytes, in another order.
+    truths = read_ground_truths(manifest)
+    records = {
+        found.source_id.split("/")[1]: found for found in small.detect_records(manifest, truths)
+    }
+    assert_same(small.detect(photos), [records[path.stem] for path in photos])
+
+
+def test_an_image_that_cannot_be_used_is_named(small, tmp_path, photos):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(photos[0].read_bytes()[:300])
+    with pytest.raises(InputError, match=r"broken.jpg: cannot be decoded"):
+        small.detect([photos[0], broken])
+    with pytest.raises(InputError, match=r"^1: cannot be decoded"):
+        small.detect([photos[0], b"no image"])
+    with pytest.raises(InputError, match=r"^image 0: float32 \[4, 4, 3\]: must be uint8 \[height"):
+        small.detect([np.zeros([4, 4, 3], np.float32)])
+    with pytest.raises(InputError, match=r"nowhere.jpg: cannot be decoded \(.*No such file"):
+        small.detect(["nowhere.jpg"])
+
+
+def test_a_run_is_loaded_with_its_classes(tiny_run):
+    loaded = detector.Detector.load(tiny_run)
+    assert loaded.class_names == ("cat", "dog", "person")
+    assert (loaded.original_ids, loaded.step, loaded.input_size) == ((1, 2, 3), 3, 300)

@@ -1,0 +1,276 @@
+"""Files that mean harm: each is refused in one line, quickly, and within a memory bound."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.options import ImageOptions
+from ssd_tfrecord.records.images.stored_image import read_image
+from ssd_tfrecord.records.sources import coco, voc, voc_xml
+
+ROOT = pathlib.Path(__file__).parents[3]
+BOX = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
+OBJECT = f"<object><name>dog</name>{BOX}</object>"
+LAUGHS = "".join(f'<!ENTITY l{i} "{f"&l{i - 1};" * 10}">' for i in range(1, 20))
+BOMB = f'<!DOCTYPE a [<!ENTITY l0 "lol">{LAUGHS}]><annotation><object><name>&l19;</name></object>'
+QUADRATIC = f'<!DOCTYPE a [<!ENTITY q "{"q" * 50000}">]><annotation>{"&q;" * 50000}'
+OUTSIDE = '<!DOCTYPE a [<!ENTITY x SYSTEM "{}">]><annotation><object><name>&x;</name></object>'
+
+XML = {
+    "billion laughs": (BOMB + "</annotation>", "DOCTYPE|Maximum entity"),
+    "quadratic blow-up": (QUADRATIC + "</annotation>", "DOCTYPE|Maximum entity"),
+    "local entity": (OUTSIDE.format("file:///etc/passwd") + "</annotation>", "has a DOCTYPE: "),
+    "pipe as entity": (OUTSIDE.format("file:///dev/zero") + "</annotation>", "has a DOCTYPE: "),
+    "remote entity": (OUTSIDE.format("http://127.0.0.1:9/") + "</annotation>", "has a DOCTYPE: "),
+    "remote DTD": ('<!DOCTYPE a SYSTEM "http://127.0.0.1:9/a.dtd"><annotation/>', "a DOCTYPE: "),
+    "parameter entity": (
+        '<!DOCTYPE a [<!ENTITY % p SYSTEM "file:///etc/passwd">%p;]><annotation/>',
+        "DOCTYPE|no well-formed XML",
+    ),
+    "deep nesting": ("<a>" * 100_000, "no well-formed XML: Excessive depth"),
+    "deep nesting, closed": ("<a>" * 1000 + "</a>" * 1000, "no well-formed XML: Excessive depth"),
+    "too large": (
+        f"<annotation>{OBJECT * 50000}</annotation>",
+        "must be a file of at most 4194304",
+    ),
+    "many attributes": (f"<annotation {'a ' * 9}/>", "no well-formed XML: "),
+    "another root": (f"<{'a' * 40000}/>", r"root is <aaa.*\.\.\..*>: must be VOC's <annotation>"),
+    "half a character": ("<annotation>\ud800</annotation>", "no well-formed XML: "),
+    "null character": ("<annotation>\0</annotation>", "no well-formed XML: "),
+    "unknown encoding": ("<?xml version='1.0' encoding='x'?><annotation/>", "no well-formed XML: "),
+    "nothing": ("", "no well-formed XML: "),
+    "a long number": (
+        f"<annotation>{OBJECT.replace('>9<', '>' + 'x' * 40000 + '<')}</annotation>",
+        r"ymax is 'xxx.*\.\.\..*xxx': must be a number of pixels",
+    ),
+    "a long name": (
+        f"<annotation>{OBJECT.replace('dog', 'n' * 40000).replace('>9<', '><')}</annotation>",
+        r"object 1 \('nnn.*\.\.\..*nnn'\): ymax is '': must be",
+    ),
+}
+
+
+def _refused(message, call):
+    start = time.process_time()
+    with pytest.raises(InputError, match=message) as error:
+        call()
+    assert time.process_time() - start < 1
+    text = str(error.value)
+    assert "\n" not in text
+    assert len(text) < 600
+    return text
+
+
+@pytest.mark.parametrize("kind", XML)
+def test_hostile_xml(tmp_path, kind):
+    text, message = XML[kind]
+    (tmp_path / "1.xml").write_bytes(text.encode(errors="surrogatepass"))
+    error = _refused(
+        rf"1\.xml: .*({message})", lambda: voc_xml.parse_voc_xml(str(tmp_path / "1.xml"), 1)
+    )
+    assert "root:" not in error
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Folders xml and images, and a file outside of them that no name may reach."""
+    (tmp_path / "xml").mkdir()
+    (tmp_path / "images").mkdir()
+    (tmp_path / "secret.jpg").write_bytes(b"\xff\xd8\xff secret")
+    return tmp_path
+
+
+NAMES = {
+    "upward": "../secret.jpg",
+    "upward by a folder": "a/../../secret.jpg",
+    "upward with backslashes": "..\\secret.jpg",
+    "passwd": "../../etc/passwd",
+    "absolute": "/etc/passwd",
+    "home": "/proc/self/environ",
+    "UNC": "\\\\server\\share\\a.jpg",
+}
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_names_that_leave_the_folder_of_images(folder, kind):
+    name = NAMES[kind]
+    (folder / "xml/1.xml").write_text(f"<annotation><filename>{name}</filename></annotation>")
+    _refused(
+        r"xml/1\.xml: .* must be a name inside .*images",
+        lambda: voc.read_folder(str(folder / "xml"), str(folder / "images")),
+    )
+    content = {"images": [{"id": 1, "file_name": name}], "annotations": [], "categories": []}
+    (folder / "i.json").write_text(json.dumps(content))
+    _refused(
+        r"i\.json: image 1: .* must be a name inside .*images",
+        lambda: coco.read_instances(str(folder / "i.json"), str(folder / "images")),
+    )
+
+
+@pytest.mark.parametrize("link", ["file", "folder"])
+def test_links_out_of_the_folder_of_images(folder, link):
+    if link == "file":
+        (folder / "images/1.jpg").symlink_to(folder / "secret.jpg")
+        name = "1.jpg"
+    else:
+        (folder / "images/up").symlink_to(folder)
+        name = "up/secret.jpg"
+    (folder / "xml/1.xml").write_text(f"<annotation><filename>{name}</filename></annotation>")
+    _refused(
+        rf"xml/1\.xml: '{name}' is a link out of .*images: must be a file inside it",
+        lambda: voc.read_folder(str(folder / "xml"), str(folder / "images")),
+    )
+    content = {"images": [{"id": 1, "file_name": name}], "categories": []}
+    (folder / "i.json").write_text(json.dumps(content))
+    _refused(
+        rf"image 1: '{name}' is a link out of .*images: must be a file inside it",
+        lambda: coco.read_instances(str(folder / "i.json"), str(folder / "images")),
+    )
+
+
+def test_links_inside_the_folder_and_a_link_to_it_are_followed(folder):
+    (folder / "images/a").mkdir()
+    (folder / "images/a/real.jpg").write_bytes(b"x")
+    (folder / "images/1.jpg").symlink_to("a/real.jpg")
+    (folder / "link").symlink_to("images")
+    (folder / "xml/1.xml").write_text("<annotation><filename>1.jpg</filename></annotation>")
+    (image,) = voc.read_folder(str(folder / "xml"), str(folder / "link")).images
+    assert image.image_path == str(folder / "link/1.jpg")
+
+
+def test_a_link_that_goes_round_is_not_followed(folder):
+    (folder / "images/1.jpg").symlink_to("1.jpg")
+    (folder / "xml/1.xml").write_text("<annotation><filename>1.jpg</filename></annotation>")
+    (image,) = voc.read_folder(str(folder / "xml"), str(folder / "images")).images
+    _refused(
+        r"images/1\.jpg'?: cannot be read: .*Too many levels of symbolic links",
+        lambda: read_image(image, ImageOptions()),
+    )
+
+
+def test_pipes_are_not_waited_for(folder):
+    os.mkfifo(folder / "xml/1.xml")
+    _refused(
+        r"xml/1\.xml: must be a file of at most",
+        lambda: voc.read_folder(str(folder / "xml"), str(folder / "images")),
+    )
+    os.mkfifo(folder / "i.json")
+    _refused(
+        r"--annotations=.*i\.json: must be a file",
+        lambda: coco.read_instances(str(folder / "i.json"), str(folder / "images")),
+    )
+
+
+ENTRY = '{"id": 1, "file_name": "1.jpg", "width": %s, "height": 9}'
+ANNOTATION = '{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]%s}'
+WHOLE = (
+    '{"images": [' + ENTRY % 9 + '], "categories": [{"id": 1, "name": "dog"}], "annotations": [%s]}'
+)
+JSON = {
+    "deep nesting": ("[" * 1_000_000, "no JSON object: "),
+    "deep nesting of objects": ('{"a":' * 200_000, "no JSON: "),
+    "an endless integer": (WHOLE % ('{"id": 1' + "0" * 5000 + "}"), "4300 digits|no 'image_id'"),
+    "a huge size": (WHOLE.replace(": 9}", ": 1e999}", 1) % "", "image 1: size .*inf.* must be num"),
+    "a size of NaN": (WHOLE.replace(": 9,", ": NaN,", 1) % "", "image 1: size .*nan.* must be num"),
+    "an id of NaN": (
+        WHOLE.replace('"id": 1,', '"id": NaN,') % "",
+        "id nan: must be a whole number",
+    ),
+    "an area of infinity": (
+        WHOLE % ANNOTATION % ', "area": Infinity',
+        "area inf: must be a number",
+    ),
+    "a key twice": (WHOLE % ANNOTATION % ', "image_id": 2', "no JSON: .*the key 'image_id' twice"),
+    "a list twice": (
+        '{"images": [], "images": [], "categories": []}',
+        "the key 'images' is there twice",
+    ),
+    "many keys, one twice": (
+        '{"info": {' + "".join(f'"{i}": 0, ' for i in range(50_000)) + '"49999": 0}}',
+        "no JSON: an object has the key '49999' twice",
+    ),
+    "no UTF-8": (
+        WHOLE.replace("dog", "d\udcffg") % "",
+        "i.json: no JSON: byte 0xff: must be text in UTF-8$",
+    ),
+    "gzip": ("\x1f\udc8b\x08", "no JSON: byte 0x8b: must be text in UTF-8"),
+    "UTF-16": ("\ufeff{}".encode("utf-16").decode("latin-1"), "no JSON object: "),
+    "half a character": (WHOLE.replace("dog", "\\ud83d") % "", r"name '\\ud83d': must be a string"),
+    "a null character": (
+        WHOLE.replace("1.jpg", "\\u0000.jpg") % "",
+        r"image 1: '\\x00\.jpg' must be a name inside",
+    ),
+    "a long name": (WHOLE.replace("1.jpg", "n" * 100_000) % "", r"image 1: '?nnn.*\.\.\.|name too"),
+    "cut off": (WHOLE[:60], "no JSON: "),
+    "another language": ("<annotation/>", "no JSON object: "),
+    "nothing": ("", "no JSON object: "),
+    "a number": ("7", "no JSON object: "),
+}
+
+
+@pytest.mark.parametrize("kind", JSON)
+def test_hostile_json(folder, kind):
+    text, message = JSON[kind]
+    (folder / "images/1.jpg").write_bytes(b"x")
+    (folder / "i.json").write_bytes(text.encode(errors="surrogateescape"))
+    _refused(message, lambda: coco.read_instances(str(folder / "i.json"), str(folder / "images")))
+
+
+def test_a_byte_order_mark_and_huge_boxes_are_no_harm(folder):
+    (folder / "images/1.jpg").write_bytes(b"x")
+    text = WHOLE % ANNOTATION.replace("3, 4", "1e999, NaN") % ""
+    (folder / "i.json").write_text("\ufeff" + text, encoding="utf-8")
+    (image,) = coco.read_instances(str(folder / "i.json"), str(folder / "images")).images
+    assert image.objects[0].flaw == "not_finite"
+    (folder / "xml/1.xml").write_text("\ufeff<annotation/>", encoding="utf-8")
+    assert voc_xml.parse_voc_xml(str(folder / "xml/1.xml"), 1).objects == ()
+
+
+MEASURED = """
+import resource, sys
+from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.records.sources import coco, voc_xml
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for path in sys.argv[2:]:
+    try:
+        if path.endswith("xml"):
+            voc_xml.parse_voc_xml(path, 1)
+        else:
+            coco.read_instances(path, sys.argv[1])
+        print("taken", path)
+    except InputError as error:
+        pass
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_hostile_files_take_little_memory(folder):
+    files = []
+    for number, (text, _) in enumerate(XML.values()):
+        files.append(folder / f"xml/{number}.xml")
+        files[-1].write_bytes(text.encode(errors="surrogatepass"))
+    # The most elements that a file of the largest size can have.
+    (folder / "xml/wide.xml").write_bytes(b"<annotation>" + b"<a/>" * (2**20 - 7) + b"</kitti>")
+    files.append(folder / "xml/wide.xml")
+    # One value, whose parts would take 1.5 GB.
+    (folder / "wide.json").write_text('{"info": {"a": [' + "[]," * 20_000_000 + "0]}}")
+    files.append(folder / "wide.json")
+    for number, (text, _) in enumerate(JSON.values()):
+        files.append(folder / f"{number}.json")
+        files[-1].write_bytes(text.encode(errors="surrogateescape"))
+    (folder / "images/1.jpg").write_bytes(b"x")
+    result = subprocess.run(
+        [sys.executable, "-c", MEASURED, str(folder / "images"), *map(str, files)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    assert int(result.stdout) < 256 * 1024  # KiB

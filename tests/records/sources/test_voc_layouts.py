@@ -1,0 +1,234 @@
+"""VOC annotations as they lie in the world: folders, names, and images that do not fit."""
+
+import shutil
+import unicodedata
+
+import pytest
+
+from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.records.sources.paths import ImageFolder
+from ssd_tfrecord.records.sources.voc import read_devkit, read_folder
+
+
+@pytest.fixture
+def year(tiny_voc, tmp_path):
+    """VOC2007 of a copy of the tiny devkit."""
+    return shutil.copytree(tiny_voc, tmp_path / "devkit") / "VOC2007"
+
+
+def _read(year, **options):
+    return read_folder(str(year / "Annotations"), str(year / "JPEGImages"), **options)
+
+
+def _rename(year, stem, new):
+    """XML and image get a new name, <filename> as well."""
+    new = year / "Annotations" / new
+    for folder, suffix in (("Annotations", ".xml"), ("JPEGImages", ".jpg")):
+        target = year / folder / new.relative_to(year / "Annotations").with_suffix(suffix)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (year / folder / f"{stem}{suffix}").rename(target)
+    xml = new.with_suffix(".xml")
+    xml.write_text(xml.read_text().replace(f"{stem}.jpg", f"{new.stem}.jpg"), encoding="utf-8")
+
+
+def _set_filename(year, stem, filename):
+    xml = year / "Annotations" / f"{stem}.xml"
+    text = xml.read_text().replace(f"<filename>{stem}.jpg", f"<filename>{filename}")
+    xml.write_text(text, encoding="utf-8")
+
+
+def test_a_devkit_without_image_sets(year):
+    shutil.rmtree(year / "ImageSets")
+    sources = read_devkit(str(year.parent), ["2007"])
+    assert [image.source_id for image in sources.images] == [
+        f"VOC2007/00000{i}" for i in range(1, 7)
+    ]
+    assert sources.notes == ()
+
+
+def test_xml_beside_images(year):
+    for path in (year / "JPEGImages").iterdir():
+        path.rename(year / "Annotations" / path.name)
+    sources = read_folder(str(year / "Annotations"), str(year / "Annotations"))
+    assert len(sources.images) == 6
+    assert (sources.notes, tuple(sources.rejects)) == ((), ())
+
+
+def test_sub_folders_spaces_and_any_letters(year):
+    _rename(year, "000001", "day 1/größe ✓")
+    _rename(year, "000002", "day 2/größe ✓")
+    sources = _read(year)
+    assert len(sources.images) == 6
+    assert [image.source_id for image in sources.images][-2:] == ["day 1/größe ✓", "day 2/größe ✓"]
+    assert sources.images[-1].image_path == str(year / "JPEGImages/day 2/größe ✓.jpg")
+    assert (sources.notes, tuple(sources.rejects)) == ((), ())
+
+
+def test_a_list_of_stems_with_spaces(year):
+    _rename(year, "000001", "photo 7")
+    (year / "list.txt").write_text("photo 7\n000002\n")
+    ids = [image.source_id for image in _read(year, image_set=str(year / "list.txt")).images]
+    assert ids == ["photo 7", "000002"]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".JPG", ".xml"])
+def test_a_list_of_files_rather_than_stems(year, suffix):
+    (year / "list.txt").write_text(f"000001{suffix}\n000003{suffix}\n")
+    ids = [image.source_id for image in _read(year, image_set=str(year / "list.txt")).images]
+    assert ids == ["000001", "000003"]
+
+
+def test_a_name_that_a_mac_has_decomposed(year):
+    _rename(year, "000001", "größe")
+    image = year / "JPEGImages/größe.jpg"
+    image.rename(image.with_name(unicodedata.normalize("NFD", image.name)))
+    sources = _read(year)
+    assert sources.images[-1].image_path.endswith(unicodedata.normalize("NFD", "größe.jpg"))
+    assert not sources.rejects
+
+
+@pytest.mark.parametrize("suffix", [".JPG", ".jpeg", ".JPEG", ".JpG", ".png", ".webp", ".tif"])
+def test_any_suffix_and_case_is_found_by_the_stem_and_reported(year, suffix):
+    image = year / "JPEGImages/000003.jpg"
+    image.rename(image.with_suffix(suffix))
+    sources = _read(year)
+    assert sources.images[2].image_path.endswith(f"000003{suffix}")
+    assert sources.notes == (
+        f"<filename> is not there in 1 of 6 XML files ({year}/Annotations/000003.xml): took the "
+        "image that is named as the XML",
+    )
+
+
+@pytest.mark.parametrize("filename", ["photo", "./photo", "photo.jpg.bak", "PHOTO.PNG"])
+def test_a_wrong_filename_is_reported(year, filename):
+    _set_filename(year, "000003", filename)
+    sources = _read(year)
+    assert sources.images[2].image_path.endswith("000003.jpg")
+    assert len(sources.notes) == 1
+    assert sources.notes[0].startswith("<filename> is not there in 1 of 6 XML files")
+
+
+def test_a_filename_without_its_suffix(year):
+    _set_filename(year, "000003", "photo")
+    (year / "JPEGImages/000003.jpg").rename(year / "JPEGImages/photo.JPG")
+    sources = _read(year)
+    assert sources.images[2].image_path.endswith("JPEGImages/photo.JPG")
+    assert sources.notes == (
+        f"<filename> has no suffix or no folder in 1 of 6 XML files ({year}/Annotations/"
+        "000003.xml): took the one image of that name",
+    )
+
+
+def test_images_in_sub_folders_of_a_flat_folder_of_xml(year):
+    images = year / "JPEGImages"
+    (images / "a").mkdir()
+    (images / "000003.jpg").rename(images / "a/000003.jpg")
+    sources = _read(year)
+    assert sources.images[2].image_path.endswith("a/000003.jpg")
+    assert len(sources.images) == 6
+
+
+def test_a_twin_in_another_sub_folder_is_no_answer(year):
+    _rename(year, "000001", "a/x")
+    (year / "JPEGImages/b").mkdir()
+    (year / "JPEGImages/a/x.jpg").rename(year / "JPEGImages/b/x.jpg")
+    with pytest.raises(InputError, match=r"a/x\.xml: neither 'x\.jpg' nor 'a/x' with a suffix of"):
+        _read(year)
+
+
+def test_two_xml_of_one_image_are_reported(year):
+    shutil.copy(year / "Annotations/000003.xml", year / "Annotations/copy.xml")
+    note = f"1 images have several XML files ({year}/JPEGImages/000003.jpg)"
+    assert _read(year).notes == (note,)
+
+
+def test_hidden_files_are_passed_over(year):
+    (year / "Annotations/._000001.xml").write_bytes(b"\0\5\26\7")
+    (year / "JPEGImages/._000001.jpg").write_bytes(b"\0\5\26\7")
+    (year / "JPEGImages/.ipynb_checkpoints").mkdir()
+    (year / "JPEGImages/.ipynb_checkpoints/x.jpg").touch()
+    sources = _read(year)
+    assert (len(sources.images), sources.notes) == (6, ())
+
+
+def test_images_without_xml_are_skipped_taken_or_refused(year):
+    shutil.copy(year / "JPEGImages/000001.jpg", year / "JPEGImages/more.jpg")
+    sources = _read(year)
+    assert len(sources.images) == 6
+    assert sources.notes == ("1 of 7 images have no XML: skipped",)
+    (reject,) = sources.rejects
+    assert (reject.file, reject.source_id) == (str(year / "JPEGImages/more.jpg"), "more")
+    assert (reject.reason, reject.action) == ("unannotated", "dropped")
+
+    sources = _read(year, unannotated="negative")
+    assert (sources.images[6].source_id, sources.images[6].objects) == ("more", ())
+    assert sources.notes == ("1 of 7 images have no XML: converted without objects",)
+
+    with pytest.raises(
+        InputError, match=r"more\.jpg: has no XML in .*; or pass --unannotated=skip"
+    ):
+        _read(year, unannotated="fail")
+
+
+def test_a_folder_of_images_alone_may_be_all_negative(year):
+    shutil.rmtree(year / "Annotations")
+    (year / "Annotations").mkdir()
+    with pytest.raises(InputError, match=r"--annotations_dir=.*: must hold \.xml files"):
+        _read(year)
+    assert len(_read(year, unannotated="negative").images) == 6
+
+
+def test_xml_without_objects_is_a_negative(year):
+    assert _read(year).images[3].objects == ()
+
+
+@pytest.mark.parametrize("bad_images", ["drop", "repair"])
+def test_xml_without_an_image_is_dropped_and_named(year, bad_images):
+    (year / "JPEGImages/000003.jpg").unlink()
+    sources = _read(year, bad_images=bad_images)
+    assert len(sources.images) == 5
+    (reject,) = sources.rejects
+    assert (reject.source_id, reject.reason) == ("000003", "missing_image")
+    assert reject.detail == "looked for '000003.jpg' and '000003'"
+    assert reject.num_objects == 1
+
+
+def test_a_name_that_is_no_utf8_is_read_and_escaped(year):
+    name = b"caf\xe9".decode("utf-8", "surrogateescape")
+    try:
+        _rename(year, "000001", name)
+    except UnicodeEncodeError:
+        shutil.copy(year / "JPEGImages/000002.jpg", year / f"JPEGImages/{name}.jpg")
+        xml = year / "Annotations/000002.xml"
+        shutil.copy(xml, year / f"Annotations/{name}.xml")
+    sources = _read(year)
+    ids = [image.source_id for image in sources.images]
+    assert "caf\\udce9" in ids
+    assert all(note.isprintable() for note in sources.notes)
+
+
+def test_names_of_a_folder_are_found_whatever_the_slashes(year):
+    folder = ImageFolder(str(year / "JPEGImages"))
+    assert folder.find("sub\\nothing", "000001", "x")[0].endswith("000001.jpg")
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_several_workers_read_the_same(year, listed):
+    body = (year / "Annotations/000002.xml").read_text()
+    for number in range(200):
+        (year / f"Annotations/more {number}.xml").write_text(body)
+    (year / "list.txt").write_text("".join(f"more {number}\n" for number in range(199, -1, -1)))
+    (year / "Annotations/more 150.xml").unlink()
+    options = {"image_set": str(year / "list.txt")} if listed else {}
+    alone, several = (_read(year, workers=workers, **options) for workers in (1, 2))
+    assert len(alone.images) == (199 if listed else 205)
+    assert tuple(several.images) == tuple(alone.images)
+    assert tuple(several.rejects) == tuple(alone.rejects)
+    assert several.notes == alone.notes
+
+
+def test_several_workers_name_the_first_damaged_xml(year):
+    for number in range(300):
+        (year / f"Annotations/x{number:03d}.xml").write_text("<annotation>")
+    with pytest.raises(InputError, match=r"Annotations/x000\.xml: no well-formed XML"):
+        _read(year, workers=2)
