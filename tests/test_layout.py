@@ -15,13 +15,14 @@ MODULES = [path for path in SOURCES if path.name != "__init__.py"]
 
 # What each room may import of ours, from the ground up. The programs (mains, tools, programs.py)
 # may import everything. ``records`` is the hall alone.
-BASE = {"errors", "options", "backbones", "keras"}
+BASE = {"errors", "options", "backbones", "keras", "tracing"}
 GROUND = {"records", "geometry", "pixels", "devices"}
 TENSORS = {"data", "model"}
 WORKSHOPS = {"records/images", "records/processes"}
 BENEATH = {
     "errors": set(),
     "keras": set(),
+    "tracing": set(),
     "backbones": {"errors", "keras"},
     "options": {"errors", "backbones"},
     "config": {"errors", "options", "backbones"},

@@ -11,7 +11,7 @@ PARTS = ("reading", "geometry", "decoding", "resizing", "rest")
 
 
 def measure_input(source, options, *, input_size, batch_size, num_batches, num_rounds, seed):
-    """Measures ``pipeline.training_dataset``, bare decoding and chains that stop at its parts.
+    """Measures ``pipeline.batches``, bare decoding and chains that stop at its parts.
 
     Every chain keeps one iterator, and all take turns (``rounds.measure``) on the same records.
     Figures are medians over the rounds, a ratio is the median of the rounds' ratios, and every
@@ -36,7 +36,7 @@ def measure_input(source, options, *, input_size, batch_size, num_batches, num_r
         the host share ``part_cpu_ms_per_image`` and ``shares``, which sum to 1.
     """
     settings = {"input_size": input_size, "batch_size": batch_size, "seed": seed}
-    whole = pipeline.training_dataset(source, options, **settings)
+    whole = pipeline.batches(source, options, **settings)
     # A round that is not counted comes first.
     num_images = (num_rounds + 1) * num_batches * batch_size
     chains = {
@@ -83,10 +83,10 @@ def _take(iterator, num_batches):
 
 
 def _same_work(dataset, color_options):
-    """Batches of ``pipeline.training_dataset`` as the network takes them, made on the CPU."""
+    """Batches of ``pipeline.batches`` as the network takes them, made on the CPU."""
 
     def prepare(batch):
-        return {**batch, "images": pipeline.network_images(batch, color_options)}
+        return batch._replace(images=pipeline.network_images(batch, color_options))
 
     return dataset.map(prepare, tf.data.AUTOTUNE).prefetch(2)
 

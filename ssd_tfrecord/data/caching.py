@@ -21,7 +21,7 @@ _FOUND, _RECORDS, _PIXELS = "found.npy", "records.tfrecord", "pixels.bin"
 
 
 def opened(manifests, options: ReadOptions):
-    """The source of ``pipeline.training_dataset`` for several sets, behind its cache if any.
+    """The source of ``pipeline.batches`` for several sets, behind its cache if any.
 
     A cache is filled here, under a progress bar; one in ``cache_dir`` is found again by the
     checksums of its shards.
@@ -159,7 +159,7 @@ def _decode(reader, pixels):
 
 def _begins(found, records):
     """Where the pixels of each record begin, int64 [N]; its substitute's for a damaged one."""
-    sizes = schema.parse_batch(tf.constant(records))["size"].numpy().astype(np.int64)
+    sizes = schema.parse_batch(tf.constant(records)).size.numpy().astype(np.int64)
     lengths = np.where(np.array(found) == np.arange(len(found)), 3 * sizes.prod(axis=1), 0)
     return np.cumsum(lengths) - lengths
 

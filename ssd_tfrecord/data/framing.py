@@ -8,6 +8,8 @@ becomes the sample. What a sample needs to know is the part of the picture in th
 rectangle of the sample that this part fills, snapped to whole output pixels.
 """
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from ssd_tfrecord.data import cropping
@@ -20,6 +22,29 @@ FLIP_PROBABILITY = 0.5
 _REDUCTIONS = (1.0, 2.0, 4.0, 8.0)
 
 _EXPAND, _RATIO, _OFFSET_Y, _OFFSET_X, _FLIP, _CROP = range(6)
+
+
+class Frame(NamedTuple):
+    """How B samples are cut from their pictures, whose N objects are padded.
+
+    ``window`` int32 [B, 4], the pixels of the picture to show as y, x, height, width (at least 1 x
+    1); ``reduction`` int32 [B], 1 where it is decoded whole; ``rectangle`` int32 [B, 4], the output
+    pixels that they fill as ymin, xmin, ymax, xmax (empty where the window misses the picture),
+    after mirroring, and ``placed`` before it; ``mirrored`` bool [B]; ``boxes`` float32 [B, N, 4] in
+    the sample and ``kept`` bool [B, N]: the centre is in the window, and what is left is large
+    enough; ``sampler`` int32 [B], the crop sampler that gave the window, as ``cropping`` numbers
+    them, and ``yields`` bool [B, 1] or [B, 7], the samplers that had one to give.
+    """
+
+    window: tf.Tensor
+    reduction: tf.Tensor
+    rectangle: tf.Tensor
+    placed: tf.Tensor
+    mirrored: tf.Tensor
+    boxes: tf.Tensor
+    kept: tf.Tensor
+    sampler: tf.Tensor
+    yields: tf.Tensor
 
 
 def num_uniforms(options):
@@ -39,15 +64,6 @@ def frame(boxes_BN4, valid_BN, size_B2, uniforms_BK, *, output_size, options, re
         options: ``FramingOptions``.
         reduces: whether a large window may be decoded at a fraction of its size; it is then cut to
             a multiple of it, and ``reduction`` is 2, 4 or 8.
-
-    Returns:
-        A dict: ``window`` int32 [B, 4], the pixels of the picture to show as y, x, height, width
-        (at least 1 x 1); ``reduction`` int32 [B], 1 where it is decoded whole; ``rectangle`` int32
-        [B, 4], the output pixels that they fill as ymin, xmin, ymax, xmax (empty where the window
-        misses the picture), after mirroring, and ``placed`` before it; ``mirrored`` bool [B];
-        ``boxes`` float32 [B, N, 4] in the sample and ``kept`` bool [B, N]: the centre is in the
-        window, and what is left is large enough; ``sampler`` int32 [B], the crop sampler that gave
-        the window, as ``cropping`` numbers them, and ``yields`` bool, which had one to give.
     """
     size = tf.cast(size_B2, tf.float32)
     canvas, offset = size, tf.zeros_like(size)
@@ -61,13 +77,17 @@ def frame(boxes_BN4, valid_BN, size_B2, uniforms_BK, *, output_size, options, re
             on_canvas / _twice(canvas), valid_BN, canvas, uniforms_BK[:, _CROP:], options
         )
     plan = _render_plan(boxes_BN4, size, offset, crop, output_size, reduces)
-    plan["placed"] = plan["rectangle"]
-    plan["kept"] &= valid_BN & _large_enough(plan["boxes"], output_size, options.min_box_size)
-    mirrored = tf.zeros_like(size_B2[:, 0], tf.bool)
-    if options.augmentation != "none":
-        mirrored = uniforms_BK[:, _FLIP] < FLIP_PROBABILITY
-        plan = _mirror(plan, mirrored, output_size)
-    return {**plan, "mirrored": mirrored, "sampler": sampler, "yields": yields}
+    large = _large_enough(plan["boxes"], output_size, options.min_box_size)
+    straight = Frame(
+        **plan | {"kept": plan["kept"] & valid_BN & large},
+        placed=plan["rectangle"],
+        mirrored=tf.zeros_like(size_B2[:, 0], tf.bool),
+        sampler=sampler,
+        yields=yields,
+    )
+    if options.augmentation == "none":
+        return straight
+    return _mirror(straight, uniforms_BK[:, _FLIP] < FLIP_PROBABILITY, output_size)
 
 
 def _expand(size_B2, uniforms_BK, max_expansion):
@@ -120,16 +140,16 @@ def _large_enough(boxes_BN4, output_size, min_box_size):
     return tf.reduce_all(sides >= min_box_size, axis=2)
 
 
-def _mirror(plan, mirrored_B, output_size):
-    ymin, xmin, ymax, xmax = tf.unstack(plan["rectangle"], axis=1)
+def _mirror(frame, mirrored_B, output_size):
+    ymin, xmin, ymax, xmax = tf.unstack(frame.rectangle, axis=1)
     rectangle = tf.stack([ymin, output_size - xmax, ymax, output_size - xmin], axis=1)
     moves = mirrored_B & (xmin < xmax)  # an empty rectangle stays [0, 0, 0, 0]
-    flipped = box_ops.flip_left_right(plan["boxes"])
-    return {
-        **plan,
-        "rectangle": tf.where(moves[:, tf.newaxis], rectangle, plan["rectangle"]),
-        "boxes": tf.where(mirrored_B[:, tf.newaxis, tf.newaxis], flipped, plan["boxes"]),
-    }
+    flipped = box_ops.flip_left_right(frame.boxes)
+    return frame._replace(
+        rectangle=tf.where(moves[:, tf.newaxis], rectangle, frame.rectangle),
+        boxes=tf.where(mirrored_B[:, tf.newaxis, tf.newaxis], flipped, frame.boxes),
+        mirrored=mirrored_B,
+    )
 
 
 def _twice(values_B2):

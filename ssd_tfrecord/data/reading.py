@@ -1,6 +1,8 @@
 """One record of a set by its index, as a graph operation; and what to say of a damaged one."""
 
 import itertools
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -8,10 +10,35 @@ import tensorflow as tf
 from ssd_tfrecord.data import rendering
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.records import schema
-from ssd_tfrecord.records.manifest import FRAME_BYTES
+from ssd_tfrecord.records.manifest import FRAME_BYTES, Manifest
 
 # With --on_bad_record=skip: records tried in a damaged one's place, one after another.
 _SUBSTITUTES = 8
+
+
+class RecordSource(Protocol):
+    """What records are read from, one by one: the shards, or a cache of them.
+
+    Its indices, from 0 to ``len``, run on from one of ``manifests`` to the next.
+    """
+
+    manifests: Sequence[Manifest]
+
+    def __len__(self) -> int:
+        """Records in all sets."""
+        ...
+
+    def read(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """(index, serialized example) of a record, int64 and string scalars, in a graph.
+
+        The index is another than was asked for where a damaged record was passed over.
+        """
+        ...
+
+    def window(self, sample: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """The pixels of ``sample["window"]`` of a sample of ``pipeline.pixel_plan``: uint8
+        [height, width, 3], or fewer where ``sample["reduction"]`` says so."""
+        ...
 
 
 class RecordReader:

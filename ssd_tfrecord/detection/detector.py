@@ -24,6 +24,7 @@ from ssd_tfrecord.records.images.formats import to_rgb
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.records.processes.progress import steady_bar
 from ssd_tfrecord.runs import checkpoints
+from ssd_tfrecord.tracing import not_converted
 
 # A file's path, a file's bytes, RGB pixels uint8 [height, width, 3], or a Pillow image.
 AnyImage: TypeAlias = str | os.PathLike | bytes | np.ndarray | Image.Image
@@ -72,17 +73,13 @@ class Detector:
         self._strategy = strategy or tf.distribute.get_strategy()
         anchors_A4 = tf.constant(anchors)
 
-        @tf.autograph.experimental.do_not_convert
+        @not_converted
         def detect(images):
             outputs = model(subtract_mean(images), training=False)
             return suppression.detect(outputs["offsets"], outputs["logits"], anchors_A4, options)
 
         def replica_fn(batch):
-            return {
-                **detect(batch["images"]),
-                "indices": batch["indices"],
-                "valid": batch["valid"],
-            }
+            return {**detect(batch.images), "indices": batch.indices, "valid": batch.valid}
 
         size = self.input_size
         self._detect = tf.function(

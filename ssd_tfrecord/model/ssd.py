@@ -1,16 +1,15 @@
 """SSD: a backbone, and on each of its maps a head of offsets and one of logits."""
 
-import tensorflow as tf
-
 from ssd_tfrecord.backbones import BACKBONES
 from ssd_tfrecord.backbones.conv_blocks import ConvBlocks
 from ssd_tfrecord.backbones.layers import xavier
 from ssd_tfrecord.geometry.anchors import anchors_per_cell
 from ssd_tfrecord.keras import keras
 from ssd_tfrecord.options import AnchorOptions, ModelOptions
+from ssd_tfrecord.tracing import not_converted
 
 
-@tf.autograph.experimental.do_not_convert
+@not_converted
 def build(
     model: ModelOptions, anchors: AnchorOptions, num_classes: int, seed: int = 0
 ) -> keras.Model:

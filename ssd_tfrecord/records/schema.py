@@ -6,6 +6,7 @@ The only file that spells a key. Tools that read that schema read these records,
 
 import hashlib
 import os
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -116,15 +117,26 @@ def parse_example(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     }
 
 
-def parse_batch(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-    """What training needs of B records at once, objects padded to the most of any of them.
+class Parsed(NamedTuple):
+    """What training needs of B records, objects padded to the N of the record that has most.
+
+    ``encoded`` string [B]; ``size`` int32 [B, 2], height and width in pixels; ``boxes`` float32
+    [B, N, 4] as [ymin, xmin, ymax, xmax] in [0, 1]; ``labels`` int32 [B, N] from 1, 0 for padding;
+    ``crowd`` bool [B, N].
+    """
+
+    encoded: tf.Tensor
+    size: tf.Tensor
+    boxes: tf.Tensor
+    labels: tf.Tensor
+    crowd: tf.Tensor
+
+
+def parse_batch(serialized: tf.Tensor) -> Parsed:
+    """Parses B records at once.
 
     Args:
       serialized: string [B].
-
-    Returns:
-      ``encoded`` string [B], ``size`` int32 [B, 2] as height and width, ``boxes`` float32
-      [B, N, 4], ``labels`` int32 [B, N] from 1, 0 for padding, and ``crowd`` bool [B, N].
 
     Raises: tf.errors.InvalidArgumentError for a record of another schema.
     """
@@ -143,13 +155,13 @@ def parse_batch(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         labels = tf.cast(labels, tf.int32)
     crowd = parsed[CROWD][:, : tf.shape(labels)[1]]
     crowd = tf.pad(crowd, [[0, 0], [0, tf.shape(labels)[1] - tf.shape(crowd)[1]]])
-    return {
-        "encoded": parsed[ENCODED],
-        "size": tf.cast(tf.stack([parsed[HEIGHT], parsed[WIDTH]], axis=1), tf.int32),
-        "boxes": tf.stack(edges, axis=2),
-        "labels": labels,
-        "crowd": crowd > 0,
-    }
+    return Parsed(
+        encoded=parsed[ENCODED],
+        size=tf.cast(tf.stack([parsed[HEIGHT], parsed[WIDTH]], axis=1), tf.int32),
+        boxes=tf.stack(edges, axis=2),
+        labels=labels,
+        crowd=crowd > 0,
+    )
 
 
 def without_image(serialized: bytes) -> bytes:

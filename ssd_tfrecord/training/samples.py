@@ -18,7 +18,7 @@ def sample_pictures(config: TrainConfig, source, step: int, count: int) -> list[
     They are drawn as those of the run are, but in another order: no buffer is filled for them.
     """
     reading = dataclasses.replace(config.input.reading, shuffle_buffer_mb=0, data_service="")
-    batches = pipeline.training_dataset(
+    batches = pipeline.batches(
         source,
         dataclasses.replace(config.input, reading=reading),
         input_size=config.model.input_size,
@@ -31,7 +31,7 @@ def sample_pictures(config: TrainConfig, source, step: int, count: int) -> list[
     names = source.manifests[0].class_names
     return [
         pictures.draw_ground_truth(Image.fromarray(image), _truth(image, boxes, labels), names)
-        for image, boxes, labels in zip(pixels, batch["boxes"].numpy(), batch["labels"].numpy())
+        for image, boxes, labels in zip(pixels, batch.boxes.numpy(), batch.labels.numpy())
     ]
 
 

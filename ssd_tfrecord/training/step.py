@@ -9,6 +9,7 @@ from ssd_tfrecord.data import pipeline
 from ssd_tfrecord.geometry import matching
 from ssd_tfrecord.model import losses
 from ssd_tfrecord.options import ColorOptions, LossOptions, OptimizerOptions
+from ssd_tfrecord.tracing import not_converted
 from ssd_tfrecord.training import optimizers
 
 
@@ -24,7 +25,7 @@ def make_train_step(
 ):
     """The function ``step(batch) -> scalars`` that ``strategy.run`` takes.
 
-    ``batch`` is this replica's part of a batch of ``data.pipeline.training_dataset``. The scalars,
+    ``batch`` is this replica's part of a batch of ``data.pipeline.batches``. The scalars,
     float32 and equal on every replica, are of the global batch: ``loss`` and its parts
     ``class_loss`` and ``box_loss`` (weighted), each over the number of positives;
     ``positives_per_image``; ``unmatched_objects``, which overlap no anchor; ``bad_records``,
@@ -50,11 +51,11 @@ def make_train_step(
     if xla:
         loss_and_gradients = tf.function(loss_and_gradients, jit_compile=True, autograph=False)
 
-    @tf.autograph.experimental.do_not_convert
+    @not_converted
     def step(batch):
         images = pipeline.network_images(batch, color_options)
-        targets, counts = assign_targets(batch, anchors_A4)
-        bad_records = tf.math.count_nonzero(batch["substituted"], [0], True, tf.float32)
+        targets, counts = assign_targets(batch.boxes, batch.labels, anchors_A4)
+        bad_records = tf.math.count_nonzero(batch.substituted, [0], True, tf.float32)
         num_images, num_positives, num_unmatched, num_bad = tf.unstack(
             _sum_over_replicas(tf.concat([counts, bad_records], axis=0))
         )
@@ -83,15 +84,11 @@ def make_train_step(
     return step
 
 
-def assign_targets(batch, anchors_A4):
-    """Box and label of each anchor, and float32 [3]: images, positives, unmatched objects."""
-    return _assign(batch["boxes"], batch["labels"], anchors_A4)
-
-
 # Always compiled: outside XLA TensorFlow keeps int32 arithmetic of a GPU on the host (so the labels
 # leave as int64), and on the CPU it is a third of the work.
 @tf.function(jit_compile=True, autograph=False)
-def _assign(boxes_BM4, labels_BM, anchors_A4):
+def assign_targets(boxes_BM4, labels_BM, anchors_A4):
+    """Box and label of each anchor, and float32 [3]: images, positives, unmatched objects."""
     match_BA = matching.match(boxes_BM4, labels_BM, anchors_A4)
     targets = losses.assign(match_BA, boxes_BM4, labels_BM)
     # Column 0 collects the background.

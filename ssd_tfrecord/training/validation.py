@@ -73,7 +73,7 @@ class Validator:
         def replica_fn(batch):
             images = pipeline.network_images(batch, ColorOptions())
             anchors = tf.constant(self._anchors)
-            targets, _ = assign_targets(batch, anchors)
+            targets, _ = assign_targets(batch.boxes, batch.labels, anchors)
             options = self._config.loss
             outputs = self._model(images, training=False)
             class_sum, box_sum, positives = losses.multibox_sums(outputs, targets, anchors, options)
@@ -94,9 +94,9 @@ def loss_dataset(manifest: Manifest, config: TrainConfig) -> tf.data.Dataset:
     def keep_first_epoch(number, batch):
         position = number * batch_size + tf.range(batch_size, dtype=tf.int64)
         first = position < manifest.num_records
-        return {**batch, "labels": tf.where(first[:, tf.newaxis], batch["labels"], 0)}
+        return batch._replace(labels=tf.where(first[:, tf.newaxis], batch.labels, 0))
 
-    dataset = pipeline.training_dataset(
+    dataset = pipeline.batches(
         RecordReader((manifest,)),
         InputOptions(
             framing=FramingOptions(augmentation="none"),

@@ -72,7 +72,7 @@ def test_bare_decoding_gets_the_jpegs_of_the_records_that_are_measured(source, t
     files = [path.read_bytes() for path in sorted(tiny_voc.glob("VOC2007/JPEGImages/*.jpg"))]
     options = InputOptions()
     assert sorted(input_cost._encoded(source.manifests, options, 0, 100).numpy()) == sorted(files)
-    first = next(iter(pipeline.training_dataset(source, options, **SETTINGS)))["indices"]
+    first = next(iter(pipeline.batches(source, options, **SETTINGS))).indices
     records = [source.read(index)[1] for index in first]
     expected = [schema.parse_example(record)["encoded"].numpy() for record in records]
     assert input_cost._encoded(source.manifests, options, 0, 2).numpy().tolist() == expected
@@ -87,12 +87,12 @@ def test_bare_decoding_decodes_all_pixels(tiny_voc):
 
 def test_same_work_is_the_batch_that_the_network_takes(source):
     options = InputOptions()
-    dataset = pipeline.training_dataset(source, options, **SETTINGS)
+    dataset = pipeline.batches(source, options, **SETTINGS)
     batch, same = next(iter(dataset)), next(iter(input_cost._same_work(dataset, options.color)))
-    assert same["images"].dtype == tf.float32
+    assert same.images.dtype == tf.float32
     expected = pipeline.network_images(batch, options.color)
-    np.testing.assert_array_equal(same["images"], expected)
-    np.testing.assert_array_equal(same["boxes"], batch["boxes"])
+    np.testing.assert_array_equal(same.images, expected)
+    np.testing.assert_array_equal(same.boxes, batch.boxes)
 
 
 def test_parts_end_with_the_pixels_of_the_sample(source, tiny_voc):
@@ -100,10 +100,10 @@ def test_parts_end_with_the_pixels_of_the_sample(source, tiny_voc):
     parts = input_cost._parts(source, options, **SETTINGS)
     assert tuple(parts) == input_cost.PARTS[:-1]
     reading, framed, decoded, resized = (next(iter(part)) for part in parts.values())
-    sample = next(iter(pipeline.training_dataset(source, options, **SETTINGS)))
-    assert len(reading) == len(sample["indices"])
-    np.testing.assert_array_equal(framed["indices"], sample["indices"])
-    np.testing.assert_array_equal(framed["placed"], sample["rectangles"])
-    np.testing.assert_array_equal(resized, sample["images"])
+    sample = next(iter(pipeline.batches(source, options, **SETTINGS)))
+    assert len(reading) == len(sample.indices)
+    np.testing.assert_array_equal(framed["indices"], sample.indices)
+    np.testing.assert_array_equal(framed["placed"], sample.rectangles)
+    np.testing.assert_array_equal(resized, sample.images)
     pixels = [tf.io.decode_jpeg(encoded) for encoded in framed["encoded"]]
     assert decoded.numpy().tolist() == [tf.size(image).numpy() for image in pixels]

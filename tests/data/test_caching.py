@@ -29,7 +29,7 @@ def plain(manifests):
 
 def batches(manifests, count=5, **changes):
     reading = ReadOptions(**changes)
-    dataset = pipeline.training_dataset(
+    dataset = pipeline.batches(
         caching.opened(manifests, reading),
         InputOptions(reading=reading),
         input_size=64,
@@ -41,8 +41,8 @@ def batches(manifests, count=5, **changes):
 
 def assert_equal(left, right):
     for a, b in zip(left, right, strict=True):
-        for name in a:
-            np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+        for name, value in a._asdict().items():
+            np.testing.assert_array_equal(value, getattr(b, name), err_msg=name)
 
 
 @pytest.mark.parametrize("cache", ["records", "decoded"])

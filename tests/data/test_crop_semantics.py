@@ -325,6 +325,6 @@ def test_a_frame_takes_the_other_s_window():
         output_size=300,
         options=FramingOptions(crop_semantics="torchvision"),
     )
-    assert plan["window"].numpy().tolist() == [[50, 120, 100, 160]]
+    assert plan.window.numpy().tolist() == [[50, 120, 100, 160]]
     # Rows 80 … 100 of 50 … 150, columns 160 … 200 of 120 … 280.
-    np.testing.assert_allclose(plan["boxes"], [[[0.3, 0.25, 0.5, 0.5]]], atol=1e-6)
+    np.testing.assert_allclose(plan.boxes, [[[0.3, 0.25, 0.5, 0.5]]], atol=1e-6)

@@ -29,7 +29,7 @@ def draw(boxes, uniforms, size=SIZE, output_size=300, reduces=False, **options):
         options=FramingOptions(**options),
         reduces=reduces,
     )
-    return {name: value.numpy() for name, value in plan.items()}
+    return framing.Frame(*(value.numpy() for value in plan))
 
 
 def random_uniforms(count, **options):
@@ -44,7 +44,7 @@ def zoomed_out(max_expansion):
     uniforms = random_uniforms(COUNT, **options)
     uniforms[:, FLIP] = 0.9  # not mirrored
     # Without objects the window is the canvas, and so fine a sample shows whole pixels of it.
-    rectangle = draw([], uniforms, output_size=1_000_000, **options)["rectangle"] / 1_000_000
+    rectangle = draw([], uniforms, output_size=1_000_000, **options).rectangle / 1_000_000
     canvas = SIZE / (rectangle[:, 2:] - rectangle[:, :2])
     return canvas, rectangle[:, :2] * canvas
 
@@ -92,15 +92,13 @@ def test_without_crop_the_whole_picture_is_shown(augmentation, mirrored):
     uniforms = random_uniforms(2000, augmentation=augmentation)
     assert uniforms.shape[1] == 5  # no crop's among them
     frames = draw(boxes, uniforms, augmentation=augmentation)
-    np.testing.assert_array_equal(frames["window"], [[0, 0, *SIZE]] * 2000)
-    np.testing.assert_array_equal(frames["rectangle"], [[0, 0, 300, 300]] * 2000)
-    assert frames["kept"].all()
-    assert (
-        abs(frames["mirrored"].mean() - mirrored) < 5 * 0.5 / np.sqrt(2000) * (mirrored > 0) + 1e-9
-    )
+    np.testing.assert_array_equal(frames.window, [[0, 0, *SIZE]] * 2000)
+    np.testing.assert_array_equal(frames.rectangle, [[0, 0, 300, 300]] * 2000)
+    assert frames.kept.all()
+    assert abs(frames.mirrored.mean() - mirrored) < 5 * 0.5 / np.sqrt(2000) * (mirrored > 0) + 1e-9
     flipped = np.stack([boxes[:, 0], 1 - boxes[:, 3], boxes[:, 2], 1 - boxes[:, 1]], axis=1)
-    expected = np.where(frames["mirrored"][:, None, None], flipped, boxes)
-    np.testing.assert_allclose(frames["boxes"], expected, atol=1e-6)
+    expected = np.where(frames.mirrored[:, None, None], flipped, boxes)
+    np.testing.assert_allclose(frames.boxes, expected, atol=1e-6)
 
 
 def kept(min_box_size, boxes, **changes):
@@ -112,7 +110,7 @@ def kept(min_box_size, boxes, **changes):
     if "augmentation" in changes:
         uniforms = uniforms[:5]
     frames = draw(boxes, [uniforms], size=(200, 400), **options)
-    return frames["kept"][0].tolist()
+    return frames.kept[0].tolist()
 
 
 def test_boxes_are_dropped_where_either_side_is_too_small():
@@ -136,14 +134,14 @@ def test_what_the_crop_leaves_of_a_box_decides():
 def test_a_box_that_is_too_small_is_no_target(tiny_records):
     manifest = Manifest.load(tiny_records)
     options = InputOptions(framing=FramingOptions(augmentation="none", min_box_size=64.0))
-    dataset = pipeline.training_dataset(
+    dataset = pipeline.batches(
         RecordReader([manifest]), options, input_size=64, batch_size=manifest.num_records, seed=1
     )
     batch = next(dataset.as_numpy_iterator())
     # One object of seven fills its picture, the cat of the first.
-    assert batch["labels"][batch["labels"] > 0].tolist() == [1]
-    np.testing.assert_array_equal(batch["boxes"][batch["labels"] > 0], [[0, 0, 1, 1]])
-    assert not batch["boxes"][batch["labels"] == 0].any()
+    assert batch.labels[batch.labels > 0].tolist() == [1]
+    np.testing.assert_array_equal(batch.boxes[batch.labels > 0], [[0, 0, 1, 1]])
+    assert not batch.boxes[batch.labels == 0].any()
 
 
 def test_a_strip_too_narrow_for_reduced_decoding_is_decoded_whole():
@@ -152,6 +150,6 @@ def test_a_strip_too_narrow_for_reduced_decoding_is_decoded_whole():
     windows = [[0, 2 / 7], [0, 1 / 3], [0, 99.5 / 101], [0, 0]]
     uniforms = [0.1, 1 / 3, 0.0, 0.0, 0.9, 0.999, *np.ravel(windows)]
     frames = draw([[0, 0, 1, 1]], [uniforms], (101, 101), 30, reduces=True, **ONE_TRIAL)
-    np.testing.assert_array_equal(frames["window"], [[99, 0, 2, 101]])
-    np.testing.assert_array_equal(frames["rectangle"], [[0, 0, 1, 30]])
-    assert frames["reduction"] == [1]
+    np.testing.assert_array_equal(frames.window, [[99, 0, 2, 101]])
+    np.testing.assert_array_equal(frames.rectangle, [[0, 0, 1, 30]])
+    assert frames.reduction == [1]

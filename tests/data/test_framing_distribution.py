@@ -164,18 +164,21 @@ def draw_frames(boxes, kind, *, seed=2, **changes):
     draw, random = frame_fn(kind, options), np.random.default_rng(seed)
     shape, boxes = [CHUNK, framing.num_uniforms(options)], tf.constant(boxes, tf.float32)
     plan = join([draw(boxes, random.random(shape, np.float32)) for _ in range(COUNT // CHUNK)])
-    low, sides = np.split(plan["window"], 2, axis=1)
+    low, sides = np.split(plan.window, 2, axis=1)
     return {
-        **{name: plan[name] for name in ("sampler", "yields", "mirrored", "kept")},
-        "visible": plan["rectangle"][:, 2] > 0,
+        "sampler": plan.sampler,
+        "yields": plan.yields,
+        "mirrored": plan.mirrored,
+        "kept": plan.kept,
+        "visible": plan.rectangle[:, 2] > 0,
         "seen": np.concatenate([low, low + sides], axis=1) / np.tile(size, 2),
-        "rectangle": plan["rectangle"] / OUTPUT,
-        "boxes": plan["boxes"].astype(float),
+        "rectangle": plan.rectangle / OUTPUT,
+        "boxes": plan.boxes.astype(float),
     }
 
 
 def join(parts):
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return framing.Frame(*map(np.concatenate, zip(*parts)))
 
 
 def boxes_of(layout):

@@ -15,10 +15,10 @@ from ssd_tfrecord.data import pipeline
 from ssd_tfrecord.data.reading import RecordReader
 from ssd_tfrecord.options import FramingOptions, InputOptions, ReadOptions
 from ssd_tfrecord.records.manifest import Manifest
-from ssd_tfrecord.training.progress_line import host_rss_mb
+from ssd_tfrecord.training.logs.progress_line import host_rss_mb
 
 reading = ReadOptions(shuffle_buffer_mb=int(sys.argv[2]))
-dataset = pipeline.training_dataset(
+dataset = pipeline.batches(
     RecordReader([Manifest.load(sys.argv[1])]),
     InputOptions(framing=FramingOptions(crop_trials=5), reading=reading),
     input_size=90, batch_size=2, seed=1,

@@ -27,19 +27,19 @@ def batches(manifest, count, **options):
         framing=settings.pop("framing", FramingOptions(crop_trials=5)),
         reading=settings.pop("reading", ReadOptions()),
     )
-    dataset = pipeline.training_dataset(RecordReader([manifest]), chosen, **settings)
+    dataset = pipeline.batches(RecordReader([manifest]), chosen, **settings)
     return list(itertools.islice(dataset.as_numpy_iterator(), count))
 
 
 def assert_equal(left, right):
     for a, b in zip(left, right, strict=True):
-        for name in a:
-            np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+        for name, value in a._asdict().items():
+            np.testing.assert_array_equal(value, getattr(b, name), err_msg=name)
 
 
 def test_each_epoch_holds_every_record_once_across_batch_borders(manifest):
     n = manifest.num_records
-    indices = np.concatenate([batch["indices"] for batch in batches(manifest, 3 * n // 4)])
+    indices = np.concatenate([batch.indices for batch in batches(manifest, 3 * n // 4)])
     for epoch in range(len(indices) // n):
         assert sorted(indices[epoch * n : (epoch + 1) * n]) == list(range(n))
     assert indices[:n].tolist() != indices[n : 2 * n].tolist()  # another order each epoch
@@ -49,7 +49,7 @@ def test_same_seed_same_batches_for_any_number_of_threads(manifest):
     one = batches(manifest, 6, reading=ReadOptions(num_workers=1))
     assert_equal(one, batches(manifest, 6, reading=ReadOptions(num_workers=4)))
     other = batches(manifest, 6, seed=2)
-    assert any((a["images"] != b["images"]).any() for a, b in zip(one, other))
+    assert any((a.images != b.images).any() for a, b in zip(one, other))
 
 
 @pytest.mark.parametrize("step", [1, 2, 5, 9])
@@ -62,7 +62,7 @@ def test_the_same_record_differs_between_epochs(manifest):
     rows = [
         (int(i), tuple(c))
         for batch in batches(manifest, n)
-        for i, c in zip(batch["indices"], batch["color"])
+        for i, c in zip(batch.indices, batch.color)
     ]
     drawn = {}
     for index, parameters in rows:
@@ -73,25 +73,25 @@ def test_the_same_record_differs_between_epochs(manifest):
 def test_unaugmented_batch_is_the_evaluation_picture_with_all_boxes(manifest):
     options = FramingOptions(augmentation="none")
     whole = pipeline.evaluation_dataset(manifest, input_size=64, batch_size=manifest.num_records)
-    images = next(whole.as_numpy_iterator())["images"]
+    images = next(whole.as_numpy_iterator()).images
     count = 0
     for batch in batches(manifest, (manifest.num_records + 3) // 4, framing=options):
-        np.testing.assert_array_equal(batch["rectangles"], [[0, 0, 64, 64]] * 4)
-        np.testing.assert_array_equal(batch["color"], [[0, 1, 1, 0, 1]] * 4)
-        for row, index in enumerate(batch["indices"]):
+        np.testing.assert_array_equal(batch.rectangles, [[0, 0, 64, 64]] * 4)
+        np.testing.assert_array_equal(batch.color, [[0, 1, 1, 0, 1]] * 4)
+        for row, index in enumerate(batch.indices):
             # The full decode and the window decode are equal to the bit.
-            np.testing.assert_array_equal(batch["images"][row], images[index])
-        count += int((batch["labels"] > 0).sum())
+            np.testing.assert_array_equal(batch.images[row], images[index])
+        count += int((batch.labels > 0).sum())
     assert count >= manifest.num_objects - manifest.num_crowd
 
 
 def test_batch_is_padded_to_a_bucket(manifest):
     batch = batches(manifest, 1)[0]
-    assert batch["images"].dtype == np.uint8
-    assert batch["images"].shape == (4, 64, 64, 3)
-    assert batch["boxes"].shape == (4, 8, 4)
-    assert batch["labels"].shape == (4, 8)
-    assert not batch["boxes"][batch["labels"] == 0].any()
+    assert batch.images.dtype == np.uint8
+    assert batch.images.shape == (4, 64, 64, 3)
+    assert batch.boxes.shape == (4, 8, 4)
+    assert batch.labels.shape == (4, 8)
+    assert not batch.boxes[batch.labels == 0].any()
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 5])
@@ -99,9 +99,9 @@ def test_evaluation_shows_every_image_once_and_masks_the_filling(manifest, batch
     dataset = pipeline.evaluation_dataset(manifest, input_size=32, batch_size=batch_size)
     seen = []
     for batch in dataset.as_numpy_iterator():
-        assert len(batch["images"]) == batch_size
-        assert (batch["indices"][~batch["valid"]] == -1).all()
-        seen += batch["indices"][batch["valid"]].tolist()
+        assert len(batch.images) == batch_size
+        assert (batch.indices[~batch.valid] == -1).all()
+        seen += batch.indices[batch.valid].tolist()
     assert seen == list(range(manifest.num_records))
 
 

@@ -19,6 +19,7 @@ from ssd_tfrecord.data import pipeline
 from ssd_tfrecord.data.reading import RecordReader
 from ssd_tfrecord.options import FramingOptions, InputOptions, RenderOptions
 from ssd_tfrecord.pixels import color
+from ssd_tfrecord.records import schema
 
 SIDE = 300
 MEAN = (123, 117, 104)
@@ -106,20 +107,21 @@ def rendered(jpegs, uniforms, boxes=BOXES, decode="full", framing=FRAMING):
     """The package's batch, with ``levels`` float32 [B, S, S, 3], as the network sees them."""
     options = InputOptions(framing=framing, rendering=RenderOptions(decode=decode))
     sizes = [Image.open(io.BytesIO(jpeg)).size[::-1] for jpeg in jpegs]
-    parsed = {
-        "encoded": tf.constant(jpegs),
-        "size": tf.constant(sizes, tf.int32),
-        "boxes": tf.tile(tf.constant([boxes], tf.float32), [len(jpegs), 1, 1]),
-        "labels": tf.tile([tf.range(1, len(boxes) + 1)], [len(jpegs), 1]),
-        "crowd": tf.zeros([len(jpegs), len(boxes)], tf.bool),
-    }
+    parsed = schema.Parsed(
+        encoded=tf.constant(jpegs),
+        size=tf.constant(sizes, tf.int32),
+        boxes=tf.tile(tf.constant([boxes], tf.float32), [len(jpegs), 1, 1]),
+        labels=tf.tile([tf.range(1, len(boxes) + 1)], [len(jpegs), 1]),
+        crowd=tf.zeros([len(jpegs), len(boxes)], tf.bool),
+    )
     uniforms = np.concatenate([np.tile(NO_COLOR, [len(jpegs), 1]), uniforms], axis=1)
     plan = pipeline.draw_plan(parsed, tf.constant(uniforms, tf.float32), SIDE, options)
     reader = types.SimpleNamespace(window=lambda sample: RecordReader.window(None, sample))
     indices = tf.range(len(jpegs), dtype=tf.int64)
-    batch = pipeline.render_plan(plan, indices, reader, SIDE, options)
+    none = tf.zeros(len(jpegs), tf.bool)
+    batch = pipeline.render_plan(plan, indices, none, reader, SIDE, options)
     levels = pipeline.network_images(batch, options.color) + color.MEAN_RGB
-    return {**batch, "levels": levels.numpy(), "labels": batch["labels"].numpy()}
+    return {**batch._asdict(), "levels": levels.numpy(), "labels": batch.labels.numpy()}
 
 
 def jpeg(pixels, **options):

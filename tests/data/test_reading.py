@@ -74,10 +74,10 @@ def test_a_batch_counts_what_was_passed_over(copied):
         framing=FramingOptions(augmentation="none"), reading=ReadOptions(on_bad_record="skip")
     )
     reader = RecordReader([copied], "skip")
-    dataset = pipeline.training_dataset(reader, options, input_size=32, batch_size=4, seed=1)
+    dataset = pipeline.batches(reader, options, input_size=32, batch_size=4, seed=1)
     batches = list(itertools.islice(dataset.as_numpy_iterator(), 3))  # two epochs
-    substituted = np.concatenate([batch["substituted"] for batch in batches])
-    indices = np.concatenate([batch["indices"] for batch in batches])
+    substituted = np.concatenate([batch.substituted for batch in batches])
+    indices = np.concatenate([batch.indices for batch in batches])
     assert substituted.sum() == 2
     assert (indices[substituted] == 4).all()
     assert 3 not in indices

@@ -106,7 +106,7 @@ def test_two_workers_write_the_manifest_of_one(folder):
 
 def test_training_takes_what_is_indexed(folder):
     _index(folder)
-    batches = pipeline.training_dataset(
+    batches = pipeline.batches(
         RecordReader([Manifest.load(folder)]),
         InputOptions(framing=FramingOptions(augmentation="none")),
         input_size=64,

@@ -64,24 +64,24 @@ def test_every_record_of_an_epoch_comes_once_from_two_workers(tiny_records, serv
     )
     reader = RecordReader([Manifest.load(tiny_records)] * 40)  # 240 records
     settings = {"input_size": 32, "batch_size": 4, "seed": 1}
-    dataset = pipeline.training_dataset(reader, options, **settings)
+    dataset = pipeline.batches(reader, options, **settings)
     counts, position, begun = collections.Counter(), 0, time.monotonic()
     batches = dataset.as_numpy_iterator()
     # Two epochs and more, until every record has come twice: workers may be ahead of each other.
     while len(counts) < 240 or min(counts.values()) < 2:
         batch = next(batches)
-        counts.update(batch["indices"].tolist())
+        counts.update(batch.indices.tolist())
         position += 4
         assert time.monotonic() - begun < 600
     # Of what came, no record is ahead by more than the epochs that are under way.
     assert max(counts.values()) <= position // 240 + 1
-    plain = pipeline.training_dataset(reader, InputOptions(framing=options.framing), **settings)
+    plain = pipeline.batches(reader, InputOptions(framing=options.framing), **settings)
     images = {
         int(index): image
         for batch in plain.take(60).as_numpy_iterator()
-        for index, image in zip(batch["indices"], batch["images"])
+        for index, image in zip(batch.indices, batch.images)
     }
-    for index, image in zip(batch["indices"], batch["images"]):
+    for index, image in zip(batch.indices, batch.images):
         np.testing.assert_array_equal(image, images[int(index)])
 
 

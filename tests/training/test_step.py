@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from ssd_tfrecord.backbones import layers
 from ssd_tfrecord.backbones.backbone import SSD300
+from ssd_tfrecord.data.pipeline import Batch
 from ssd_tfrecord.geometry import anchors
 from ssd_tfrecord.keras import keras
 from ssd_tfrecord.model import ssd
@@ -36,16 +37,16 @@ def batch_of(count, seed=0, objects=3):
     labels = rng.integers(1, 4, (count, objects)).astype(np.int32)
     labels[:, -1] = 0
     boxes[:, -1] = 0
-    return {
-        "images": rng.integers(0, 256, (count, 300, 300, 3)).astype(np.uint8),
-        "boxes": boxes,
-        "labels": labels,
-        "rectangles": np.int32([[0, 0, 300, 300]] * count),
-        "color": np.float32([[0, 1, 1, 0, 1]] * count),
-        "mirrored": np.zeros(count, bool),
-        "substituted": np.zeros(count, bool),
-        "indices": np.arange(count),
-    }
+    return Batch(
+        images=rng.integers(0, 256, (count, 300, 300, 3)).astype(np.uint8),
+        boxes=boxes,
+        labels=labels,
+        rectangles=np.int32([[0, 0, 300, 300]] * count),
+        color=np.float32([[0, 1, 1, 0, 1]] * count),
+        mirrored=np.zeros(count, bool),
+        substituted=np.zeros(count, bool),
+        indices=np.arange(count),
+    )
 
 
 def run_steps(model_options, batches, *, replicas=1, xla=False, optimizer_options=SGD):
@@ -74,12 +75,14 @@ def run_steps(model_options, batches, *, replicas=1, xla=False, optimizer_option
         return strategy.run(step, args=(batch,))
 
     def part(batch):
-        size = len(batch["labels"]) // replicas
+        size = len(batch.labels) // replicas
         return strategy.experimental_distribute_values_from_function(
-            lambda context: {
-                name: tf.constant(value[context.replica_id_in_sync_group * size :][:size])
-                for name, value in batch.items()
-            }
+            lambda context: Batch(
+                *(
+                    tf.constant(value[context.replica_id_in_sync_group * size :][:size])
+                    for value in batch
+                )
+            )
         )
 
     scalars = []
@@ -119,7 +122,7 @@ def test_two_replicas_equal_one_with_batch_norm(model, monkeypatch):
     monkeypatch.setattr(layers, "BATCH_NORM_EPSILON", 1.0)
     batches = [batch_of(4, seed) for seed in range(3)]
     # Replica 0's images have objects, replica 1's none: the normaliser must be the global one.
-    batches[1]["labels"][2:] = 0
+    batches[1].labels[2:] = 0
     one = run_steps(model, batches)
     assert_same_run(one, run_steps(model, batches, replicas=2), 1e-5)
 
@@ -163,7 +166,7 @@ def test_the_loss_falls_on_a_repeated_batch(model, learning_rate, batches):
 
 def test_a_batch_without_objects_has_no_loss_and_only_decay_moves_weights():
     batch = batch_of(2)
-    batch["labels"][:] = 0
+    batch.labels[:] = 0
     scalars, weights = run_steps(toy("frozen"), [batch])
     assert scalars[0]["loss"] == scalars[0]["gradient_norm"] == 0.0
     assert scalars[0]["finite"] == 1.0
@@ -184,11 +187,8 @@ def test_a_loss_that_is_not_finite_is_told_and_leaves_weights_finite():
 def test_counts_by_hand():
     # Two anchors; image 0: object 0 is anchor 0, object 1 overlaps nothing; image 1 is empty.
     anchor = tf.constant([[0.0, 0.0, 0.2, 0.2], [0.5, 0.5, 0.7, 0.7]])
-    batch = {
-        "boxes": tf.constant([[[0.0, 0.0, 0.2, 0.2], [0.8, 0.8, 1.0, 1.0]], [[0.0] * 4] * 2]),
-        "labels": tf.constant([[2, 1], [0, 0]]),
-    }
-    targets, counts = assign_targets(batch, anchor)
+    boxes = tf.constant([[[0.0, 0.0, 0.2, 0.2], [0.8, 0.8, 1.0, 1.0]], [[0.0] * 4] * 2])
+    targets, counts = assign_targets(boxes, tf.constant([[2, 1], [0, 0]]), anchor)
     np.testing.assert_array_equal(targets["labels"], [[2, 0], [0, 0]])
     np.testing.assert_array_equal(counts, [2.0, 1.0, 1.0])
 

@@ -46,9 +46,9 @@ def silent_model():
 
 def test_loss_set_holds_each_object_once(manifest, config):
     batches = list(validation.loss_dataset(manifest, config).as_numpy_iterator())
-    assert [len(batch["images"]) for batch in batches] == [4, 4]
-    assert sum(np.count_nonzero(batch["labels"]) for batch in batches) == manifest.num_objects
-    shown = np.concatenate([batch["indices"] for batch in batches])[: manifest.num_records]
+    assert [len(batch.images) for batch in batches] == [4, 4]
+    assert sum(np.count_nonzero(batch.labels) for batch in batches) == manifest.num_objects
+    shown = np.concatenate([batch.indices for batch in batches])[: manifest.num_records]
     assert sorted(shown) == list(range(manifest.num_records))
 
 
@@ -60,7 +60,7 @@ def test_loss_is_that_of_the_whole_set_for_any_batch_size(manifest, config, batc
     whole = next(
         iter(validation.loss_dataset(manifest, dataclasses.replace(config, global_batch_size=6)))
     )
-    targets, (_, positives, _) = assign_targets(whole, tf.constant(ANCHORS))
+    targets, (_, positives, _) = assign_targets(whole.boxes, whole.labels, tf.constant(ANCHORS))
     # Each positive and its three negatives cost log 4; the rest is smooth L1 of the targets.
     assert validator.loss() == pytest.approx(_expected(targets, float(positives)), rel=1e-5)
 
@@ -93,8 +93,8 @@ def test_batch_of_a_step_is_drawn_anew(manifest, config):
     batches = bad_batch.training_batches(config, source, 0).take(3).as_numpy_iterator()
     third = list(batches)[2]
     again = next(bad_batch.training_batches(config, source, 2).as_numpy_iterator())
-    for name, value in third.items():
-        np.testing.assert_array_equal(again[name], value)
+    for name, value in third._asdict().items():
+        np.testing.assert_array_equal(getattr(again, name), value)
 
 
 def test_data_table_counts_images_and_classes(manifest):
