@@ -23,6 +23,7 @@ from ssd_tfrecord.options import InputOptions
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.runs import checkpoints, run_folder
 from ssd_tfrecord.training import session
+from ssd_tfrecord.training.logs.voice import Voice
 
 KEPT = pathlib.Path(__file__).parent / "kept"
 
@@ -59,12 +60,10 @@ def test_records_are_whole_and_say_what_they_said(kept, capsys):
 
 def test_records_are_trained_on_in_the_order_they_were(kept):
     reader = RecordReader([Manifest.load("records/set")])
-    batches = pipeline.training_dataset(
-        reader, InputOptions(), input_size=300, batch_size=2, seed=0
-    )
+    batches = pipeline.batches(reader, InputOptions(), input_size=300, batch_size=2, seed=0)
     taken = list(batches.take(4).as_numpy_iterator())
-    assert [batch["indices"].tolist() for batch in taken] == [[3, 0], [1, 2], [3, 1], [2, 0]]
-    sums = [int(batch["images"].astype(np.int64).sum()) for batch in taken]
+    assert [batch.indices.tolist() for batch in taken] == [[3, 0], [1, 2], [3, 1], [2, 0]]
+    sums = [int(batch.images.astype(np.int64).sum()) for batch in taken]
     assert sums == [56820752, 37372914, 62664822, 26649420]
 
 
@@ -86,12 +85,12 @@ def test_a_run_resumes_with_its_optimizer(kept):
     config = run_folder.read_config("runs/run")
     run_folder.check(config)
     classes = Manifest.load("records/set").classes
-    state = session.create_state(config, classes, tf.distribute.get_strategy())
+    state = session.create_state(config, classes, tf.distribute.get_strategy(), Voice())
     assert state.step == 2
-    assert int(state.optimizer.iterations.numpy()) == 2
-    assert_values(state.model.variables)
-    momenta = [variable for variable in state.optimizer.variables if variable.shape.rank]
-    assert len(momenta) == len(state.model.trainable_variables)
+    assert int(state.learner.optimizer.iterations.numpy()) == 2
+    assert_values(state.learner.model.variables)
+    momenta = [variable for variable in state.learner.optimizer.variables if variable.shape.rank]
+    assert len(momenta) == len(state.learner.model.trainable_variables)
     assert_values(momenta)
 
 

@@ -68,7 +68,7 @@ def test_weights_after_kills_are_those_of_an_unbroken_run(tiny_records, tmp_path
     for step in steps:
         kill(command(program, tiny_records, killed), killed / "checkpoints" / f"ckpt-{step}.index")
     said = train(command(program, tiny_records, killed))
-    resumed = int(said.split("going on from step ")[1].split()[0])
+    resumed = int(said.split("resuming at step ")[1].split()[0])
     # Killed between a checkpoint and its entry in the list, a run goes on from the one before.
     assert steps[-1] - 2 <= resumed < 14
     for ours, theirs in zip(weights(killed), weights(whole), strict=True):

@@ -30,6 +30,7 @@ from ssd_tfrecord.options import (
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.runs import checkpoints
 from ssd_tfrecord.training import session
+from ssd_tfrecord.training.logs.voice import Voice
 from ssd_tfrecord.training.loop import Loop
 
 SMALL = ModelOptions(backbone="toy", backbone_weights="none")
@@ -125,14 +126,14 @@ def test_run_stopped_by_ctrl_c_goes_on_to_the_same_losses(
 ):
     config = small_config(tiny_records, tmp_path / "run", eval_records=str(tiny_records))
     run_interrupted_at(3, config, monkeypatch)
-    assert "stopped at step 3; the same command goes on from there" in capsys.readouterr().out
+    assert "stopped at step 3; run the same command to resume" in capsys.readouterr().out
     assert len(losses(config.run_dir)) == 3
     programs.train(config)
     np.testing.assert_allclose(losses(config.run_dir), losses(whole_run), rtol=1e-5)
     resumed = history(config.run_dir)
     assert [row["step"] for row in resumed if row["eval_loss"]] == ["3", "6"]
     said = capsys.readouterr().out
-    assert "going on from step 3" in said
+    assert "resuming at step 3" in said
     assert f"tensorboard --logdir {config.run_dir}" in said
 
 
@@ -181,17 +182,17 @@ def test_other_classes_leave_the_flags_as_they_were(whole_run, tiny_records):
     config = small_config(tiny_records, whole_run, eval_records=str(tiny_records), num_steps=7)
     classes = Manifest.load(tiny_records).classes[:2]
     with pytest.raises(InputError, match=r"--train_records: classes are .* must be the same"):
-        session.create_state(config, classes, tf.distribute.get_strategy())
+        session.create_state(config, classes, tf.distribute.get_strategy(), Voice())
     assert (whole_run / "flags.txt").read_text() == before
 
 
 def test_weights_come_from_another_run(whole_run, tiny_records, tmp_path, capsys):
     classes = Manifest.load(tiny_records).classes
     config = small_config(tiny_records, tmp_path / "run", init_checkpoint=str(whole_run))
-    state = session.create_state(config, classes, tf.distribute.get_strategy())
+    state = session.create_state(config, classes, tf.distribute.get_strategy(), Voice())
     assert state.step == 0
     source = checkpoints.load_run(whole_run, "best").model
-    for ours, theirs in zip(state.model.get_weights(), source.get_weights()):
+    for ours, theirs in zip(state.learner.model.get_weights(), source.get_weights()):
         np.testing.assert_array_equal(ours, theirs)
     assert "classes taken over: background, cat, dog, person" in capsys.readouterr().out
 

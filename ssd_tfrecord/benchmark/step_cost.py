@@ -1,6 +1,7 @@
 """What a training step costs: alone, on one synthetic batch, and fed by the real input."""
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -8,15 +9,11 @@ import tensorflow as tf
 from ssd_tfrecord.benchmark import rounds
 from ssd_tfrecord.config import BenchmarkConfig
 from ssd_tfrecord.data import pipeline
-from ssd_tfrecord.devices.strategy import check_xla
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.geometry.anchors import anchor_boxes
-from ssd_tfrecord.model import ssd
 from ssd_tfrecord.model.weights import pretrained
 from ssd_tfrecord.pixels import color
-from ssd_tfrecord.training import optimizers
+from ssd_tfrecord.training import learner
 from ssd_tfrecord.training.runner import StepRunner
-from ssd_tfrecord.training.step import make_train_step
 
 SEED = 0
 
@@ -24,55 +21,43 @@ SEED = 0
 _NUM_OBJECTS, _NUM_ROWS = 3, 8
 
 
-def make_step(config: BenchmarkConfig, num_classes: int, strategy: tf.distribute.Strategy):
+def make_step(
+    config: BenchmarkConfig, num_classes: int, strategy: tf.distribute.Strategy
+) -> Callable:
     """The step of a run with these options: colour, matching, network, gradients, optimizer.
 
     Raises ``InputError`` where training would refuse the options too.
     """
-    model = config.model
-    check_xla(config.xla, model, strategy.num_replicas_in_sync)
-    with strategy.scope():
-        network = ssd.build(model, config.anchors, num_classes, SEED)
-        pretrained.load_backbone(network, model)
-        optimizer = optimizers.create(
-            config.optimizer, _num_steps(config), config.devices.precision
-        )
-        optimizers.build(optimizer, network.trainable_variables)
-    return make_train_step(
-        network,
-        optimizer,
-        anchor_boxes(config.anchors, model.maps),
-        loss_options=config.loss,
-        optimizer_options=config.optimizer,
-        color_options=config.input.color,
-        xla=config.xla,
-    )
+    num_steps = 2 * (config.num_rounds + 1) * config.num_steps
+    made = learner.build(config, num_classes, strategy, num_steps=num_steps, seed=SEED)
+    pretrained.load_backbone(made.model, config.model)
+    return made.step_fn
 
 
 def synthetic_batches(input_size: int, batch_size: int, num_classes: int) -> tf.data.Dataset:
-    """One batch as of ``data.pipeline.training_dataset``, again and again: noise, three objects."""
+    """One batch as of ``data.pipeline.batches``, again and again: noise, three objects."""
     random = np.random.default_rng(SEED)
     low = random.uniform(0.0, 0.5, [batch_size, _NUM_OBJECTS, 2])
     boxes = np.concatenate([low, low + random.uniform(0.1, 0.5, low.shape)], axis=2)
     labels = random.integers(1, num_classes + 1, [batch_size, _NUM_OBJECTS])
     padding = [[0, 0], [0, _NUM_ROWS - _NUM_OBJECTS]]
     pixels = random.integers(0, 256, [batch_size, input_size, input_size, 3], np.uint8)
-    batch = {
-        "images": pixels,
-        "boxes": np.pad(boxes, [*padding, [0, 0]]).astype(np.float32),
-        "labels": np.pad(labels, padding).astype(np.int32),
-        "rectangles": np.tile(np.int32([0, 0, input_size, input_size]), [batch_size, 1]),
-        "color": np.tile(np.float32(color.IDENTITY), [batch_size, 1]),
-        "mirrored": np.arange(batch_size) % 2 == 0,
-        "indices": np.arange(batch_size),
-        "substituted": np.zeros(batch_size, bool),
-    }
+    batch = pipeline.Batch(
+        images=pixels,
+        boxes=np.pad(boxes, [*padding, [0, 0]]).astype(np.float32),
+        labels=np.pad(labels, padding).astype(np.int32),
+        rectangles=np.tile(np.int32([0, 0, input_size, input_size]), [batch_size, 1]),
+        color=np.tile(np.float32(color.IDENTITY), [batch_size, 1]),
+        mirrored=np.arange(batch_size) % 2 == 0,
+        indices=np.arange(batch_size),
+        substituted=np.zeros(batch_size, bool),
+    )
     return tf.data.Dataset.from_tensors(batch).repeat()
 
 
 def real_batches(config: BenchmarkConfig, source) -> tf.data.Dataset:
     """The batches that training would take from ``source``, that of ``caching.opened``."""
-    return pipeline.training_dataset(
+    return pipeline.batches(
         source,
         config.input,
         input_size=config.model.input_size,
@@ -115,8 +100,3 @@ def _run(runner, config):
             "finite; must be lower, or have --gradient_clip_norm"
         )
     return rounds.Cost(1000 * cpu, 1000 * wall), result.waited
-
-
-def _num_steps(config):
-    """Steps that the learning rate's schedule is told of."""
-    return 2 * (config.num_rounds + 1) * config.num_steps

@@ -4,7 +4,7 @@ import time
 
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.runs.checkpoints import Checkpoints
-from ssd_tfrecord.training.event_journal import Journal
+from ssd_tfrecord.training.logs.event_journal import Journal
 from ssd_tfrecord.training.runner import StepRunner
 from ssd_tfrecord.training.signals import StopRequest
 

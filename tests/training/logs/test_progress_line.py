@@ -1,4 +1,4 @@
-"""Means, the progress line and signals."""
+"""Means, the progress line, the voice and signals."""
 
 import io
 import os
@@ -7,7 +7,8 @@ import signal
 import pytest
 
 from ssd_tfrecord.training import signals
-from ssd_tfrecord.training.progress_line import ProgressLine, Window, host_rss_mb
+from ssd_tfrecord.training.logs.progress_line import ProgressLine, Window, host_rss_mb
+from ssd_tfrecord.training.logs.voice import Voice
 from ssd_tfrecord.training.runner import RunResult
 
 
@@ -39,30 +40,33 @@ MEANS = {"loss": 2.5, "images_per_s": 16.0, "data_wait": 0.25, "learning_rate": 
 LINE = "step 40/100  loss 2.5000  16.0 images/s  data wait 25%  ETA 0:02:00  lr 0.001"
 
 
-def test_line_on_a_terminal_is_written_over():
-    stream = Terminal()
-    line = ProgressLine(100, 32, "voc07_map", stream)
-    line.show(40, MEANS, value=0.5, point=False)
-    line.show(40, MEANS, value=None, point=False)
-    line.say("done")
-    full = LINE + "  voc07_map 0.5000"
-    assert stream.getvalue() == f"{full}\r{LINE.ljust(len(full))}\r\ndone\n"
-
-
-def test_log_file_gets_a_line_at_each_point_alone():
-    stream = io.StringIO()
-    line = ProgressLine(100, 32, "voc07_map", stream)
-    line.show(40, MEANS, value=None, point=False)
-    line.show(40, MEANS, value=None, point=True)
-    line.say("done")
-    assert stream.getvalue() == f"{LINE}\ndone\n"
+def test_line_of_means_and_of_the_last_evaluation():
+    line = ProgressLine(100, 32, "voc07_map")
+    assert line.text(40, MEANS, None) == LINE
+    assert line.text(40, MEANS, 0.5) == LINE + "  voc07_map 0.5000"
 
 
 def test_line_before_anything_is_timed():
-    stream = io.StringIO()
     means = {"loss": 2.5, "learning_rate": 1e-3}
-    ProgressLine(100, 32, "voc07_map", stream).show(1, means, value=None, point=True)
-    assert stream.getvalue() == "step 1/100  loss 2.5000  lr 0.001\n"
+    assert ProgressLine(100, 32, "x").text(1, means, None) == "step 1/100  loss 2.5000  lr 0.001"
+
+
+def test_on_a_terminal_a_line_is_written_over():
+    stream = Terminal()
+    voice = Voice(stream)
+    voice.update("step 10", keep=False)
+    voice.update("step 9", keep=True)
+    voice.say("done")
+    assert stream.getvalue() == "step 10\rstep 9 \r\ndone\n"
+
+
+def test_a_log_file_gets_only_the_lines_to_keep():
+    stream = io.StringIO()
+    voice = Voice(stream)
+    voice.update("step 1", keep=False)
+    voice.update("step 2", keep=True)
+    voice.say("done")
+    assert stream.getvalue() == "step 2\ndone\n"
 
 
 def test_memory_is_that_of_a_process_with_tensorflow():

@@ -6,8 +6,9 @@ import pathlib
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.runs import run_folder
 from ssd_tfrecord.runs.history import History
-from ssd_tfrecord.training.progress_line import ProgressLine, Window, host_rss_mb
-from ssd_tfrecord.training.summaries import Summaries
+from ssd_tfrecord.training.logs.progress_line import ProgressLine, Window, host_rss_mb
+from ssd_tfrecord.training.logs.summaries import Summaries
+from ssd_tfrecord.training.logs.voice import Voice
 
 
 class Journal:
@@ -16,19 +17,21 @@ class Journal:
     ``step`` is where the run goes on; what was told of later steps is told anew.
     """
 
-    def __init__(self, config: TrainConfig, num_replicas: int, step: int):
+    def __init__(self, config: TrainConfig, num_replicas: int, step: int, voice: Voice):
         self._metric = config.checkpoints.best_metric
         self._folder = pathlib.Path(config.run_dir)
         self._summaries = Summaries(config.run_dir)
         self._window = Window(config.global_batch_size, num_replicas)
         self._line = ProgressLine(config.num_steps, config.global_batch_size, self._metric)
+        self._voice = voice
         self.history = History(config.run_dir, step)
 
     def steps(self, step: int, result, *, seconds: float, rate: float, point: bool) -> None:
         """Takes in a ``RunResult`` that ended at ``step``; writes a point if it is time."""
         self._window.add(result, seconds)
         means = self._window.means() | {"learning_rate": rate}
-        self._line.show(step, means, value=self.history.last(self._metric), point=point)
+        line = self._line.text(step, means, self.history.last(self._metric))
+        self._voice.update(line, keep=point)
         if point:
             self._summaries.numbers("train", step, means | {"host_rss_mb": host_rss_mb()})
             self.history.append(step, means)
@@ -54,7 +57,7 @@ class Journal:
 
     def say(self, text: str) -> None:
         """Writes lines of text between the progress lines."""
-        self._line.say(text)
+        self._voice.say(text)
 
     def close(self) -> None:
         """Draws the curves and closes the event files."""

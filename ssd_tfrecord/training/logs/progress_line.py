@@ -1,7 +1,7 @@
 """How fast a run goes and how it stands: means since the last point, and one line for people."""
 
 import datetime
-import sys
+from collections.abc import Mapping
 
 import psutil
 
@@ -51,20 +51,15 @@ class Window:
 
 
 class ProgressLine:
-    """One line that is written over on a terminal; elsewhere, a line at each point of the run."""
+    """How a run stands, in a line."""
 
-    def __init__(self, num_steps: int, global_batch_size: int, metric: str, stream=None):
+    def __init__(self, num_steps: int, global_batch_size: int, metric: str):
         self._num_steps = num_steps
         self._batch = global_batch_size
         self._metric = metric
-        self._stream = stream or sys.stdout
-        self._live = self._stream.isatty()
-        self._width = 0
 
-    def show(self, step: int, means: dict, *, value, point: bool) -> None:
-        """Writes the line of a ``Window``'s means; ``value``: the last evaluation's, or None."""
-        if not (self._live or point):
-            return
+    def text(self, step: int, means: Mapping[str, float], value: float | None) -> str:
+        """The line of a ``Window``'s means; ``value`` is the metric's at the last evaluation."""
         text = f"step {step}/{self._num_steps}  loss {means['loss']:.4f}"
         if rate := means.get("images_per_s"):
             seconds = round((self._num_steps - step) * self._batch / rate)
@@ -73,19 +68,7 @@ class ProgressLine:
                 f"  ETA {datetime.timedelta(seconds=seconds)}"
             )
         text += f"  lr {means['learning_rate']:.3g}"
-        text += "" if value is None else f"  {self._metric} {value:.4f}"
-        end = "\r" if self._live else "\n"
-        self._stream.write(text.ljust(self._width) + end)
-        self._stream.flush()
-        self._width = len(text) if self._live else 0
-
-    def say(self, text: str) -> None:
-        """Writes ``text`` on lines of its own."""
-        if self._width:
-            self._stream.write("\n")
-            self._width = 0
-        self._stream.write(text + "\n")
-        self._stream.flush()
+        return text if value is None else f"{text}  {self._metric} {value:.4f}"
 
 
 def host_rss_mb() -> float:
