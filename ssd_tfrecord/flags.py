@@ -5,6 +5,7 @@
 
 import dataclasses
 import os
+import pathlib
 import re
 import sys
 import textwrap
@@ -47,7 +48,7 @@ def run(config_class, program, argv=None):
 
 def parse(config_class, argv):
     """The config that ``argv`` (program name first; flagfiles are read) describes."""
-    values = absl_flags.FlagValues()
+    values = _FlagValues()
     for _, field, default in _flat_fields(config_class):
         _define(field, default, values)
     try:
@@ -127,6 +128,35 @@ def _build(config_class, values):
         else:
             arguments[field.name] = values[field.name].value
     return config_class(**arguments)
+
+
+class _FlagValues(absl_flags.FlagValues):
+    """absl's, whose flagfiles may be recipes, be they named in another flagfile or not."""
+
+    def _get_flag_file_lines(self, filename, *arguments, **settings):
+        return super()._get_flag_file_lines(_find_flagfile(filename), *arguments, **settings)
+
+
+def _find_flagfile(name):
+    """``name`` itself if it is a file, else the recipe of that name.
+
+    Raises: InputError if it is neither.
+    """
+    if os.path.isfile(name):
+        return name
+    # In a wheel the recipes are beside this file, in a checkout at its top.
+    here = pathlib.Path(__file__).parent
+    recipes = {
+        path.name: str(path)
+        for folder in (here / "configs", here.parent / "configs")
+        for path in sorted(folder.glob("*.flags"))
+    }
+    recipe = recipes.get(name.removeprefix("configs/"))
+    if recipe is None:
+        raise InputError(
+            f"--flagfile={name}: no such file; must be a file or a recipe: {', '.join(recipes)}"
+        )
+    return recipe
 
 
 _MUST_BE = {"int": "a whole number", "float": "a number", "bool": "true or false"}

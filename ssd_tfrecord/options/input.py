@@ -119,7 +119,7 @@ class ReadOptions(Options):
     data_service: str = option(
         "",
         "grpc://host:port of a tf.data service's dispatcher, whose workers then make the batches "
-        "(tools/data_service.py); the order is theirs, so a resume is not exact",
+        "(`ssd-tfrecord data-service`); the order is theirs, so a resume is not exact",
         role="means",
     )
 

@@ -221,7 +221,7 @@ def _read_json(path):
     except FileNotFoundError:
         raise InputError(
             f"{os.path.dirname(path) or '.'}: no {FILE_NAME}: must be a folder that "
-            "tools/create_voc_tfrecords.py or tools/create_coco_tfrecords.py has finished"
+            "`ssd-tfrecord convert-voc` or `convert-coco` has finished"
         ) from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None

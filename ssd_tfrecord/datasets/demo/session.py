@@ -14,4 +14,7 @@ def run(config: DemoConfig) -> None:
         overwrite=config.overwrite,
     )
     print(format_tallies(tallies))
-    print(f"next: tools/create_voc_tfrecords.py --voc_root={config.output_dir} --sets=demo_train …")
+    print(
+        f"next: ssd-tfrecord convert-voc --voc_root={config.output_dir} --sets=demo_train "
+        "--classes=auto --output_dir=…"
+    )
