@@ -1,8 +1,41 @@
 """ssd_tfrecord: train SSD object detectors from TFRecords, as fast as the machine allows.
 
-The way of one image: VOC XML or COCO JSON -> ``records`` -> ``data`` -> ``pixels`` and
-``geometry`` on the device -> ``model`` -> ``training`` and ``evaluation``. Imports go downward
-only; importing this package imports nothing else.
+From Python, besides the programs:
+
+- ``Manifest``: what a record set holds.
+- ``training_dataset``, ``evaluation_dataset``: the input pipeline, for a loop of your own.
+- ``Detector``: a trained run from images to boxes.
+- ``compute_metrics``: VOC's and COCO's numbers.
+
+Each is imported when it is first asked for: importing the package imports no TensorFlow.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ssd_tfrecord.data.pipeline import evaluation_dataset, training_dataset
+    from ssd_tfrecord.detection.detector import Detector
+    from ssd_tfrecord.evaluation.metrics import compute_metrics
+    from ssd_tfrecord.records.manifest import Manifest
+
 __version__ = "0.1.0"
+__all__ = ["Detector", "Manifest", "compute_metrics", "evaluation_dataset", "training_dataset"]
+
+_HOMES = {
+    "Detector": "detection.detector",
+    "Manifest": "records.manifest",
+    "compute_metrics": "evaluation.metrics",
+    "evaluation_dataset": "data.pipeline",
+    "training_dataset": "data.pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
