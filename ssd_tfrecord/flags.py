@@ -140,7 +140,8 @@ class _FlagValues(absl_flags.FlagValues):
 def _find_flagfile(name):
     """``name`` itself if it is a file, else the recipe of that name.
 
-    Raises: InputError if it is neither.
+    Raises:
+        InputError if it is neither.
     """
     if os.path.isfile(name):
         return name
@@ -163,7 +164,7 @@ _MUST_BE = {"int": "a whole number", "float": "a number", "bool": "true or false
 
 
 def _reworded(error, values):
-    """absl's message in one line; what Python says of a value becomes what the flag takes."""
+    """Absl's message in one line; what Python says of a value becomes what the flag takes."""
     text = " ".join(str(error).split()).removeprefix("ERROR:: ")
     wrong = re.match(r"flag (--(\w+)=.*?): ", text)
     if wrong is None or values[wrong[2]].flag_type() not in _MUST_BE:

@@ -67,11 +67,11 @@ def subsample_classifier(arrays: Arrays) -> Arrays:
     in place. Source: Chen et al., DeepLab, arXiv 1412.7062, section 4.1.
 
     Args:
-      arrays: ``fc1`` kernel [49 * C, N] and bias [N]; ``fc2`` kernel [N, M] and bias [M].
+        arrays: ``fc1`` kernel [49 * C, N] and bias [N]; ``fc2`` kernel [N, M] and bias [M].
 
     Returns:
-      ``fc6`` kernel [3, 3, C, N / 4] and bias [N / 4], ``fc7`` kernel [1, 1, N / 4, M / 4] and
-      bias [M / 4].
+        ``fc6`` kernel [3, 3, C, N / 4] and bias [N / 4], ``fc7`` kernel [1, 1, N / 4, M / 4] and
+        bias [M / 4].
     """
     (fc1_kernel, fc1_bias), (fc2_kernel, fc2_bias) = (arrays[name] for name in CLASSIFIER)
     fc6_kernel = fc1_kernel.reshape(7, 7, -1, fc1_kernel.shape[1])[::3, ::3, :, ::4]
@@ -83,7 +83,7 @@ def adapt(arrays: Arrays) -> Arrays:
     """Keras's VGG-16 as ours: RGB instead of BGR, and its classifier, if any, as convolutions.
 
     Raises:
-      InputError: the classifier is not VGG-16's; the message does not say where it is from.
+        InputError: the classifier is not VGG-16's; the message does not say where it is from.
     """
     arrays = dict(arrays)
     if "block1_conv1" in arrays:

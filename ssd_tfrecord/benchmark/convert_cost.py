@@ -29,11 +29,12 @@ def measure_convert(manifests, *, num_images: int, num_rounds: int, verify: str 
     median.
 
     Returns:
-      A dict: ``images`` (some again and again where the sets have fewer), ``images_per_s`` of one
-      worker, ``cpu_ms_per_image`` (user + system of the whole process), the same two of
-      ``bare_decode`` (tf.io.decode_jpeg of the same files, read before), ``ratio_to_decode``, and
-      by ``PARTS`` ``part_cpu_ms_per_image`` and ``shares``, which sum to 1. Verifying is reading's
-      rest of ``read_image``; writing is all that comes after it.
+        A dict: ``images`` (some again and again where the sets have fewer), ``images_per_s`` of
+        one
+        worker, ``cpu_ms_per_image`` (user + system of the whole process), the same two of
+        ``bare_decode`` (tf.io.decode_jpeg of the same files, read before), ``ratio_to_decode``,
+        and by ``PARTS`` ``part_cpu_ms_per_image`` and ``shares``, which sum to 1. Verifying is
+        reading's rest of ``read_image``; writing is all that comes after it.
     """
     with tempfile.TemporaryDirectory() as folder:
         sources = _repeated(unpack(manifests, folder, num_images), num_images)

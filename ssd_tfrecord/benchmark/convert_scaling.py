@@ -37,15 +37,16 @@ def measure_scaling(
     makes cores less busy: measure on a quiet one.
 
     Args:
-      command: words of ``create_coco_tfrecords.py`` before its flags.
+        command: words of ``create_coco_tfrecords.py`` before its flags.
 
     Returns:
-      A dict: ``images``, ``workers``; ``one_worker`` and ``all_workers``, each with
-      ``images_per_s``, ``cpu_ms_per_image``, ``whole_cpu_ms_per_image`` and ``busy_share`` (CPU
-      time of a worker and second); ``cpu_ratio`` and ``whole_cpu_ratio``, all workers' CPU time to
-      one's.
+        A dict: ``images``, ``workers``; ``one_worker`` and ``all_workers``, each with
+        ``images_per_s``, ``cpu_ms_per_image``, ``whole_cpu_ms_per_image`` and ``busy_share`` (CPU
+        time of a worker and second); ``cpu_ratio`` and ``whole_cpu_ratio``, all workers' CPU time
+        to one's.
 
-    Raises: InputError where the command fails, or ends before its first shard was seen.
+    Raises:
+        InputError where the command fails, or ends before its first shard was seen.
     """
     with tempfile.TemporaryDirectory() as folder:
         images_dir = os.path.join(folder, "images")
@@ -144,7 +145,8 @@ def _has_shards(folder):
 
 def _adopt_orphans():
     """Has this process inherit what outlives its parent, as multiprocessing's server of forks does
-    by milliseconds: without, its CPU time and its workers' would be nobody's (man 2 prctl)."""
+    by milliseconds: without, its CPU time and its workers' would be nobody's (man 2 prctl).
+    """
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 

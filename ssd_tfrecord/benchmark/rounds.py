@@ -68,9 +68,9 @@ def part_figures(chains: Mapping[str, Sequence[Cost]]) -> dict[str, dict[str, fl
     """``part_cpu_ms_per_image`` and ``shares``, which sum to 1, of the parts of a piece of work.
 
     Args:
-      chains: {part: costs of the work up to the end of this part}, in the order of the work; the
-        last is the whole. A part's cost is its chain's less that of the chain before: where the
-        machine is noisy, a cheap part may come out below 0.
+        chains: {part: costs of the work up to the end of this part}, in the order of the work; the
+            last is the whole. A part's cost is its chain's less that of the chain before: where the
+            machine is noisy, a cheap part may come out below 0.
     """
     ends = [median([cost.cpu_ms for cost in costs]) for costs in chains.values()]
     parts = [end - start for start, end in itertools.pairwise([0.0, *ends])]

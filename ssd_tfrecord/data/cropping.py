@@ -85,7 +85,7 @@ def _scale_and_aspect_windows(scale, aspect, y, x):
 
 
 def _torchvision(boxes, valid, canvas_B2, uniforms_BK, options):
-    """torchvision's RandomIoUCrop: minima and, as ever, the whole canvas and any window (0).
+    """Torchvision's RandomIoUCrop: minima and, as ever, the whole canvas and any window (0).
 
     Height and width are drawn apart and truncated to whole pixels, and their ratio must lie in
     [0.5, 2]; the IoU with any object *whose centre is inside* must reach the minimum.
@@ -102,7 +102,7 @@ def _torchvision(boxes, valid, canvas_B2, uniforms_BK, options):
 
 
 def _mmdetection(boxes, valid, canvas_B2, uniforms_BK, options):
-    """mmdetection's MinIoURandomCrop: as torchvision's, but *every* object's IoU must reach it.
+    """Mmdetection's MinIoURandomCrop: as torchvision's, but *every* object's IoU must reach it.
 
     Corners, not sizes, are truncated to whole pixels, and some object's centre must be inside;
     without objects any window will do. A corner lies between 1 pixel and the room left, which is
@@ -160,7 +160,7 @@ def _fits_aspect(rows, columns):
 
 
 def _centers_inside(windows, boxes):
-    """bool [B, A, T, N]: an object's centre lies within a window, borders apart."""
+    """Bool [B, A, T, N]: an object's centre lies within a window, borders apart."""
     ymin, xmin, ymax, xmax = [edge[..., tf.newaxis] for edge in windows]
     y, x = (boxes[0] + boxes[2]) / 2.0, (boxes[1] + boxes[3]) / 2.0
     return (y > ymin) & (y < ymax) & (x > xmin) & (x < xmax)

@@ -24,8 +24,9 @@ def cache_bytes(manifests, cache: str) -> int:
 def check_cache(manifests, options: ReadOptions) -> str:
     """One line that says what the cache takes; empty without one.
 
-    Raises: InputError where that is more than ``--cache_limit_mb``, or than ``FREE_SHARE`` of the
-    memory or disk that is free.
+    Raises:
+        InputError where that is more than ``--cache_limit_mb``, or than ``FREE_SHARE`` of the
+        memory or disk that is free.
     """
     if options.cache == "none":
         return ""

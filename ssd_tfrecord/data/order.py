@@ -39,7 +39,6 @@ def shuffled_indices(num_records, *, seed, start, host=Host()):
     Returns:
         A dataset of int64 scalars.
     """
-
     chunk_size = -(-num_records // _CHUNKS)
     num_chunks = -(-num_records // chunk_size)
 

@@ -50,7 +50,8 @@ class Batch(NamedTuple):
 
 class EvaluationBatch(NamedTuple):
     """B whole pictures: ``images`` uint8 [B, S, S, 3] RGB, warped; ``indices`` int64 [B], the
-    records'; ``valid`` bool [B], False for what fills the last batch."""
+    records'; ``valid`` bool [B], False for what fills the last batch.
+    """
 
     images: tf.Tensor
     indices: tf.Tensor
@@ -59,7 +60,8 @@ class EvaluationBatch(NamedTuple):
 
 class Plan(NamedTuple):
     """All that is drawn of a batch: ``color`` float32 [B, 5] as ``coloring.draw`` gives it,
-    ``interpolation`` int32 [B] as ``resampling.KINDS`` are numbered."""
+    ``interpolation`` int32 [B] as ``resampling.KINDS`` are numbered.
+    """
 
     parsed: schema.Parsed
     frame: framing.Frame

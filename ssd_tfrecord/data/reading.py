@@ -37,7 +37,8 @@ class RecordSource(Protocol):
 
     def window(self, sample: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """The pixels of ``sample["window"]`` of a sample of ``pipeline.pixel_plan``: uint8
-        [height, width, 3], or fewer where ``sample["reduction"]`` says so."""
+        [height, width, 3], or fewer where ``sample["reduction"]`` says so.
+        """
         ...
 
 
@@ -65,7 +66,8 @@ class RecordReader:
 
         With ``skip``, the next whole record of the set where this one is damaged, and its index.
 
-        Raises: tf.errors.DataLossError for a record that fails its checksum.
+        Raises:
+            tf.errors.DataLossError for a record that fails its checksum.
         """
         if self.on_bad_record == "stop":
             return index, self._record(index).get_single_element()

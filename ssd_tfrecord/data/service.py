@@ -25,9 +25,9 @@ def serve_worker(dispatcher: str, address: str, port: int) -> None:
     """Serves as a worker until it is told to end.
 
     Args:
-      dispatcher: host:port of the dispatcher.
-      address: the name by which trainers reach this machine.
-      port: to listen at; 0: any free one.
+        dispatcher: host:port of the dispatcher.
+        address: the name by which trainers reach this machine.
+        port: to listen at; 0: any free one.
     """
     service = tf.data.experimental.service
     config = service.WorkerConfig(

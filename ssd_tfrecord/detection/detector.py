@@ -58,13 +58,13 @@ class Detector:
         """A Detector of a model in memory.
 
         Args:
-          model: as ``model.ssd.build`` makes it, built in the scope of ``strategy``.
-          anchors: float32 [A, 4].
-          class_names: of the labels 1, 2, ….
-          options: thresholds and counts.
-          original_ids: of the labels 1, 2, …; default: the labels themselves.
-          step: number of steps that the model was trained for.
-          strategy: of one host; default: the current one.
+            model: as ``model.ssd.build`` makes it, built in the scope of ``strategy``.
+            anchors: float32 [A, 4].
+            class_names: of the labels 1, 2, ….
+            options: thresholds and counts.
+            original_ids: of the labels 1, 2, …; default: the labels themselves.
+            step: number of steps that the model was trained for.
+            strategy: of one host; default: the current one.
         """
         self.class_names = tuple(class_names)
         self.original_ids = tuple(original_ids) or tuple(range(1, len(self.class_names) + 1))
@@ -103,14 +103,14 @@ class Detector:
         """The Detector of a run.
 
         Args:
-          run_dir: its folder.
-          checkpoint: best (the last where there is no best), last, or a path like
-            ``…/checkpoints/ckpt-N``.
-          options: thresholds and counts.
-          strategy: of one host; default: the current one.
+            run_dir: its folder.
+            checkpoint: best (the last where there is no best), last, or a path like
+                ``…/checkpoints/ckpt-N``.
+            options: thresholds and counts.
+            strategy: of one host; default: the current one.
 
         Raises:
-          InputError: the folder holds no run, or no such checkpoint.
+            InputError: the folder holds no run, or no such checkpoint.
         """
         strategy = strategy or tf.distribute.get_strategy()
         with strategy.scope():
@@ -131,7 +131,7 @@ class Detector:
         A Detections' ``source_id`` is the path of the image, or its place among ``images``, from 0.
 
         Raises:
-          InputError: an image cannot be read; the message names it.
+            InputError: an image cannot be read; the message names it.
         """
         found, batch = [], []
         for place, image in enumerate(images):
@@ -161,15 +161,15 @@ class Detector:
         """The detections of every record of ``manifest``, in record order, over all replicas.
 
         Args:
-          manifest: the record set.
-          truths: its ``GroundTruth``s, in record order; names and sizes are taken from them.
-          batch_size: images a step over all replicas; rounded up to a multiple of them.
-          num_workers: threads of the input pipeline; 0: one a core.
+            manifest: the record set.
+            truths: its ``GroundTruth``s, in record order; names and sizes are taken from them.
+            batch_size: images a step over all replicas; rounded up to a multiple of them.
+            num_workers: threads of the input pipeline; 0: one a core.
 
         Memory grows with the detections alone.
 
         Raises:
-          RuntimeError: an image did not come out exactly once.
+            RuntimeError: an image did not come out exactly once.
         """
         replicas = self._strategy.num_replicas_in_sync
         dataset = evaluation_dataset(

@@ -53,12 +53,13 @@ def from_objects(objects, height: int, width: int, class_names):
     """The ground truth of an image from the objects of an annotation file.
 
     Args:
-      objects: ``SourceObject``s, boxes in pixels of the image; those with a flaw are left out.
-      height, width: of the image, in pixels.
-      class_names: of the labels 1, 2, ….
+        objects: ``SourceObject``s, boxes in pixels of the image; those with a flaw are left out.
+        height, width: of the image, in pixels.
+        class_names: of the labels 1, 2, ….
 
-    Returns: GroundTruth, and the class names its labels count: ``class_names``, then those that
-    only the objects have.
+    Returns:
+        GroundTruth, and the class names its labels count: ``class_names``, then those that only
+        the objects have.
     """
     objects = [item for item in objects if not item.flaw]
     names = tuple(dict.fromkeys([*class_names, *(item.name for item in objects)]))

@@ -17,7 +17,8 @@ def find_images(patterns) -> list[pathlib.Path]:
     """The files that ``patterns`` name, each once: files as they are, the images of folders and
     globs (``**`` goes through folders) sorted by name.
 
-    Raises: InputError for a pattern without any.
+    Raises:
+        InputError for a pattern without any.
     """
     found = {}
     for pattern in patterns:
@@ -42,7 +43,8 @@ def _matches(pattern):
 
 def check_output_dir(folder, paths):
     """Raises InputError if one of the image files ``paths`` is in ``folder``: what is written there
-    could replace it, and would be taken for an image the next time."""
+    could replace it, and would be taken for an image the next time.
+    """
     for path in paths if folder.is_dir() else ():
         if path.parent.samefile(folder) or path.resolve().parent.samefile(folder):
             raise InputError(
@@ -54,7 +56,8 @@ def check_output_dir(folder, paths):
 def open_images(paths):
     """The images of those ``paths`` that can be read, and the reasons of the others.
 
-    Returns: {path: image}, {path: text}; see ``open_image``.
+    Returns:
+        {path: image}, {path: text}; see ``open_image``.
     """
     opened, errors = {}, {}
     for path in paths:
@@ -69,11 +72,13 @@ def open_image(file, name: str = "") -> Image.Image:
     """The image of a file in RGB, upright as its EXIF orientation says, 16 bits scaled to 8.
 
     Args:
-      file: path, or an open file of bytes.
-      name: what messages call it; default: its path.
+        file: path, or an open file of bytes.
+        name: what messages call it; default: its path.
 
-    Raises: InputError if it is neither JPEG nor of ``records.images.formats.FORMATS``, cannot be
-    decoded, or has more pixels than Pillow's ``MAX_IMAGE_PIXELS``, which a small file can claim.
+    Raises:
+        InputError if it is neither JPEG nor of ``records.images.formats.FORMATS``, cannot be
+        decoded, or has more pixels than Pillow's ``MAX_IMAGE_PIXELS``, which a small file can
+        claim.
     """
     name = name or str(file)
     # Pillow opens MPO, which some cameras and telephones write, as JPEG.

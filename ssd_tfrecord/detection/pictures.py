@@ -79,11 +79,12 @@ def record_pictures(manifest: Manifest, ground_truths, detections, count):
     A set without annotations has detections alone.
 
     Args:
-      ground_truths: list of ``GroundTruth`` of every record, in record order.
-      detections: list of ``Detections``, likewise; those above ``MIN_SCORE`` are drawn.
-      count: pictures; at most one a record.
+        ground_truths: list of ``GroundTruth`` of every record, in record order.
+        detections: list of ``Detections``, likewise; those above ``MIN_SCORE`` are drawn.
+        count: pictures; at most one a record.
 
-    Returns: list of (source_id, Pillow image).
+    Returns:
+        list of (source_id, Pillow image).
     """
     indices = spread(manifest.num_records, count)
     pictures = []

@@ -14,7 +14,7 @@ def run(config: DetectConfig) -> None:
     """Writes a picture with boxes for each image, and detections.json; prints a summary.
 
     Raises:
-      InputError: no image is named, none can be read, or the output would mix with them.
+        InputError: no image is named, none can be read, or the output would mix with them.
     """
     paths, folder = image_files.find_images(config.images), pathlib.Path(config.output_dir)
     image_files.check_output_dir(folder, paths)

@@ -23,15 +23,15 @@ def average_precisions(ground_truths, detections, num_classes, min_iou=0.5):
     detection is neither true nor false.
 
     Args:
-      ground_truths: list of ``GroundTruth``.
-      detections: list of ``Detections``, of the same images in the same order.
-      num_classes: C.
-      min_iou: IoU that a true detection exceeds.
+        ground_truths: list of ``GroundTruth``.
+        detections: list of ``Detections``, of the same images in the same order.
+        num_classes: C.
+        min_iou: IoU that a true detection exceeds.
 
     Returns:
-      voc07: float64 [C], 11-point AP.
-      voc12: float64 [C], area under the curve.
-      Both are NaN for a class without an object that counts.
+        voc07: float64 [C], 11-point AP.
+        voc12: float64 [C], area under the curve.
+        Both are NaN for a class without an object that counts.
     """
     object_labels = _join([truth.labels for truth in ground_truths], np.int32)
     ignored = _join([truth.difficult | truth.crowd for truth in ground_truths], bool)

@@ -33,13 +33,13 @@ def coco_metrics(ground_truths, detections, original_ids):
     """The twelve numbers, and AP of each class.
 
     Args:
-      ground_truths: list of ``GroundTruth``.
-      detections: list of ``Detections``, of the same images in the same order.
-      original_ids: category id of each class, in label order.
+        ground_truths: list of ``GroundTruth``.
+        detections: list of ``Detections``, of the same images in the same order.
+        original_ids: category id of each class, in label order.
 
     Returns:
-      {name of ``METRICS``: float in [0, 1]}, None where no object counts (pycocotools' -1).
-      list of C floats or None: AP of each class.
+        {name of ``METRICS``: float in [0, 1]}, None where no object counts (pycocotools' -1).
+        list of C floats or None: AP of each class.
     """
     ids = image_ids([truth.source_id for truth in ground_truths])
     with contextlib.redirect_stdout(io.StringIO()):

@@ -12,18 +12,19 @@ def compute_metrics(ground_truths, detections, class_names, original_ids):
     """Every metric of metrics.json but ``step``.
 
     Args:
-      ground_truths: list of ``GroundTruth``.
-      detections: list of ``Detections``, of the same images in the same order.
-      class_names: name of each class, in label order.
-      original_ids: COCO's category id of each class, in label order.
+        ground_truths: list of ``GroundTruth``.
+        detections: list of ``Detections``, of the same images in the same order.
+        class_names: name of each class, in label order.
+        original_ids: COCO's category id of each class, in label order.
 
-    Returns: a dict for JSON, fractions in [0, 1]; None where no object counts:
-      ``voc07_map``, ``voc12_map``: mean over the classes with objects that count, IoU > 0.5.
-      ``coco_ap`` … ``coco_ar_large``: COCO's twelve.
-      ``ap_per_class``: {name: {voc07, voc12, coco}}.
-      ``num_images``, ``num_objects`` (difficult and crowd included).
+    Returns:
+        a dict for JSON, fractions in [0, 1]; None where no object counts: ``voc07_map``,
+        ``voc12_map``: mean over the classes with objects that count, IoU > 0.5. ``coco_ap`` …
+        ``coco_ar_large``: COCO's twelve. ``ap_per_class``: {name: {voc07, voc12, coco}}.
+        ``num_images``, ``num_objects`` (difficult and crowd included).
 
-    Raises: ValueError if the two lists are not of the same images in the same order.
+    Raises:
+        ValueError if the two lists are not of the same images in the same order.
     """
     truth_ids = [truth.source_id for truth in ground_truths]
     if truth_ids != [image.source_id for image in detections]:

@@ -13,7 +13,7 @@ def run(config: EvalConfig) -> None:
     """Prints the metrics, writes metrics.json, pictures/ and, if asked, detections/.
 
     Raises:
-      InputError: the set or the run is not there, or their class lists differ.
+        InputError: the set or the run is not there, or their class lists differ.
     """
     manifest = Manifest.load(config.records)
     # TensorFlow takes seconds to import: only now that there are records.

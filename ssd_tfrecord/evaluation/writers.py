@@ -11,17 +11,16 @@ def write_detections(kind, folder, *, ground_truths, detections, class_names, or
     """Writes ``detections`` afresh into ``folder``.
 
     Args:
-      kind: voc: comp4_det_test_<class>.txt for every class, lines of
-        ``image score xmin ymin xmax ymax`` in VOC's pixels (from 1, both ends inside);
-        coco: results.json with COCO's image and category ids, boxes [x, y, width, height];
-        cartucho: detection-results/ and ground-truth/ with a text file an image, lines of
-        ``class [score] left top right bottom [difficult]`` in VOC's pixels, spaces in class names
-        underscored.
-      folder: made if need be; text files of an earlier call are removed.
-      ground_truths: list of ``GroundTruth``, written by cartucho alone.
-      detections: list of ``Detections`` of the same images.
-      class_names: name of each class, in label order.
-      original_ids: COCO's category id of each class, in label order.
+        kind: voc: comp4_det_test_<class>.txt for every class, lines of ``image score xmin ymin
+            xmax ymax`` in VOC's pixels (from 1, both ends inside); coco: results.json with COCO's
+            image and category ids, boxes [x, y, width, height]; cartucho: detection-results/ and
+            ground-truth/ with a text file an image, lines of ``class [score] left top right bottom
+            [difficult]`` in VOC's pixels, spaces in class names underscored.
+        folder: made if need be; text files of an earlier call are removed.
+        ground_truths: list of ``GroundTruth``, written by cartucho alone.
+        detections: list of ``Detections`` of the same images.
+        class_names: name of each class, in label order.
+        original_ids: COCO's category id of each class, in label order.
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -23,11 +23,11 @@ def anchor_boxes(options: AnchorOptions, maps: FeatureMaps) -> np.ndarray:
     of sqrt(min * max), then for each aspect ratio the wide box and its flip, the tall one.
 
     Returns:
-      float32 [A, 4], (ymin, xmin, ymax, xmax) as fractions of the input; they may reach outside
-      [0, 1]. A is 8732 for 300 and 24564 for 512 with the published aspect ratios.
+        float32 [A, 4], (ymin, xmin, ymax, xmax) as fractions of the input; they may reach outside
+        [0, 1]. A is 8732 for 300 and 24564 for 512 with the published aspect ratios.
 
     Raises:
-      InputError: the options hold another number of scales or aspect ratios than there are maps.
+        InputError: the options hold another number of scales or aspect ratios than there are maps.
     """
     options.check_maps(maps)
     sizes = _sizes(options, maps)

@@ -18,13 +18,14 @@ def detect(offsets, logits, anchors, options: DetectionOptions):
     """Detections of a batch (reference: SSD's DetectionOutput layer). Runs in a graph and in XLA.
 
     Args:
-      offsets: float32 [B, A, 4] as ``geometry.coding`` reads them.
-      logits: float32 [B, A, C + 1], 0 the background.
-      anchors: float32 [A, 4].
-      options: thresholds and counts.
+        offsets: float32 [B, A, 4] as ``geometry.coding`` reads them.
+        logits: float32 [B, A, C + 1], 0 the background.
+        anchors: float32 [A, 4].
+        options: thresholds and counts.
 
-    Returns: as ``select``; boxes are compared as they are decoded and clipped to [0, 1] at the end,
-    as in Caffe.
+    Returns:
+        as ``select``; boxes are compared as they are decoded and clipped to [0, 1] at the end, as
+        in Caffe.
     """
     scores = tf.nn.softmax(logits, axis=-1)[..., 1:]
     found = select(decode(offsets, anchors), scores, options)
@@ -42,13 +43,13 @@ def select(boxes, scores, options: DetectionOptions):
     stay. Equal scores: the lower class, then the lower anchor.
 
     Args:
-      boxes: float32 [B, A, 4], shared by the classes.
-      scores: float32 [B, A, C].
-      options: thresholds and counts.
+        boxes: float32 [B, A, 4], shared by the classes.
+        scores: float32 [B, A, C].
+        options: thresholds and counts.
 
     Returns:
-      boxes float32 [B, D, 4], scores float32 [B, D] descending, labels int32 [B, D] from 1, with
-      D = ``max_detections``. Rows of label 0, score 0 and box 0 fill up the end.
+        boxes float32 [B, D, 4], scores float32 [B, D] descending, labels int32 [B, D] from 1, with
+        D = ``max_detections``. Rows of label 0, score 0 and box 0 fill up the end.
     """
     scores_BCA = tf.transpose(scores, [0, 2, 1])
     scores_BCA = tf.where(scores_BCA > options.score_threshold, scores_BCA, 0.0)

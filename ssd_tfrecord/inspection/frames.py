@@ -27,7 +27,8 @@ class Frame:
 def scan(path: str) -> Iterator[Frame]:
     """The frames of a TFRecord file, found by their lengths; data are not read.
 
-    Raises: InputError where a length is damaged, or the file ends inside a frame.
+    Raises:
+        InputError where a length is damaged, or the file ends inside a frame.
     """
     size = os.path.getsize(path)
     offset = index = 0

@@ -26,11 +26,12 @@ def write_manifest(
     """Reads every record of the TFRecord files ``pattern`` in ``directory``, and describes them.
 
     Args:
-      label_map: a .pbtxt; "": the names that the records themselves have.
-      num_workers: as --workers: processes, each with a file at a time.
+        label_map: a .pbtxt; "": the names that the records themselves have.
+        num_workers: as --workers: processes, each with a file at a time.
 
-    Raises: InputError for a manifest that is there already, and for the first record that training
-      could not take.
+    Raises:
+        InputError for a manifest that is there already, and for the first record that training
+        could not take.
     """
     if os.path.exists(os.path.join(directory, FILE_NAME)):
         raise InputError(f"{directory}: has a {FILE_NAME} already: remove it to make another")

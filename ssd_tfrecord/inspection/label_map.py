@@ -15,7 +15,8 @@ def read_label_map(path: str) -> tuple[ClassLabel, ...]:
 
     ``display_name`` counts where there is one: names may be ids of their own (/m/01g317).
 
-    Raises: InputError.
+    Raises:
+        InputError.
     """
     try:
         with open(path, encoding="utf-8-sig") as file:

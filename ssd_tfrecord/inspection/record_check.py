@@ -28,8 +28,8 @@ def check(serialized: bytes, class_names) -> CheckedRecord:
     """Parses the record and decodes its image by training's decoder.
 
     Args:
-      class_names: label i is ``class_names[i - 1]``; None takes whatever there is, and
-        does not look at the image.
+        class_names: label i is ``class_names[i - 1]``; None takes whatever there is, and
+            does not look at the image.
     """
     try:
         record, extra = _parse()(serialized)

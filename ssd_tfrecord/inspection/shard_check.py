@@ -19,8 +19,9 @@ def check_shard(
     A file whose checksum is right is not searched for damaged bytes. ``advance`` is called after
     each record.
 
-    Returns: [(record, counted from 0, or None for the file; what is wrong)], and the Statistics of
-      the whole records as counts.
+    Returns:
+        [(record, counted from 0, or None for the file; what is wrong)], and the Statistics of the
+        whole records as counts.
     """
     statistics, damages = Statistics(class_names), []
     intact = sha256_of(path) == shard.sha256
@@ -46,7 +47,8 @@ def describe_shard(
 ) -> tuple[Shard, dict]:
     """The Shard of a file that has no manifest, and the Statistics of its records as counts.
 
-    Raises: InputError for the first record that training could not take.
+    Raises:
+        InputError for the first record that training could not take.
     """
     statistics, lengths = Statistics(class_names), []
     for frame, checked in _checked(path, class_names):
@@ -70,7 +72,8 @@ def class_names_in(
 ) -> dict[tuple[int, str], int]:
     """{(label, class name): the first record that has them} of the records of a file.
 
-    Raises: InputError for the first record that cannot be read, or has no class names.
+    Raises:
+        InputError for the first record that cannot be read, or has no class names.
     """
     first = {}
     for frame, checked in _checked(path, None):

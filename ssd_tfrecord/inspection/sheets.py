@@ -19,7 +19,7 @@ def write_sheets(manifest: Manifest, count: int, folder: str) -> list[tuple[str,
     """Draws ``count`` records, spread evenly over the set, on PNG sheets in ``folder``.
 
     Returns:
-      (path, the source_id of each of its pictures) of each sheet.
+        (path, the source_id of each of its pictures) of each sheet.
     """
     drawn, names = [], []
     for serialized in frames.read_records(manifest, pictures.spread(manifest.num_records, count)):

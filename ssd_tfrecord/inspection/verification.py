@@ -38,10 +38,11 @@ def verify(
     A shard whose checksum is right is not searched for damaged bytes.
 
     Args:
-      num_workers: as --workers: processes, each with a shard at a time.
-      advance: called with a number of records that were looked at.
+        num_workers: as --workers: processes, each with a shard at a time.
+        advance: called with a number of records that were looked at.
 
-    Raises: InputError if a worker dies.
+    Raises:
+        InputError if a worker dies.
     """
     yield from _verify_other_files(manifest)
     statistics = Statistics(manifest.class_names)

@@ -21,7 +21,7 @@ def build(
       logits: [B, A, C + 1], 0 the background.
 
     Raises:
-      InputError: the anchor options do not fit the maps.
+        InputError: the anchor options do not fit the maps.
     """
     per_cell = anchors_per_cell(anchors, model.maps)
     backbone = BACKBONES[model.backbone]

@@ -208,7 +208,7 @@ def _shares(hue):
 
 
 def _inside(rectangles, shape):
-    """bool [B, H, W]: the pixels within ``rectangles``."""
+    """Bool [B, H, W]: the pixels within ``rectangles``."""
     ymin, xmin, ymax, xmax = tf.unstack(rectangles[:, :, tf.newaxis], axis=1)
     rows, columns = tf.range(shape[1])[tf.newaxis], tf.range(shape[2])[tf.newaxis]
     inside_rows = (rows >= ymin) & (rows < ymax)

@@ -121,7 +121,8 @@ class Manifest:
     def load(cls, directory) -> "Manifest":
         """Reads the manifest of ``directory``; shards must be there in full size.
 
-        Raises: InputError if anything is missing; checksums are not read.
+        Raises:
+            InputError if anything is missing; checksums are not read.
         """
         directory = os.fspath(directory)
         path = os.path.join(directory, FILE_NAME)
@@ -174,7 +175,8 @@ def _file_digest(directory, name):
 def load_manifests(directories) -> tuple[Manifest, ...]:
     """The manifests of several sets, whose class lists must agree.
 
-    Raises: InputError that names both lists where they do not.
+    Raises:
+        InputError that names both lists where they do not.
     """
     manifests = tuple(Manifest.load(directory) for directory in directories)
     for other in manifests[1:]:

@@ -66,11 +66,12 @@ def record_at(path: tf.Tensor, begin: tf.Tensor, buffer_size) -> tf.data.Dataset
     """The one serialized record whose frame begins at byte ``begin`` of a TFRecord file.
 
     Args:
-      path: string scalar.
-      begin: int64 scalar.
-      buffer_size: bytes that are read at once; 0: as many as are asked for.
+        path: string scalar.
+        begin: int64 scalar.
+        buffer_size: bytes that are read at once; 0: as many as are asked for.
 
-    Raises: tf.errors.DataLossError, when it is read, where a checksum is wrong.
+    Raises:
+        tf.errors.DataLossError, when it is read, where a checksum is wrong.
     """
     # TFRecordDataset(path), but from the middle of the file: no public function does that.
     variant = tf.raw_ops.TFRecordDatasetV2(
@@ -86,15 +87,16 @@ def parse_example(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     """The tensors of one record, in a graph or eagerly.
 
     Args:
-      serialized: string scalar.
+        serialized: string scalar.
 
     Returns:
-      ``encoded`` and ``source_id`` string scalars, ``height`` and ``width`` int32 scalars,
-      ``boxes`` float32 [N, 4] as [ymin, xmin, ymax, xmax] in [0, 1], ``labels`` int32 [N] from 1,
-      ``difficult`` and ``crowd`` bool [N], ``area`` float32 [N] in pixels². Where a record has
-      no difficult, crowd or area, they are zeros.
+        ``encoded`` and ``source_id`` string scalars, ``height`` and ``width`` int32 scalars,
+        ``boxes`` float32 [N, 4] as [ymin, xmin, ymax, xmax] in [0, 1], ``labels`` int32 [N] from 1,
+        ``difficult`` and ``crowd`` bool [N], ``area`` float32 [N] in pixels². Where a record has
+        no difficult, crowd or area, they are zeros.
 
-    Raises: tf.errors.InvalidArgumentError for a record of another schema.
+    Raises:
+        tf.errors.InvalidArgumentError for a record of another schema.
     """
     parsed = tf.io.parse_single_example(serialized, _FEATURES)
     boxes = tf.stack([parsed[key] for key in BOX_EDGES], axis=-1)
@@ -136,9 +138,10 @@ def parse_batch(serialized: tf.Tensor) -> Parsed:
     """Parses B records at once.
 
     Args:
-      serialized: string [B].
+        serialized: string [B].
 
-    Raises: tf.errors.InvalidArgumentError for a record of another schema.
+    Raises:
+        tf.errors.InvalidArgumentError for a record of another schema.
     """
     parsed = tf.io.parse_example(serialized, _BATCH_FEATURES)
     edges = [parsed[key] for key in BOX_EDGES]

@@ -39,14 +39,14 @@ def build(
     """The Learner of a run, or of a benchmark, with ``config``.
 
     Args:
-      config: its options of model, anchors, loss, optimizer, colours and devices.
-      num_classes: without the background.
-      strategy: in whose scope variables are made.
-      num_steps: end of the learning rate's schedule.
-      seed: of the weights.
+        config: its options of model, anchors, loss, optimizer, colours and devices.
+        num_classes: without the background.
+        strategy: in whose scope variables are made.
+        num_steps: end of the learning rate's schedule.
+        seed: of the weights.
 
     Raises:
-      InputError: the options do not fit each other, or this stack lacks the optimizer.
+        InputError: the options do not fit each other, or this stack lacks the optimizer.
     """
     check_xla(config.xla, config.model, strategy.num_replicas_in_sync)
     with strategy.scope():

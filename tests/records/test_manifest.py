@@ -79,7 +79,9 @@ def test_record_bytes_must_add_up(copied):
 
 
 def test_no_manifest(tmp_path):
-    with pytest.raises(InputError, match=r"no manifest\.json: must be a folder that `ssd-tfrecord convert-voc`"):
+    with pytest.raises(
+        InputError, match=r"no manifest\.json: must be a folder that `ssd-tfrecord convert-voc`"
+    ):
         Manifest.load(tmp_path)
 
 

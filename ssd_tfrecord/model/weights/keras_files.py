@@ -23,13 +23,13 @@ def read_layers(
     ``.weights.h5`` of Keras 3, which names its layers, or of Keras 2, which numbers them.
 
     Args:
-      path: of the file.
-      wanted: the backbone's layers with weights, in the order of the model.
-      classifier: names of dense layers of the file's classifier, in their order; no other layer
-        is read.
+        path: of the file.
+        wanted: the backbone's layers with weights, in the order of the model.
+        classifier: names of dense layers of the file's classifier, in their order; no other layer
+            is read.
 
     Raises:
-      InputError: there is no such file, or it is not one of these.
+        InputError: there is no such file, or it is not one of these.
     """
     what = f"--backbone_weights={path}"
     try:

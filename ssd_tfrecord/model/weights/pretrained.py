@@ -15,10 +15,10 @@ def load_backbone(model: keras.Model, options: ModelOptions) -> list[str]:
     network stays as it is.
 
     Returns:
-      Lines for the start of a run: what was loaded, what starts fresh.
+        Lines for the start of a run: what was loaded, what starts fresh.
 
     Raises:
-      InputError: the weights cannot be had, or a layer is missing or of another shape.
+        InputError: the weights cannot be had, or a layer is missing or of another shape.
     """
     source = options.backbone_weights
     if source == "none":

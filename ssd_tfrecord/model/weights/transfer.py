@@ -26,15 +26,15 @@ def transfer(
     copied, for every anchor of the cell, and the others stay fresh.
 
     Args:
-      source, target: networks made by ``ssd.build``.
-      source_classes, target_classes: their class names, of the labels 1, 2, ….
-      backbone: the target's.
+        source, target: networks made by ``ssd.build``.
+        source_classes, target_classes: their class names, of the labels 1, 2, ….
+        backbone: the target's.
 
     Returns:
-      Lines for the start of a run: what was copied, what starts fresh.
+        Lines for the start of a run: what was copied, what starts fresh.
 
     Raises:
-      InputError: the backbones differ.
+        InputError: the backbones differ.
     """
     sources = {layer.name: layer for layer in source.layers if layer.weights}
     targets = [layer for layer in target.layers if layer.weights]
@@ -62,7 +62,8 @@ def transfer(
 
 def _check(layer, sources, backbone, names):
     """Layers beside the backbone's own and the heads may be missing in the source, as SSD300 has a
-    map less than SSD512."""
+    map less than SSD512.
+    """
     old = sources.get(layer.name)
     if old is None and layer.name.startswith(backbone.layers):
         raise InputError(

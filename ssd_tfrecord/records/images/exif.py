@@ -44,7 +44,7 @@ def is_believed(orientation: int, size, claimed_size) -> bool:
     pixels stay as they are: a decoder that does not turn them is what most tools use.
 
     Args:
-      size, claimed_size: (width, height); the claimed one may be None.
+        size, claimed_size: (width, height); the claimed one may be None.
     """
     return orientation >= 5 and claimed_size == size[::-1] and claimed_size != size
 

@@ -28,13 +28,16 @@ def load_image(content: bytes, max_pixels: int, *, lenient: bool = False):
     """The first frame of an image file in RGB.
 
     Args:
-      max_pixels: more are not decoded.
-      lenient: fill what is missing at the end instead of refusing it.
+        max_pixels: more are not decoded.
+        lenient: fill what is missing at the end instead of refusing it.
 
     TIFF comes upright: Pillow itself turns it by its orientation.
 
-    Returns: (Pillow image, format in lower case, EXIF segment or b"").
-    Raises: UnreadableImageError, TooManyPixelsError.
+    Returns:
+        (Pillow image, format in lower case, EXIF segment or b"").
+
+    Raises:
+        UnreadableImageError, TooManyPixelsError.
     """
     with _settings(lenient):
         # Whatever plugins meet in damaged files: OSError, SyntaxError, struct.error, IndexError…

@@ -80,7 +80,8 @@ def _header(encoded, scan, position, frame, exif):
 
 def _count_scans(encoded, position):
     """Scans between ``position`` and the end of the image, behind which cameras put all manner of
-    things."""
+    things.
+    """
     count = 0
     while found := _NEXT_MARKER.search(encoded, position):
         marker, position = found[1][0], found.end()

@@ -84,9 +84,9 @@ def read_image(source: SourceImage, options: ImageOptions) -> StoredImage:
     """The image of ``source``.
 
     Raises:
-      DroppedImage: it is missing, damaged, too large or of another size than claimed, and
-        ``options.bad_images`` is not ``fail``.
-      InputError: the same with ``fail``, or it cannot be read.
+        DroppedImage: it is missing, damaged, too large or of another size than claimed, and
+            ``options.bad_images`` is not ``fail``.
+        InputError: the same with ``fail``, or it cannot be read.
     """
     content = _read_file(source, options)
     header = jpeg_header.read_header(content) if content.startswith(jpeg_header.MAGIC) else None

@@ -14,7 +14,8 @@ WORKERS = "workers.lock"
 def hold(folder: str) -> int:
     """Makes ``folder`` and holds it for this run, until the descriptor it returns is closed.
 
-    Raises: InputError at once if another run has it; OSError if it cannot be made.
+    Raises:
+        InputError at once if another run has it; OSError if it cannot be made.
     """
     path = os.path.join(folder, RUN)
     while True:

@@ -43,13 +43,14 @@ def run(
     """Yields ``function(item, advance_one)`` of each item, in their order; for few, long items.
 
     Args:
-      function: runs TensorFlow, and calls ``advance_one()`` often, which ends it where the run has
-        failed elsewhere.
-      num_workers: 1 works in this process.
-      advance: called with the number of calls of ``advance_one`` since the last time.
-      folder: the workers join it (``lock.join``).
+        function: runs TensorFlow, and calls ``advance_one()`` often, which ends it where the run
+            has failed elsewhere.
+        num_workers: 1 works in this process.
+        advance: called with the number of calls of ``advance_one`` since the last time.
+        folder: the workers join it (``lock.join``).
 
-    Raises: the first error of any item at once, and InputError if a worker dies.
+    Raises:
+        the first error of any item at once, and InputError if a worker dies.
     """
     if num_workers > 1:
         yield from _run_in_processes(function, items, num_workers, advance, folder)
@@ -61,8 +62,9 @@ def run(
 def map_in_order(function: Callable, items: Iterable, num_workers: int) -> Iterator:
     """Yields ``function(item)`` of each item, in their order; 1 worker is this process.
 
-    Raises: what ``function`` raises for the first item that it does so for, and InputError if a
-      worker dies.
+    Raises:
+        what ``function`` raises for the first item that it does so for, and InputError if a worker
+        dies.
     """
     if num_workers <= 1:
         yield from map(function, items)
@@ -130,7 +132,8 @@ def _run_in_processes(function, items, num_workers, advance, folder):
 
 def _context():
     """Workers are forked from a server that has imported TensorFlow, once for all, and not used it:
-    that starts no thread, and none of the parent's are there."""
+    that starts no thread, and none of the parent's are there.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(_PRELOADED))
     # NumPy's library would start threads, which do not survive a fork.

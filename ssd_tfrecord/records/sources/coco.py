@@ -38,11 +38,12 @@ def read_instances(
     A JSON without ``annotations`` (image_info_test2017) comes without objects.
 
     Args:
-      bad_images: fail, drop or repair: images that are not in ``images_dir``.
-      bad_boxes: fail, drop or clip: annotations of images that the JSON does not have.
-      unknown_classes: fail or drop: annotations of categories that the JSON does not have.
+        bad_images: fail, drop or repair: images that are not in ``images_dir``.
+        bad_boxes: fail, drop or clip: annotations of images that the JSON does not have.
+        unknown_classes: fail or drop: annotations of categories that the JSON does not have.
 
-    Raises: InputError that names the JSON and the image or annotation.
+    Raises:
+        InputError that names the JSON and the image or annotation.
     """
     if not os.path.isdir(images_dir):
         raise InputError(f"--images_dir={images_dir}: must be a folder")

@@ -45,7 +45,8 @@ class CocoFile:
 def read_coco_json(path: str) -> CocoFile:
     """Reads the lists of an instances JSON.
 
-    Raises: InputError that names the file and the entry.
+    Raises:
+        InputError that names the file and the entry.
     """
     if os.path.exists(path) and not os.path.isfile(path):
         raise InputError(f"--annotations={path}: must be a file")

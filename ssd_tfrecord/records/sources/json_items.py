@@ -33,11 +33,12 @@ def read_items(
     A list without items is yielded as a value, which is the empty list.
 
     Args:
-      decoder: of items and values.
-      advance: called with a number of characters that were read.
+        decoder: of items and values.
+        advance: called with a number of characters that were read.
 
-    Raises: NoObjectError; ValueError for what is no JSON, has a key twice or an item that is too
-      long; RecursionError for what is nested too deeply.
+    Raises:
+        NoObjectError; ValueError for what is no JSON, has a key twice or an item that is too long;
+        RecursionError for what is nested too deeply.
     """
     text = _Text(file, decoder, advance)
     if (found := text.peek()) != "{":

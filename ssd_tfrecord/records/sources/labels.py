@@ -60,12 +60,13 @@ def choose_classes(
     """The class list that --classes asks for.
 
     Args:
-      classes: ``default`` (the source's own list, else VOC's 20), ``voc`` (its 20), ``coco`` (its
-        80, with its ids), ``auto`` (every name found, sorted), a file with a name a line, or a
-        manifest.json.
-      unknown_classes: drop, or fail: the list must hold every object's class.
+        classes: ``default`` (the source's own list, else VOC's 20), ``voc`` (its 20), ``coco`` (its
+            80, with its ids), ``auto`` (every name found, sorted), a file with a name a line, or a
+            manifest.json.
+        unknown_classes: drop, or fail: the list must hold every object's class.
 
-    Raises: InputError that names the first object of another class.
+    Raises:
+        InputError that names the first object of another class.
     """
     if classes.endswith(".json"):
         chosen = load_classes(classes)

@@ -38,7 +38,8 @@ def printable(name: str) -> str:
 def is_file(path: str) -> bool:
     """Whether ``path`` is a file.
 
-    Raises: InputError where that cannot be told: a disk that fails is no image that is missing.
+    Raises:
+        InputError where that cannot be told: a disk that fails is no image that is missing.
     """
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
@@ -55,7 +56,8 @@ def files_below(folder: str, suffixes) -> list[str]:
     with slashes, sorted. Links to folders are not followed, and what is hidden is passed over
     (a Mac's ._a.jpg, a notebook's .ipynb_checkpoints/a.jpg).
 
-    Raises: InputError for a folder that cannot be read: its files would be missed.
+    Raises:
+        InputError for a folder that cannot be read: its files would be missed.
     """
     found = []
     for parent, folders, names in os.walk(folder, onerror=_refuse_unreadable):
@@ -85,7 +87,8 @@ class ImageFolder:
     def path(self, name: str, where: str) -> str:
         """The path of ``name``, which need not exist.
 
-        Raises: InputError that begins with ``where`` if it leaves the folder, by a link too.
+        Raises:
+            InputError that begins with ``where`` if it leaves the folder, by a link too.
         """
         path = path_inside(self.folder, name, where)
         if not os.path.join(os.path.realpath(path), "").startswith(self._real):
@@ -101,11 +104,14 @@ class ImageFolder:
         counts where it is the stem with a suffix, or where nothing has the stem's name.
 
         Args:
-          filename: as the annotation has it, beside ``stem`` or from the folder; "" for none.
-          stem: of the annotation file, from its folder.
+            filename: as the annotation has it, beside ``stem`` or from the folder; "" for none.
+            stem: of the annotation file, from its folder.
 
-        Returns: (path or None, how it was found: BY_STEM, STALE, BY_NAME or "").
-        Raises: InputError as ``path``.
+        Returns:
+            (path or None, how it was found: BY_STEM, STALE, BY_NAME or "").
+
+        Raises:
+            InputError as ``path``.
         """
         beside = os.path.join(os.path.dirname(stem), filename) if filename else ""
         path_inside(self.folder, filename, where)
@@ -130,7 +136,8 @@ class ImageFolder:
 
     def _of_stem(self, name, where):
         """Images called ``name`` and a suffix; else the only one so called of all sub-folders,
-        where either has none."""
+        where either has none.
+        """
         path_inside(self.folder, name, where)
         whole, lone = self._index
         key = _key(name)

@@ -21,12 +21,13 @@ def read_devkit(
     VOC2007/000001.
 
     Args:
-      unannotated: skip, negative or fail: listed images without an XML. A set that has none at all
-        (VOC2012 test) comes without objects unless it is ``fail``.
-      bad_images: fail, drop or repair: XML whose image is missing.
-      workers: processes that read XML; 0: one a core, fewer for few.
+        unannotated: skip, negative or fail: listed images without an XML. A set that has none at
+            all (VOC2012 test) comes without objects unless it is ``fail``.
+        bad_images: fail, drop or repair: XML whose image is missing.
+        workers: processes that read XML; 0: one a core, fewer for few.
 
-    Raises: InputError for a missing or damaged file, and for an image that is in two sets.
+    Raises:
+        InputError for a missing or damaged file, and for an image that is in two sets.
     """
     reading = Reading(pixel_origin, unannotated, bad_images, workers)
     found, notes = Found(), []

@@ -103,7 +103,8 @@ class VocFolder:
 
     def _parsed(self, names, place, parse):
         """Yields (stem, path, what ``parse`` makes of that) of each name, under a bar; ``place``
-        gives the first two."""
+        gives the first two.
+        """
         number = workers.choose_number(self._reading.workers, len(names), len(names))
         parse = functools.partial(parse, pixel_origin=self._reading.pixel_origin)
         paths = (path for _, path in map(place, names))

@@ -64,9 +64,10 @@ def write_shards(
     the images.
 
     Args:
-      advance: called with the number of images of a shard that is finished.
+        advance: called with the number of images of a shard that is finished.
 
-    Raises: InputError for a refused image, and if the job fails.
+    Raises:
+        InputError for a refused image, and if the job fails.
     """
     if not plans:
         return

@@ -33,11 +33,14 @@ def fit(source: SourceImage, image, labels: Mapping[str, int], options: BoxOptio
     Boxes are clipped to the image. A second object of the same class and box is kept and named.
 
     Args:
-      image: an ``images.StoredImage``.
-      labels: name -> label.
+        image: an ``images.StoredImage``.
+        labels: name -> label.
 
-    Returns: (ImageAnnotation, tuple of Reject, those of ``image`` included).
-    Raises: InputError for what ``options`` call an error.
+    Returns:
+        (ImageAnnotation, tuple of Reject, those of ``image`` included).
+
+    Raises:
+        InputError for what ``options`` call an error.
     """
     objects, seen = [], set()
     rejects = [reject_image(source, *change) for change in image.changes]

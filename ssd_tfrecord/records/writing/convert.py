@@ -82,12 +82,15 @@ def convert(
     Interrupted at whatever moment, the same call goes on with the shards that are not finished.
 
     Args:
-      tool: name of the program, for the manifest.
-      flag_lines: the flags it was given, for the manifest.
+        tool: name of the program, for the manifest.
+        flag_lines: the flags it was given, for the manifest.
 
-    Returns: the manifest that was written; of a dry run, the one that would have been.
-    Raises: InputError for an output folder in use, a class not listed, a broken image, a full
-      disk, a dead worker.
+    Returns:
+        the manifest that was written; of a dry run, the one that would have been.
+
+    Raises:
+        InputError for an output folder in use, a class not listed, a broken image, a full disk, a
+        dead worker.
     """
     check_output(options)
     if not sources.images:

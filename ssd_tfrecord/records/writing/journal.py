@@ -70,8 +70,9 @@ class Journal:
     ``identity`` is {flag or library: value} of all that the bytes depend on besides the source.
     A context: at its end the folder is free again; what was finished stays.
 
-    Raises: InputError if another run holds the folder, or if what is there has another identity
-    and is not to be replaced.
+    Raises:
+        InputError if another run holds the folder, or if what is there has another identity and is
+        not to be replaced.
     """
 
     def __init__(self, output_dir: str, identity: Mapping[str, str], *, replace: bool):

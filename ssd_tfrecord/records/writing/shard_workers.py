@@ -14,9 +14,10 @@ def write_shards(
     """Yields the shards of ``plans``, by ``workers.run``.
 
     Args:
-      advance: called with a number of images that have become records.
+        advance: called with a number of images that have become records.
 
-    Raises: InputError for the first refused image, and if a worker dies.
+    Raises:
+        InputError for the first refused image, and if a worker dies.
     """
     write = functools.partial(_write, recipe=recipe)
     return workers.run(write, plans, num_workers, advance, folder=recipe.folder)

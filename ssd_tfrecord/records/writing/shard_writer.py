@@ -22,9 +22,12 @@ from ssd_tfrecord.records.writing.shards import Recipe, ShardPlan
 def make_record(source: SourceImage, recipe: Recipe):
     """The record of one image.
 
-    Returns: (serialized, ImageAnnotation, the image's notes, tuple of Reject); of an image that is
-    dropped, the first two are None.
-    Raises: InputError for what the recipe's options call an error.
+    Returns:
+        (serialized, ImageAnnotation, the image's notes, tuple of Reject); of an image that is
+        dropped, the first two are None.
+
+    Raises:
+        InputError for what the recipe's options call an error.
     """
     try:
         image = read_image(source, recipe.images)
@@ -38,7 +41,9 @@ def write(plan: ShardPlan, recipe: Recipe, advance: Callable[[], None]) -> Finis
     """Writes the shard of ``plan``, which counts as finished once it is whole.
 
     ``advance`` is called after each image. Without ``recipe.folder`` nothing is written.
-    Raises: InputError for an image or object that is refused, and where writing fails.
+
+    Raises:
+        InputError for an image or object that is refused, and where writing fails.
     """
     gathered = fingerprint.Gathered()
     statistics, lengths = Statistics(recipe.labels), []

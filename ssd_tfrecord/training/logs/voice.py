@@ -22,7 +22,8 @@ class Voice:
 
     def update(self, text: str, *, keep: bool) -> None:
         """Writes a line in the place of the one before; elsewhere than on a terminal, a line of its
-        own, and only if it is to ``keep``."""
+        own, and only if it is to ``keep``.
+        """
         if self._live:
             self._write(text.ljust(self._width) + "\r")
             self._width = len(text)
