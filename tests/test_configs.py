@@ -25,6 +25,7 @@ from ssd_tfrecord.training.schedules import stretch_rates
 
 FOLDER = pathlib.Path(__file__).parent.parent / "configs"
 PATHS = sorted(FOLDER.glob("*.flags"))
+README = (FOLDER / "README.md").read_text(encoding="utf-8")
 
 # steps, input size, anchor scales, boundaries, checkpoint every, best metric. Source: the authors'
 # ssd_pascal.py and ssd_coco.py, and the notebook; 07++12 as its header says.
@@ -169,3 +170,20 @@ def test_hours_follow_from_the_published_rate(name):
     said = header(FOLDER / f"{name}.flags")["Hours"]
     assert said.startswith(f"about {hours:.0f} on one GTX 1080 Ti. Estimated: ")
     assert f"{config.num_steps * config.global_batch_size:,} images" in said
+
+
+def test_the_table_of_recipes_agrees_with_their_files():
+    rows = re.findall(r"^\| \[`(\w+)`\]\((\w+)\.flags\) \|(.+)\|$", README, re.MULTILINE)
+    assert {name for name, _, _ in rows} == {path.stem for path in PATHS}
+    for name, file, row in rows:
+        assert name == file
+        network, steps, hours, score = (cell.strip() for cell in row.split("|"))
+        config, entries = parse(name), header(FOLDER / f"{name}.flags")
+        count = config.num_steps // 1000
+        assert (
+            steps == f"{f'{count}k' if count else config.num_steps} of {config.global_batch_size}"
+        )
+        assert network.startswith(f"SSD{config.model.input_size}, ")
+        assert entries["Hours"].removeprefix("about ").startswith(re.match(r"[\d.]+", hours)[0])
+        for number in re.findall(r"0\.\d\d+", score.split("mAP")[-1].split("AP")[-1]):
+            assert number in entries["Score"], (name, number)

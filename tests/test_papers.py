@@ -1,4 +1,4 @@
-"""README and WORKSPACE say what is true: flags, commands, files and the notebook's keys."""
+"""The papers say what is true: flags, commands, files, links and the notebook's keys."""
 
 import dataclasses
 import pathlib
@@ -7,20 +7,23 @@ import shlex
 
 import pytest
 
-from ssd_tfrecord import config, flags
+from ssd_tfrecord import flags
+from ssd_tfrecord.config import TrainConfig
+from ssd_tfrecord.programs import PROGRAMS
 
 ROOT = pathlib.Path(__file__).parent.parent
-PAPERS = ("README.md", "WORKSPACE.md")
-PROGRAMS = {
-    "ssd_tfrecord.train": config.TrainConfig,
-    "ssd_tfrecord.evaluate": config.EvalConfig,
-    "ssd_tfrecord.detect": config.DetectConfig,
-    "tools/create_voc_tfrecords.py": config.ConvertVocConfig,
-    "tools/create_coco_tfrecords.py": config.ConvertCocoConfig,
-    "tools/create_demo_dataset.py": config.DemoConfig,
-    "tools/data_service.py": config.DataServiceConfig,
-    "tools/inspect_tfrecords.py": config.InspectConfig,
-    "tools/benchmark.py": config.BenchmarkConfig,
+PAPERS = ("README.md", "WORKSPACE.md", "configs/README.md")
+# How a paper may call each program.
+CALLS = {
+    "ssd_tfrecord.train": "train",
+    "ssd_tfrecord.evaluate": "evaluate",
+    "ssd_tfrecord.detect": "detect",
+    "tools/create_voc_tfrecords.py": "convert-voc",
+    "tools/create_coco_tfrecords.py": "convert-coco",
+    "tools/create_demo_dataset.py": "demo-data",
+    "tools/data_service.py": "data-service",
+    "tools/inspect_tfrecords.py": "inspect",
+    "tools/benchmark.py": "benchmark",
 }
 # Slurm's, TensorBoard's, Apache Beam's, and the form of a flag.
 NOT_OURS = {"nodes", "ntasks", "gpus-per-node", "cpus-per-task", "mem", "time", "signal"}
@@ -60,13 +63,15 @@ def shell_lines(name):
 
 
 def commands(name):
-    """(program, words behind it) of each python command of the paper."""
+    """(call, words behind it) of each command of the paper that runs a program of ours."""
     for line in shell_lines(name):
         words = shlex.split(line, comments=True)
         if "python" in words:
             words = words[words.index("python") + 1 :]
             words = words[1:] if words[0] == "-m" else words
             yield words[0], words[1:]
+        elif words and words[0] == "ssd-tfrecord":
+            yield words[1], words[2:]
 
 
 def table(name, heading):
@@ -87,9 +92,9 @@ def tree_folders():
     return folders
 
 
-ALL_FLAGS = {name for options in PROGRAMS.values() for name in flag_names(options)}
+ALL_FLAGS = {name for item in PROGRAMS.values() for name in flag_names(item.config)}
 ALL_FLAGS |= {"help", "flagfile"}
-COMMANDS = [(name, program, words) for name in PAPERS for program, words in commands(name)]
+COMMANDS = [(name, call, words) for name in PAPERS for call, words in commands(name)]
 
 
 @pytest.mark.parametrize("name", [*PAPERS, "CONTRIBUTING.md", "CHANGELOG.md"])
@@ -99,18 +104,22 @@ def test_every_flag_that_is_mentioned_exists(name):
 
 
 @pytest.mark.parametrize(
-    ("program", "words"),
+    ("call", "words"),
     [item[1:] for item in COMMANDS],
-    ids=[f"{name} {program} {number}" for number, (name, program, _) in enumerate(COMMANDS)],
+    ids=[f"{name} {call} {number}" for number, (name, call, _) in enumerate(COMMANDS)],
 )
-def test_every_command_parses(program, words, monkeypatch, tmp_path):
+def test_every_command_parses(call, words, monkeypatch, tmp_path):
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     (tmp_path / "jobs").mkdir()
     (tmp_path / "jobs" / "ssd300_a.flags").write_text(job_flagfile())
     monkeypatch.chdir(tmp_path)
-    path = f"{program.replace('.', '/')}.py" if program.startswith("ssd_tfrecord") else program
-    assert (ROOT / path).is_file()
-    assert isinstance(flags.parse(PROGRAMS[program], [program, *words]), PROGRAMS[program])
+    if call in CALLS:
+        path = f"{call.replace('.', '/')}.py" if call.startswith("ssd_tfrecord") else call
+        assert f'programs.run("{CALLS[call]}")' in (ROOT / path).read_text()
+    if "--help" in (call, *words):
+        return
+    config = PROGRAMS[CALLS.get(call, call)].config
+    assert isinstance(flags.parse(config, [call, *words]), config)
 
 
 def job_flagfile():
@@ -122,16 +131,17 @@ def job_flagfile():
     )
 
 
-def test_both_papers_have_commands_and_readme_has_all_programs():
+def test_all_papers_have_commands_and_readme_has_all_programs():
     assert {name for name, _, _ in COMMANDS} == set(PAPERS)
-    in_readme = {program for name, program, _ in COMMANDS if name == "README.md"}
-    assert in_readme == set(PROGRAMS) - {"tools/create_demo_dataset.py", "tools/data_service.py"}
+    in_readme = {CALLS.get(call, call) for name, call, _ in COMMANDS if name == "README.md"}
+    assert in_readme == {*PROGRAMS} - {"demo-data", "data-service"} | {"--help"}
+    assert set(CALLS.values()) == set(PROGRAMS)
 
 
 def test_job_overrides_the_recipe_it_begins_with(monkeypatch, tmp_path):
     monkeypatch.chdir(ROOT)
     (tmp_path / "a.flags").write_text(job_flagfile())
-    job = flags.parse(config.TrainConfig, ["train", f"--flagfile={tmp_path / 'a.flags'}"])
+    job = flags.parse(TrainConfig, ["train", f"--flagfile={tmp_path / 'a.flags'}"])
     assert (job.num_steps, job.run_dir) == (120_000, "/runs/ssd300_a")
     assert (job.devices.precision, job.devices.require_gpu) == ("mixed_float16", True)
 
@@ -159,7 +169,7 @@ def test_the_tree_names_every_file():
 @pytest.mark.parametrize("name", [*PAPERS, "CONTRIBUTING.md"])
 def test_files_and_links_that_are_named_exist(name):
     for path in re.findall(r"\]\(([^)#]+)[^)]*\)", text(name)):
-        assert path.startswith("http") or (ROOT / path).exists(), path
+        assert path.startswith("http") or (ROOT / name).parent.joinpath(path).exists(), path
     for path in re.findall(r"\b((?:ssd_tfrecord|tests|tools|configs)/[\w/]+\.\w+)", text(name)):
         assert (ROOT / path).exists(), path
     parts = "records|data|pixels|geometry|model|training|evaluation|benchmark|detection|runs"
@@ -168,15 +178,15 @@ def test_files_and_links_that_are_named_exist(name):
 
 
 def test_headings_that_are_linked_to_exist():
-    headings = re.findall(r"^#+ (.+)$", text("WORKSPACE.md"), re.MULTILINE)
-    slugs = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in headings}
-    linked = {
-        anchor
-        for name in ("README.md", "CONTRIBUTING.md")
-        for anchor in re.findall(r"\(WORKSPACE\.md#([^)]+)\)", text(name))
-    }
-    assert linked
-    assert linked <= slugs
+    linked = []
+    for name in (*PAPERS, "CONTRIBUTING.md"):
+        for path, anchor in re.findall(r"\]\(([\w./]*)#([^)]+)\)", text(name)):
+            target = (ROOT / name).parent.joinpath(path or (ROOT / name).name)
+            headings = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.MULTILINE)
+            slugs = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in headings}
+            assert anchor in slugs, f"{name}: {path}#{anchor}"
+            linked.append(anchor)
+    assert len(linked) > 10
 
 
 def test_readme_is_short_and_starts_with_the_quickstart():
@@ -199,12 +209,6 @@ def test_row_of_the_notebook_names_a_flag_that_exists(row):
     assert set(named) <= ALL_FLAGS
 
 
-def test_workspace_names_every_flag_of_every_program_but_the_demo():
-    shown = set(re.findall(r"--(\w+)", text("WORKSPACE.md")))
-    programs = [options for options in PROGRAMS.values() if options is not config.DemoConfig]
-    assert {name for options in programs for name in flag_names(options)} - shown == set()
-
-
 @pytest.mark.parametrize(
     ("file", "md5"),
     [
@@ -218,8 +222,9 @@ def test_workspace_names_every_flag_of_every_program_but_the_demo():
     ],
 )
 def test_checksums_of_the_archives(file, md5):
-    assert f"\n{md5}  {file}\n" in text("README.md")
-    assert re.search(rf"^curl -LO \$\w+/\S*{re.escape(file)}$", text("README.md"), re.MULTILINE)
+    paper = text("configs/README.md")
+    assert f"\n{md5}  {file}\n" in paper
+    assert re.search(rf"^curl -LO \$\w+/\S*{re.escape(file)}$", paper, re.MULTILINE)
 
 
 def test_run_folder_of_the_paper_is_the_run_folder_of_the_code():
