@@ -25,6 +25,7 @@ soak: venv
 check: venv
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
 	$(RUN) -m pytest -q tests/test_layout.py
 
 # Everything below demo/: what is there already is not made again, and training goes on.

@@ -1,13 +1,13 @@
 """ssd_tfrecord: train SSD object detectors from TFRecords, as fast as the machine allows.
 
-From Python, besides the programs:
+The Python API, besides the programs:
 
-- ``Manifest``: what a record set holds.
-- ``training_dataset``, ``evaluation_dataset``: the input pipeline, for a loop of your own.
-- ``Detector``: a trained run from images to boxes.
-- ``compute_metrics``: VOC's and COCO's numbers.
+- ``Manifest``: what a record set contains.
+- ``training_dataset``, ``evaluation_dataset``: the input pipeline, for your own training loop.
+- ``Detector``: a trained model, from images to boxes.
+- ``compute_metrics``: the VOC and COCO metrics.
 
-Each is imported when it is first asked for: importing the package imports no TensorFlow.
+Each is imported on first use, so importing the package does not import TensorFlow.
 """
 
 import importlib
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ssd_tfrecord.records.manifest import Manifest
 
 __version__ = "0.1.0"
+# Spelt out, not made from _HOMES: type checkers and editors read the literal.
 __all__ = ["Detector", "Manifest", "compute_metrics", "evaluation_dataset", "training_dataset"]
 
 _HOMES = {

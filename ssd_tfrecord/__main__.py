@@ -1,4 +1,4 @@
-"""python -m ssd_tfrecord PROGRAM --name=value …: the command ``ssd-tfrecord``."""
+"""``python -m ssd_tfrecord PROGRAM --name=value …``, the same as the command ``ssd-tfrecord``."""
 
 import sys
 

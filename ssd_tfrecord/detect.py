@@ -1,4 +1,8 @@
-"""python -m ssd_tfrecord.detect --run_dir=runs/a --images='photos/*.jpg' --output_dir=out"""
+"""Detects objects in image files, and draws them; --help lists the flags.
+
+Example:
+    python -m ssd_tfrecord.detect --run_dir=runs/a --images='photos/*.jpg' --output_dir=out
+"""
 
 import sys
 

@@ -1,9 +1,9 @@
-"""The one error that a user can cause."""
+"""The error for everything that a user can cause."""
 
 
 class InputError(ValueError):
     """A flag, file or record set that cannot be used.
 
-    The message says where, what is wrong and what is allowed, in one line; the mains print it
-    without a traceback and exit with 2.
+    The message says in one line where, what is wrong and what is allowed; the programs print it
+    without a traceback and exit with code 2.
     """

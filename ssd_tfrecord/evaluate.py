@@ -1,4 +1,8 @@
-"""python -m ssd_tfrecord.evaluate --run_dir=runs/a --records=records/voc07_test"""
+"""Evaluates a trained model on a record set; --help lists the flags.
+
+Example:
+    python -m ssd_tfrecord.evaluate --run_dir=runs/a --records=records/voc07_test
+"""
 
 import sys
 

@@ -1,6 +1,6 @@
 """Dataclass fields <-> absl flags: name, type, default, help and range are written once.
 
-``run`` is the whole of a main: flags, flagfiles, ``--help``, the config, errors of one line.
+``run`` does all that a main has to: flags, flagfiles, ``--help``, the config, errors in one line.
 """
 
 import dataclasses
@@ -10,44 +10,73 @@ import re
 import sys
 import textwrap
 import typing
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeGuard, TypeVar
 
 from absl import flags as absl_flags
 
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.options import allowed, flag_text
+from ssd_tfrecord.options import Options, allowed, flag_text
+
+_Config = TypeVar("_Config", bound=Options)
+
+# What --help shows of a field: the options it belongs to, itself, and its default.
+_Flag = tuple[type[Options], dataclasses.Field[Any], Any]
+
+_HELP = ("--help", "-help", "-h", "--helpfull", "--helpshort")
 
 
-def run(config_class, program, argv=None):
-    """Parses ``argv``, calls ``program(config)``; returns the exit code.
+def run(
+    config_class: type[_Config],
+    program: Callable[[_Config], object],
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Parses ``argv`` and calls ``program(config)``.
 
-    A wrong flag or input ends with one line on stderr and code 2, ``--help`` with 0, Ctrl-C
-    with 130.
+    Args:
+        config_class: the dataclass from which the flags are made.
+        program: called with the config; what it returns is ignored.
+        argv: program name and flags; by default those of the process.
+
+    Returns:
+        The exit code: 0, also for ``--help``; 2 after an ``InputError``, which is one line on
+        stderr; 130 after Ctrl-C; 1 if the reader of a pipe has gone.
     """
-    # TensorFlow's log of its start is noise, but for the GPU libraries that it misses: the trainer
-    # says to set 0 where it finds no GPU.
+    # TensorFlow's start-up log is noise, except for the GPU libraries that it cannot find: the
+    # trainer says to set 0 if it finds no GPU.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     argv = list(sys.argv if argv is None else argv)
-    if any(word in ("--help", "-help", "-h", "--helpfull", "--helpshort") for word in argv[1:]):
-        print(help_text(config_class))
-        return 0
     try:
-        program(parse(config_class, argv))
+        # Answered here, before absl: its own --help exits with 1.
+        if any(word in _HELP for word in argv[1:]):
+            print(help_text(config_class), flush=True)
+        else:
+            program(parse(config_class, argv))
     except InputError as error:
-        # A file's name may hold line breaks, and bytes that no terminal takes.
+        # A file name may contain line breaks, and bytes that a terminal cannot show.
         line = str(error).encode(errors="backslashreplace").decode()
         print("error: " + "\\n".join(line.splitlines()), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # `| head` has what it wants; what Python would still flush goes nowhere.
+        # `| head` has read enough. Python flushes stdout once more at exit: into nothing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0
 
 
-def parse(config_class, argv):
-    """The config that ``argv`` (program name first; flagfiles are read) describes."""
+def parse(config_class: type[_Config], argv: Sequence[str]) -> _Config:
+    """The config that ``argv`` describes, flagfiles included.
+
+    Args:
+        config_class: the dataclass from which the flags are made.
+        argv: program name and flags.
+
+    Raises:
+        InputError: a flag or flagfile does not exist, or a value is not allowed.
+    """
+    # Values of their own, not absl's global FLAGS: several configs can be parsed in one process.
     values = _FlagValues()
     for _, field, default in _flat_fields(config_class):
         _define(field, default, values)
@@ -55,46 +84,54 @@ def parse(config_class, argv):
         leftover = values(argv)[1:]
     except (absl_flags.Error, OSError, UnicodeDecodeError) as error:
         raise InputError(_reworded(error, values)) from None
+    # A stray word or a byte-order mark in a flagfile would otherwise disable a flag silently.
     if leftover:
-        raise InputError(f"{leftover[0]!r} is no flag: flags are written --name=value; see --help")
+        raise InputError(f"{leftover[0]!r} is not a flag; write --name=value, see --help")
     return _build(config_class, values)
 
 
-def to_lines(config):
+def to_lines(config: Options) -> list[str]:
     """The config as the lines of a flagfile; ``parse`` reads them back to an equal config."""
     lines = []
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
+        if isinstance(value, Options):
             lines += to_lines(value)
         else:
             lines.append(f"--{field.name}={flag_text(value)}")
     return lines
 
 
-def help_text(config_class):
-    """Every flag with its default, meaning and range, a group for each noun."""
-    groups = {}
+def help_text(config_class: type[Options]) -> str:
+    """Every flag with its default, meaning and range, in one group per options class."""
+    groups: dict[str, list[str]] = {}
     for owner, field, default in _flat_fields(config_class):
         limits = allowed(field)
         text = field.metadata["text"] + (f" ({limits})" if limits else "")
-        block = textwrap.fill(text, 92, initial_indent=" " * 6, subsequent_indent=" " * 6)
-        groups.setdefault(owner.__doc__.splitlines()[0], []).append(
-            f"  --{field.name}={flag_text(default)}\n{block}"
+        # Not broken at hyphens, as flags and their values have some.
+        block = textwrap.fill(
+            text, 92, initial_indent=" " * 6, subsequent_indent=" " * 6, break_on_hyphens=False
         )
-    lines = ["Flags are written --name=value; --flagfile=FILE reads them from a file, a line each."]
+        title = (owner.__doc__ or owner.__name__).splitlines()[0]
+        groups.setdefault(title, []).append(f"  --{field.name}={flag_text(default)}\n{block}")
+    lines = ["Write flags as --name=value; --flagfile=FILE reads them from a file, one per line."]
     for title, blocks in groups.items():
         lines += ["", title, "", *blocks]
     return "\n".join(lines)
 
 
-def _flat_fields(config_class, default=None):
-    """(owner class, field, default) of every flag; nested options follow their parent's own."""
+def _flat_fields(config_class: type[Options], default: Options | None = None) -> Iterator[_Flag]:
+    """(owner class, field, default) of every flag; nested options follow their parent's own.
+
+    Args:
+        config_class: a dataclass, the nested ones of which are walked too.
+        default: the value of ``config_class`` in its parent, whose fields are the defaults.
+    """
     nested = []
     types = typing.get_type_hints(config_class)
     for field in dataclasses.fields(config_class):
-        value = getattr(default, field.name) if default else field.default
-        if dataclasses.is_dataclass(types[field.name]):
+        value: Any = getattr(default, field.name) if default else field.default
+        if _is_nested(types[field.name]):
             nested.append((types[field.name], value))
         else:
             yield config_class, field, value
@@ -102,9 +139,14 @@ def _flat_fields(config_class, default=None):
         yield from _flat_fields(options_class, value)
 
 
-def _define(field, default, values):
+def _is_nested(kind: object) -> TypeGuard[type[Options]]:
+    # Not issubclass: Python 3.10 takes tuple[int, ...] for a class, and then fails.
+    return dataclasses.is_dataclass(kind)
+
+
+def _define(field: dataclasses.Field[Any], default: Any, values: absl_flags.FlagValues) -> None:
     text = field.metadata["text"]
-    define = {
+    define: dict[type, Callable[..., object]] = {
         bool: absl_flags.DEFINE_bool,
         int: absl_flags.DEFINE_integer,
         float: absl_flags.DEFINE_float,
@@ -116,32 +158,34 @@ def _define(field, default, values):
         define[type(default)](field.name, default, text, flag_values=values)
 
 
-def _build(config_class, values):
+def _build(config_class: type[_Config], values: absl_flags.FlagValues) -> _Config:
     types = typing.get_type_hints(config_class)
-    arguments = {}
+    arguments: dict[str, Any] = {}
     for field in dataclasses.fields(config_class):
         kind = types[field.name]
-        if dataclasses.is_dataclass(kind):
+        if _is_nested(kind):
             arguments[field.name] = _build(kind, values)
-        elif typing.get_origin(kind) is tuple:
-            arguments[field.name] = _tuple(field.name, values[field.name].value, kind)
-        else:
-            arguments[field.name] = values[field.name].value
+            continue
+        value: Any = values[field.name].value
+        if typing.get_origin(kind) is tuple:
+            value = _tuple(field.name, value, kind)
+        arguments[field.name] = value
     return config_class(**arguments)
 
 
 class _FlagValues(absl_flags.FlagValues):
-    """absl's, whose flagfiles may be recipes, be they named in another flagfile or not."""
+    """absl's, but a flagfile may be a recipe, also where another flagfile refers to it."""
 
-    def _get_flag_file_lines(self, filename, *arguments, **settings):
+    # absl calls this for nested flagfiles too, and has no public hook that does.
+    def _get_flag_file_lines(self, filename: str, *arguments: Any, **settings: Any) -> list[str]:
         return super()._get_flag_file_lines(_find_flagfile(filename), *arguments, **settings)
 
 
-def _find_flagfile(name):
-    """``name`` itself if it is a file, else the recipe of that name.
+def _find_flagfile(name: str) -> str:
+    """``name`` itself if it is a file, else the path of the recipe of that name.
 
     Raises:
-        InputError if it is neither.
+        InputError: it is neither.
     """
     if os.path.isfile(name):
         return name
@@ -152,6 +196,7 @@ def _find_flagfile(name):
         for folder in (here / "configs", here.parent / "configs")
         for path in sorted(folder.glob("*.flags"))
     }
+    # The README's commands say configs/NAME, which should work from any folder.
     recipe = recipes.get(name.removeprefix("configs/"))
     if recipe is None:
         raise InputError(
@@ -163,8 +208,8 @@ def _find_flagfile(name):
 _MUST_BE = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 
 
-def _reworded(error, values):
-    """Absl's message in one line; what Python says of a value becomes what the flag takes."""
+def _reworded(error: Exception, values: absl_flags.FlagValues) -> str:
+    """Absl's message in one line; Python's words about a value become what the flag accepts."""
     text = " ".join(str(error).split()).removeprefix("ERROR:: ")
     wrong = re.match(r"flag (--(\w+)=.*?): ", text)
     if wrong is None or values[wrong[2]].flag_type() not in _MUST_BE:
@@ -172,12 +217,18 @@ def _reworded(error, values):
     return f"{wrong[1]}: must be {_MUST_BE[values[wrong[2]].flag_type()]}"
 
 
-def _tuple(name, items, kind):
+def _tuple(name: str, items: Sequence[str], kind: Any) -> tuple[Any, ...]:
+    """The items of the flag ``name`` as the type ``kind``, a ``tuple[T, ...]``.
+
+    Raises:
+        InputError: an item is not a T.
+    """
     convert = typing.get_args(kind)[0]
     try:
+        # A trailing comma leaves an empty item.
         return tuple(convert(item) for item in items if item != "")
     except ValueError:
         raise InputError(
-            f"--{name}={','.join(items)}: must be {_MUST_BE[convert.__name__]}, or several joined "
-            "by commas"
+            f"--{name}={','.join(items)}: must be {_MUST_BE[convert.__name__]}, or several "
+            "separated by commas"
         ) from None

@@ -1,8 +1,8 @@
-"""The Keras 2 of this stack: ``from ssd_tfrecord.keras import keras``.
+"""The Keras 2 of the installed stack: ``from ssd_tfrecord.keras import keras``.
 
-TensorFlow 2.15 holds Keras 2 itself; from 2.16 on ``tf.keras`` is Keras 3, and Keras 2 goes on as
-``tf_keras``. TensorFlow's version decides, never what can be imported: tf_keras beside TensorFlow
-2.15 breaks Addons with loss scaling.
+TensorFlow 2.15 includes Keras 2; from 2.16 on ``tf.keras`` is Keras 3, and Keras 2 continues as the
+package ``tf_keras``. The version of TensorFlow decides, not which packages can be imported: with
+TensorFlow 2.15, an installed tf_keras would break Addons when loss scaling is on.
 """
 
 import tensorflow as tf
@@ -10,6 +10,8 @@ import tensorflow as tf
 if tuple(int(part) for part in tf.__version__.split(".")[:2]) < (2, 16):
     keras = tf.keras
 else:
-    import tf_keras as keras
+    import tf_keras
+
+    keras = tf_keras
 
 __all__ = ["keras"]

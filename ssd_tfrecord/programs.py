@@ -1,7 +1,8 @@
 """The programs: the command ``ssd-tfrecord``, and what ``python -m`` and ``tools/`` run.
 
-Each is a config of flags and a function that takes it. What a program needs is imported when it
-runs, so that ``--help`` and a wrong flag are answered before TensorFlow.
+Each is a config, from which the flags are made, and a function that is called with it. A program
+imports what it needs when it runs, so that ``--help`` and errors in flags do not have to wait for
+TensorFlow.
 """
 
 import sys
@@ -24,32 +25,32 @@ from ssd_tfrecord.options import Options
 
 
 def convert_voc(config: ConvertVocConfig) -> None:
-    """Converts Pascal VOC XML to TFRecords and a manifest."""
+    """Converts Pascal VOC XML to a record set (TFRecords and a manifest)."""
     from ssd_tfrecord.records.writing import session
 
     session.convert_voc(config)
 
 
 def convert_coco(config: ConvertCocoConfig) -> None:
-    """Converts a COCO instances JSON to TFRecords and a manifest."""
+    """Converts a COCO instances JSON to a record set."""
     from ssd_tfrecord.records.writing import session
 
     session.convert_coco(config)
 
 
 def inspect(config: InspectConfig) -> None:
-    """Verifies, counts and draws record sets, and makes manifests for those of other tools."""
+    """Verifies, counts or draws record sets; writes manifests for those made by other tools."""
     from ssd_tfrecord.inspection import session
 
     session.run(config)
 
 
 def train(config: TrainConfig) -> None:
-    """Trains an SSD."""
+    """Trains an SSD, or resumes a stopped run."""
     from ssd_tfrecord.runs import run_folder
     from ssd_tfrecord.training import preflight
 
-    # Checked first: TensorFlow, which the session imports, takes seconds.
+    # Checked first: importing the session imports TensorFlow, which takes seconds.
     train_sets, evaluation_set = preflight.check(config)
     run_folder.check(config)
     from ssd_tfrecord.training import session
@@ -58,7 +59,7 @@ def train(config: TrainConfig) -> None:
 
 
 def evaluate(config: EvalConfig) -> None:
-    """Evaluates a run on a record set by VOC's and COCO's metrics."""
+    """Evaluates a trained model on a record set with the VOC and COCO metrics."""
     from ssd_tfrecord.evaluation import session
 
     session.run(config)
@@ -72,16 +73,17 @@ def detect(config: DetectConfig) -> None:
 
 
 def benchmark(config: BenchmarkConfig) -> None:
-    """Measures what conversion and the parts of training cost."""
+    """Measures what conversion and each part of training cost."""
     from ssd_tfrecord.benchmark import session
 
     session.run(config)
 
 
 def data_service(config: DataServiceConfig) -> None:
-    """Serves training batches made on machines without a GPU."""
+    """Makes training batches on other machines, and serves them to the trainer."""
     import os
 
+    # TensorFlow would take all of a GPU's memory for nothing.
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     from ssd_tfrecord.data import service
 
@@ -92,7 +94,7 @@ def data_service(config: DataServiceConfig) -> None:
 
 
 def demo_data(config: DemoConfig) -> None:
-    """Draws a demo data set in Pascal VOC's layout."""
+    """Draws a demo data set in the layout of Pascal VOC."""
     from ssd_tfrecord.datasets.demo import session
 
     session.run(config)
@@ -100,7 +102,7 @@ def demo_data(config: DemoConfig) -> None:
 
 @dataclass(frozen=True)
 class Program:
-    """``run`` takes a ``config``, which the flags are made from."""
+    """``run`` is called with a ``config``, from which the flags are made."""
 
     config: type[Options]
     run: Callable[..., None]
@@ -120,13 +122,28 @@ PROGRAMS = {
 
 
 def run(name: str, argv: Sequence[str] | None = None) -> int:
-    """Runs the program ``name`` with the flags of ``argv`` (the command line's); its exit code."""
+    """Runs a program.
+
+    Args:
+        name: a key of ``PROGRAMS``.
+        argv: what stands for the program's name, and its flags; by default those of the process.
+
+    Returns:
+        The exit code, as of ``flags.run``.
+    """
     program = PROGRAMS[name]
     return flags.run(program.config, program.run, argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command ``ssd-tfrecord``: ``argv[1]`` names the program, the rest are its flags."""
+    """The command ``ssd-tfrecord``.
+
+    Args:
+        argv: the command's name, the program's name and its flags; by default those of the process.
+
+    Returns:
+        The exit code: as of ``flags.run``, and 2 if there is no such program.
+    """
     words = list(sys.argv if argv is None else argv)
     name = words[1] if len(words) > 1 else "--help"
     if name in PROGRAMS:
@@ -140,22 +157,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_usage())
         return 0
     print(
-        f"error: {name!r} is no program: must be one of {', '.join(PROGRAMS)}; --help says what "
-        "each does",
+        f"error: {name!r} is not a program; must be one of {', '.join(PROGRAMS)}; see --help",
         file=sys.stderr,
     )
     return 2
 
 
-def _usage():
+def _summary(program: Program) -> str:
+    return (program.run.__doc__ or "").splitlines()[0]
+
+
+def _usage() -> str:
     width = max(map(len, PROGRAMS))
-    rows = [f"  {name:<{width}}  {item.run.__doc__}" for name, item in PROGRAMS.items()]
+    rows = [f"  {name:<{width}}  {_summary(item)}" for name, item in PROGRAMS.items()]
     return "\n".join(
         [
-            "ssd-tfrecord PROGRAM --name=value …",
+            "Usage: ssd-tfrecord PROGRAM --name=value …",
             "",
             *rows,
             "",
-            "ssd-tfrecord PROGRAM --help lists the flags of a program.",
+            "ssd-tfrecord PROGRAM --help explains the flags of a program.",
         ]
     )

@@ -1,4 +1,8 @@
-"""Trains an SSD: python -m ssd_tfrecord.train --flagfile=configs/….flags --run_dir=runs/a …"""
+"""Trains an SSD; --help lists the flags.
+
+Example:
+    python -m ssd_tfrecord.train --flagfile=configs/demo.flags --train_records=… --run_dir=runs/a
+"""
 
 import sys
 

@@ -70,7 +70,7 @@ def test_no_detection_at_all(quick_run, photos, tmp_path, capsys):
     assert _run(quick_run, [photos / "000001.jpg"], tmp_path, "--score_threshold=1") == 0
     entries = json.loads((tmp_path / "detections.json").read_text())
     assert [entry["detections"] for entry in entries] == [[]]
-    assert "1 images, 0 detections" in capsys.readouterr().out
+    assert "1 image, 0 detections" in capsys.readouterr().out
 
 
 def test_a_damaged_image_is_left_out_and_named(quick_run, photos, tmp_path, capsys):
@@ -87,18 +87,18 @@ def test_a_damaged_image_is_left_out_and_named(quick_run, photos, tmp_path, caps
     assert b["error"].startswith(f"{images[1]}: cannot be decoded")
     assert sorted(path.name for path in (tmp_path / "out").glob("*.jpg")) == ["a.jpg", "c.jpg"]
     out = capsys.readouterr().out
-    assert f"left out: {images[1]}: cannot be decoded" in out
-    assert "2 images, 0 detections; 1 images left out" in out
+    assert f"skipped: {images[1]}: cannot be decoded" in out
+    assert "2 images, 0 detections; 1 image skipped" in out
 
 
 def test_errors_are_one_line(quick_run, photos, tmp_path, capsys):
     assert _run(quick_run, [f"{photos}/*.png", f"{photos}/*.xyz"], tmp_path) == 2
-    assert f"error: --images={photos}/*.xyz: no image there; must be" in capsys.readouterr().err
+    assert f"error: --images={photos}/*.xyz: no image found; must be" in capsys.readouterr().err
     assert _run(quick_run, [photos], tmp_path, "--annotations_dir=nowhere") == 2
     assert "--annotations_dir=nowhere: must be a folder" in capsys.readouterr().err
     assert _run(quick_run, [photos], photos) == 2
     error = capsys.readouterr().err
-    assert f"--output_dir={photos}: holds {photos}/000001.jpg, which is to be detected" in error
+    assert f"--output_dir={photos}: contains the input image {photos}/000001.jpg, " in error
     assert error.endswith("could be overwritten; must be another folder\n")
     assert _run(quick_run, [photos / "notes.txt"], tmp_path) == 2
     error = capsys.readouterr().err

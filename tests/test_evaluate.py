@@ -101,7 +101,7 @@ def test_another_class_list_is_an_error_that_names_both(tiny_voc, quick_run, tmp
     assert _run(f"--run_dir={quick_run}", f"--records={tmp_path / 'voc'}") == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert f"{tmp_path / 'voc'}: classes are aeroplane, bicycle," in error
-    assert f"{quick_run} was trained on cat, dog, person: must be the same; convert" in error
+    assert f"{quick_run} was trained on cat, dog, person; they must be the same: convert" in error
 
 
 def test_a_missing_set_or_run_is_one_line(tiny_run, tiny_records, tmp_path, capsys):

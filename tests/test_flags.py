@@ -26,7 +26,7 @@ def test_config_survives_its_own_flagfile(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["stray"], "'stray' is no flag: flags are written --name=value; see --help"),
+        (["stray"], "'stray' is not a flag; write --name=value, see --help"),
         (["--nope=1"], "Unknown command line flag 'nope'"),
         (["--num_steps=x"], "error: --num_steps=x: must be a whole number\n"),
         (["--num_steps=1.5"], "error: --num_steps=1.5: must be a whole number\n"),
@@ -35,38 +35,38 @@ def test_config_survives_its_own_flagfile(tmp_path):
         (["--num_steps=0"], "--num_steps=0: must be at least 1"),
         (["--augmentation=max"], "--augmentation=max: must be one of ssd, flip, none"),
         (["--crop_min_ious=0.1,2"], "--crop_min_ious=2.0: must be at least 0 and at most 1"),
-        (["--crop_min_ious=a"], "--crop_min_ious=a: must be a number, or several joined by commas"),
+        (["--crop_min_ious=a"], "--crop_min_ious=a: must be a number, or several separated"),
         (["--learning_rate=0"], "--learning_rate=0.0: must be above 0"),
         (["--learning_rate=nan"], "--learning_rate=nan: must be above 0"),
-        (["--lr_boundaries=5,5"], "--lr_boundaries=5,5: must rise"),
-        (["--lr_values=1,2,3"], "--lr_values=1,2,3: must be one more value than --lr_boundaries="),
-        (["--lr_schedule=cosine", "--lr_boundaries=5"], "--lr_schedule=cosine: takes neither"),
-        (["--anchor_scales=0.5,0.2"], "--anchor_scales=0.5,0.2: must rise from above 0"),
+        (["--lr_boundaries=5,5"], "--lr_boundaries=5,5: must be in increasing order"),
+        (["--lr_values=1,2,3"], "--lr_values=1,2,3: must have one more value than --lr_bound"),
+        (["--lr_schedule=cosine", "--lr_boundaries=5"], "--lr_schedule=cosine cannot be combined"),
+        (["--anchor_scales=0.5,0.2"], "--anchor_scales=0.5,0.2: must be positive and in incr"),
         (["--anchor_scales=big"], "--anchor_scales=big: must be voc, coco or a list of numbers"),
-        (["--aspect_ratios=2:1"], "--aspect_ratios=2:1: must be numbers above 1"),
-        (["--input_size=400"], "--input_size=400: vgg16 takes 300 or 512"),
-        (["--backbone=mobilenet_v2", "--input_size=512"], "mobilenet_v2 takes 300"),
-        (["--width=0.5"], "--width=0.5: vgg16 takes 1"),
-        (["--patience=3"], "--patience: needs --eval_records"),
+        (["--aspect_ratios=2:1"], "--aspect_ratios=2:1: must be numbers greater than 1"),
+        (["--input_size=400"], "--input_size=400: must be 300 or 512 for vgg16"),
+        (["--backbone=mobilenet_v2", "--input_size=512"], "must be 300 for mobilenet_v2"),
+        (["--width=0.5"], "--width=0.5: must be 1 for vgg16"),
+        (["--patience=3"], "--patience requires --eval_records"),
         (
             ["--num_virtual_devices=3"],
-            "--global_batch_size=32: must be a multiple of the 3 replicas",
+            "--global_batch_size=32: must be a multiple of the number of replicas, 3",
         ),
         (
             ["--num_virtual_devices=2", "--require_gpu"],
-            "--require_gpu: --num_virtual_devices=2 computes on the CPU; give one of the two",
+            "--require_gpu cannot be combined with --num_virtual_devices=2, which uses the CPU",
         ),
         (
             ["--anchor_scales=0.1,0.5"],
-            "--anchor_scales=0.1,0.5: has 2 scales; --input_size=300 takes 7, one per map and a",
+            "--anchor_scales=0.1,0.5: has 2 scales; --input_size=300 needs 7, one per feature",
         ),
         (
             ["--aspect_ratios=2:2:2:2:2:2", "--input_size=512"],
-            "--aspect_ratios=2:2:2:2:2:2: has 6 maps; --input_size=512 takes 7",
+            "--aspect_ratios=2:2:2:2:2:2: has ratios for 6 feature maps; --input_size=512 has 7",
         ),
-        (["--run_dir="], "--run_dir: must be given"),
-        (["--flagfile=missing.flags"], "error: Unable to open flagfile: "),
-        (["--flagfile=missing.flags"], "missing.flags"),
+        (["--run_dir="], "--run_dir is required"),
+        (["--flagfile=missing.flags"], "error: --flagfile=missing.flags: no such file; must be "),
+        (["--flagfile=missing.flags"], "or a recipe: demo.flags, "),
     ],
 )
 def test_wrong_flag_is_one_line_that_names_it(words, message, capsys):
@@ -127,3 +127,9 @@ def test_a_reader_that_has_enough_ends_it_without_a_traceback():
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 1
+
+
+def test_help_into_a_pipe_that_closes_ends_quietly():
+    command = f"{sys.executable} -m ssd_tfrecord train --help | head -n 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Write flags as --name=value") and done.stderr == ""

@@ -47,7 +47,7 @@ def assert_values(variables):
 
 def test_records_are_whole_and_say_what_they_said(kept, capsys):
     assert programs.run("inspect", ["inspect", "--records=records/set", "--verify"]) == 0
-    assert "whole: checksums, counts and every record are right" in capsys.readouterr().out
+    assert "intact: checksums, counts and all records are correct" in capsys.readouterr().out
     manifest = Manifest.load("records/set")
     assert (manifest.num_records, manifest.num_objects) == (4, 4)
     assert manifest.class_names == ("cat", "dog")
@@ -71,7 +71,7 @@ def test_a_converter_takes_the_same_set_for_the_same(kept, capsys):
     """Without --overwrite, the set that is there is left alone."""
     words = ["--voc_root=VOCdevkit", "--sets=2007_trainval", "--output_dir=records/set"]
     assert programs.run("convert-voc", ["convert-voc", *words]) == 2
-    assert "records/set: holds a record set already" in capsys.readouterr().err
+    assert "records/set: already holds a record set" in capsys.readouterr().err
 
 
 def test_every_weight_of_the_checkpoint_is_in_its_place():

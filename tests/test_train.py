@@ -194,7 +194,7 @@ def test_weights_come_from_another_run(whole_run, tiny_records, tmp_path, capsys
     source = checkpoints.load_run(whole_run, "best").model
     for ours, theirs in zip(state.learner.model.get_weights(), source.get_weights()):
         np.testing.assert_array_equal(ours, theirs)
-    assert "classes taken over: background, cat, dog, person" in capsys.readouterr().out
+    assert "class outputs copied: background, cat, dog, person" in capsys.readouterr().out
 
 
 def test_loss_that_is_not_finite_names_step_and_images(tiny_records, tmp_path):
@@ -218,7 +218,7 @@ def test_loss_that_is_not_finite_names_step_and_images(tiny_records, tmp_path):
     truths = read_ground_truths(Manifest.load(tiny_records))
     assert names == [truths[index].source_id for index in indices]
     message = f"step {step}: the loss or its gradient is not finite; images {', '.join(names)}; "
-    assert str(error.value).startswith(message + f"the batch is in {saved}")
+    assert str(error.value).startswith(message + f"the batch is saved in {saved}")
     assert not list((tmp_path / "run" / "checkpoints").glob("ckpt-*"))
 
 
@@ -251,4 +251,4 @@ def test_foreign_folder_is_refused(tiny_records, tmp_path, capsys):
     (tmp_path / "mine.txt").write_text("")
     words = ["train", f"--run_dir={tmp_path}", f"--train_records={tiny_records}"]
     assert programs.run("train", words) == 2
-    assert "holds files but no flags.txt, so no run" in capsys.readouterr().err
+    assert "contains files but no flags.txt, so it is not a run folder" in capsys.readouterr().err

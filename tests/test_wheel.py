@@ -13,6 +13,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 PROJECT = (ROOT / "pyproject.toml").read_text("utf-8")
+README = {"ssd_tfrecord/configs/README.md"}
 SMALL = ("--backbone=mobilenet_v2", "--width=0.1", "--backbone_weights=none", "--num_steps=2")
 
 
@@ -47,8 +48,8 @@ def test_wheel_holds_all_that_is_needed_and_no_more(wheel):
         for path in (ROOT / "ssd_tfrecord").rglob("*")
         if path.suffix in (".py", ".typed")
     }
-    recipes = {f"ssd_tfrecord/configs/{path.name}" for path in (ROOT / "configs").glob("*.*")}
-    assert {name for name in names if ".dist-info/" not in name} == here | recipes
+    recipes = {f"ssd_tfrecord/configs/{path.name}" for path in (ROOT / "configs").glob("*.flags")}
+    assert {name for name in names if ".dist-info/" not in name} == here | recipes | README
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def test_help_lists_the_programs_and_wrong_words_are_one_line(unpacked):
     assert after.children_user - before.children_user < 1
     done = unpacked("fly")
     assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert done.stderr.startswith("error: 'fly' is no program: must be one of convert-voc, ")
+    assert done.stderr.startswith("error: 'fly' is not a program; must be one of convert-voc, ")
 
 
 def test_recipes_are_found_by_name(unpacked):
@@ -110,7 +111,7 @@ def test_it_converts_and_inspects(unpacked, tiny_voc):
     done = unpacked("convert-voc", *words, "--output_dir=records")
     assert done.returncode == 0, done.stderr
     done = unpacked("inspect", "--records=records", "--verify")
-    assert "whole: checksums, counts and every record are right" in done.stdout, done.stderr
+    assert "intact: checksums, counts and all records are correct" in done.stdout, done.stderr
 
 
 @pytest.mark.soak
@@ -135,7 +136,7 @@ def test_it_works_in_an_empty_environment(wheel, tiny_voc, tmp_path):
     for kind in ("train", "test"):
         words = (f"--sets=demo_{kind}", "--classes=auto", "--num_shards=1")
         run("convert-voc", "--voc_root=VOCdevkit", *words, f"--output_dir=records/{kind}")
-    assert "are right" in run("inspect", "--records=records/test", "--verify", "--stats")
+    assert "are correct" in run("inspect", "--records=records/test", "--verify", "--stats")
     words = ("--train_records=records/train", "--eval_records=records/test", "--run_dir=runs/a")
     said = run("train", "--flagfile=demo.flags", *words, *SMALL, "--global_batch_size=4")
     assert "done at step 2" in said

@@ -1,9 +1,10 @@
-"""What conversion and the parts of training cost, alone and together; --help lists the flags.
+"""Measures what conversion and the parts of training cost; --help lists the flags.
 
+Example:
     python tools/benchmark.py --records=records/voc0712_trainval --json=figures.json
     python tools/benchmark.py --records=records/voc0712_trainval --compare=figures.json
 
-CPU milliseconds and ratios are the figures to compare: images/s drift on a shared machine.
+Compare CPU milliseconds and ratios: images/s drift on a shared machine.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""COCO instances JSON -> TFRecords and a manifest; --help lists the flags."""
+"""Converts a COCO instances JSON to TFRecords and a manifest; --help lists the flags."""
 
 import sys
 

@@ -1,7 +1,8 @@
-"""Draws a demo data set in Pascal VOC's layout, to see the whole road in minutes.
+"""Draws a demo data set in the layout of Pascal VOC, to try everything within minutes.
 
-python tools/create_demo_dataset.py --output_dir=demo/VOCdevkit
-python tools/create_voc_tfrecords.py --voc_root=demo/VOCdevkit --sets=demo_train \
+Example:
+    python tools/create_demo_dataset.py --output_dir=demo/VOCdevkit
+    python tools/create_voc_tfrecords.py --voc_root=demo/VOCdevkit --sets=demo_train \
         --classes=auto --output_dir=demo/records/train
 """
 

@@ -1,4 +1,4 @@
-"""Pascal VOC XML -> TFRecords and a manifest; --help lists the flags."""
+"""Converts Pascal VOC XML to TFRecords and a manifest; --help lists the flags."""
 
 import sys
 

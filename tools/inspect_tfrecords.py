@@ -1,7 +1,8 @@
-"""Looks at record sets: --verify, --stats, --draw; --index makes a manifest for those of others.
+"""Verifies, counts or draws record sets; --index writes manifests for those of other tools.
 
-python tools/inspect_tfrecords.py --records=records/voc07_test --verify --stats
-python tools/inspect_tfrecords.py --records=od_api --index --label_map=label_map.pbtxt
+Example:
+    python tools/inspect_tfrecords.py --records=records/voc07_test --verify --stats
+    python tools/inspect_tfrecords.py --records=od_api --index --label_map=label_map.pbtxt
 """
 
 import sys

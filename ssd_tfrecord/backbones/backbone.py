@@ -1,27 +1,32 @@
-"""What a backbone is: facts that options, anchors, network and weight files share."""
+"""What a backbone is: facts shared by options, anchors, network and weight files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
+    import tensorflow as tf
 
-# What the input of every backbone is RGB minus: ImageNet's mean, as the authors' Caffe code has it.
+    from ssd_tfrecord.keras import keras
+
+# Subtracted from the RGB input of every backbone: ImageNet's mean, as in the authors' Caffe code.
 MEAN_RGB = (123.0, 117.0, 104.0)
 
+# {layer: its weights in Keras's order}. Quoted, because an alias is evaluated at import.
 Arrays = dict[str, "list[np.ndarray]"]
 
 
 @dataclass(frozen=True)
 class FeatureMaps:
-    """The K maps that the heads look at, finest first, for one input size.
+    """The K feature maps that the heads read, finest first, for one input size.
 
-    ``sides`` are in cells, ``steps`` the pixels between the centres of two cells; ``ratios`` the
-    aspect ratios above 1 of each map's anchors, and ``sizes`` {name: K + 1 sizes in pixels} those
-    that ``--anchor_scales`` takes by name: map k has the min size k and the max size k + 1.
+    ``sides`` are in cells; ``steps`` are the distances between the centres of neighbouring cells,
+    in pixels. ``ratios`` are the aspect ratios above 1 of each map's anchors. ``sizes`` is {name:
+    K + 1 sizes in pixels}, with the names that ``--anchor_scales`` accepts: sizes k and k + 1 are
+    the min size and the max size of map k.
     """
 
     input_size: int
@@ -32,7 +37,7 @@ class FeatureMaps:
 
 
 # Liu et al., SSD, arXiv 1512.02325, section 2.2, and the prototxt files of the authors' Caffe code,
-# whose prior_box_layer truncates sizes to whole pixels: that changes those of SSD512 alone.
+# whose prior_box_layer truncates sizes to whole pixels, which changes only those of SSD512.
 SSD300 = FeatureMaps(
     input_size=300,
     sides=(38, 19, 10, 5, 3, 1),
@@ -57,33 +62,53 @@ SSD512 = FeatureMaps(
 
 @dataclass(frozen=True)
 class PublishedWeights:
-    """Where pretrained weights come from, and how they become ours.
+    """Where pretrained weights come from, and how they are converted to ours.
 
-    ``url_fn(width)`` is the file that ``keras_fn(width)`` downloads and returns as a Keras model;
-    ``widths`` are those that exist. ``classifier`` names layers of the file that the backbone
-    itself lacks but ``adapt_fn`` takes: it makes our arrays of the file's, {layer: arrays} both.
+    ``url_fn(width)`` returns the address of the file that ``keras_fn(width)`` downloads and returns
+    as a Keras model; ``widths`` are those for which there is one. ``adapt_fn`` converts the file's
+    arrays to ours, both {layer: arrays}. ``classifier`` lists layers of the file that the backbone
+    itself lacks but ``adapt_fn`` needs.
     """
 
     url_fn: Callable[[float], str]
-    keras_fn: Callable[[float], object]
+    keras_fn: Callable[[float], keras.Model]
     widths: tuple[float, ...] = (1.0,)
     classifier: tuple[str, ...] = ()
     adapt_fn: Callable[[Arrays], Arrays] = dict
+
+
+class BuildFn(Protocol):
+    """The type of the functions that build a backbone."""
+
+    def __call__(
+        self, maps: FeatureMaps, *, width: float, batch_norm: str, seed: int
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Builds the layers.
+
+        Args:
+            maps: the feature maps to produce, and the input size S.
+            width: channel multiplier.
+            batch_norm: ``--batch_norm``; ignored by backbones without batch normalisation.
+            seed: of the initial weights.
+
+        Returns:
+            A Keras input [B, S, S, 3], RGB minus ``MEAN_RGB``, and the K maps.
+        """
 
 
 @dataclass(frozen=True)
 class Backbone:
     """A feature extractor.
 
-    ``build_fn(maps, width=, batch_norm=, seed=)`` gives a Keras input [B, S, S, 3], RGB minus
-    ``MEAN_RGB``, and the K maps; ``inputs`` are the input sizes it takes, ``widths`` the range of
-    its channel multiplier. ``layers`` are the beginnings of the names of the layers that published
-    weights have, ``blocks`` is a pattern of the names of blocks, whose layers share a row where
-    layers are listed. A ``conv`` head is a 3x3 convolution, a ``separable`` one SSDLite's.
+    ``inputs`` are the input sizes that ``build_fn`` accepts, ``widths`` the range of its channel
+    multiplier. ``layers`` are prefixes of the names of layers for which there are published
+    weights. ``blocks`` is a regular expression for the names of blocks; where layers are listed,
+    the layers of a block share a row. A ``conv`` head is a 3x3 convolution; a ``separable`` head is
+    SSDLite's.
     """
 
     name: str
-    build_fn: Callable
+    build_fn: BuildFn
     inputs: Mapping[int, FeatureMaps]
     layers: tuple[str, ...]
     blocks: str

@@ -1,30 +1,33 @@
-"""The layers that the backbones and the heads are made of."""
+"""The layers of the backbones and the heads."""
 
 import zlib
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
 from ssd_tfrecord.keras import keras
 
-# Keras's MobileNetV2 has 0.999, which takes thousands of steps to forget how it began; a run on
-# own data has hundreds.
+# Keras's MobileNetV2 has 0.999, which needs thousands of steps to forget the initial values; a run
+# on one's own data may have only hundreds.
 BATCH_NORM_MOMENTUM = 0.97
+# That of Keras's MobileNetV2.
 BATCH_NORM_EPSILON = 1e-3
 
 
 def xavier(seed: int, name: str) -> keras.initializers.Initializer:
     """Caffe's Xavier, uniform within ±sqrt(3 / fan_in), for the layer ``name``.
 
-    Its own seed is made from the model's and the layer's name, so that the weights depend neither
-    on the order of building nor on the number of replicas.
+    Its seed is derived from the model's and the layer's name, so the weights depend neither on the
+    order in which layers are built nor on the number of replicas.
     """
+    # Not hash(), which differs from process to process.
     return keras.initializers.LecunUniform(seed=zlib.crc32(f"{seed}/{name}".encode()))
 
 
 def batch_norm_layer(name: str, mode: str) -> keras.layers.Layer:
     """Batch normalisation for ``--batch_norm``: sync (over all replicas) or frozen.
 
-    A frozen layer is not trained, and uses its moving averages in training too.
+    A frozen layer is not trained and uses its moving averages during training as well.
     """
     return BatchNorm(
         momentum=BATCH_NORM_MOMENTUM,
@@ -38,12 +41,15 @@ def batch_norm_layer(name: str, mode: str) -> keras.layers.Layer:
 class BatchNorm(keras.layers.BatchNormalization):
     """Batch normalisation over the global batch, through TensorFlow's fused kernel on one replica.
 
-    A training step of MobileNetV2 takes less than half the time so, evaluation a third. Keras's
-    own fused layer is no choice: its moving variance is the unbiased one (N / (N - 1)), and a run
-    would depend on the number of replicas. Nor is its synchronised one: see _sum_over_replicas.
+    With it, a training step of MobileNetV2 takes less than half the time, evaluation a third.
+    Keras's own fused layer cannot be used: its moving variance is the unbiased one (N / (N - 1)),
+    so a run would depend on the number of replicas. Nor can its synchronised layer: see
+    _sum_over_replicas.
     """
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Normalises ``inputs`` [B, H, W, C], and in training updates the moving averages."""
+        # As in Keras: a frozen layer computes as in inference.
         training = bool(training) and self.trainable
         if not training:
             return self._fused(inputs, mean=self.moving_mean, variance=self.moving_variance)[0]
@@ -51,19 +57,22 @@ class BatchNorm(keras.layers.BatchNormalization):
             outputs, mean, variance = self._over_replicas(inputs)
         else:
             outputs, mean, unbiased = self._fused(inputs)
+            # From the unbiased variance to the biased one, as over several replicas.
             count = inputs.shape[1] * inputs.shape[2] * tf.cast(tf.shape(inputs)[0], unbiased.dtype)
             variance = unbiased * ((count - 1) / count)
         self._average(self.moving_mean, mean)
         self._average(self.moving_variance, variance)
         return outputs
 
-    def _over_replicas(self, inputs):
-        """Normalised by the moments over all replicas, which hold equally many images."""
+    def _over_replicas(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Output, mean and variance over all replicas, each with the same number of images."""
+        # float32 also under mixed precision, as the fused kernel computes them.
         pixels = tf.cast(inputs, tf.float32)
         means, variances = tf.unstack(
             _gather_replicas(tf.stack(tf.nn.moments(pixels, axes=[0, 1, 2]))), axis=1
         )
-        # Not E[x²] - E[x]²: its cancellation would show in the fifth digit of a gradient.
+        # The total variance is the mean variance plus the variance of the means. Not
+        # E[x²] - E[x]²: its cancellation would show in the fifth digit of a gradient.
         mean, between = tf.nn.moments(means, axes=[0])
         variance = tf.reduce_mean(variances, axis=0) + between
         outputs = tf.nn.batch_normalization(
@@ -71,7 +80,10 @@ class BatchNorm(keras.layers.BatchNormalization):
         )
         return tf.cast(outputs, inputs.dtype), mean, variance
 
-    def _fused(self, inputs, **moments):
+    def _fused(
+        self, inputs: tf.Tensor, **moments: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Output, mean and unbiased variance; by ``mean`` and ``variance`` where they are given."""
         return tf.compat.v1.nn.fused_batch_norm(
             inputs,
             self.gamma,
@@ -81,47 +93,52 @@ class BatchNorm(keras.layers.BatchNormalization):
             **moments,
         )
 
-    def _average(self, moving, value):
+    def _average(self, moving: tf.Variable, value: tf.Tensor) -> None:
         moving.assign_sub((moving - value) * (1 - self.momentum))
 
 
-def _gather_replicas(value):
-    """``value`` of every replica, [R, ...], each row in its replica's place."""
+def _gather_replicas(value: tf.Tensor) -> tf.Tensor:
+    """``value`` of every replica: [R, ...], in the order of the replicas."""
+    # By a sum of one-hot rows, because the sum below is what has a cheap gradient.
     context = tf.distribute.get_replica_context()
     place = tf.one_hot(context.replica_id_in_sync_group, context.num_replicas_in_sync)
     return _sum_over_replicas(tf.tensordot(place, value, axes=0))
 
 
 @tf.custom_gradient
-def _sum_over_replicas(value):
-    """The sum of ``value`` over all replicas; its gradient is the sum of theirs.
+def _sum_over_replicas(
+    value: tf.Tensor,
+) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    """The sum of ``value`` over all replicas; its gradient is the sum of their gradients.
 
-    A bare all_reduce is a custom gradient too, for which TensorFlow walks back through the graph
-    of every other replica, in each layer anew: two replicas of MobileNetV2 took 8 minutes to
-    trace. The walk ends at stop_gradient, and the trace takes half a minute.
+    A bare all_reduce has a custom gradient too, but for it TensorFlow walks back through the graph
+    of every other replica, again in each layer: two replicas of MobileNetV2 took 8 minutes to
+    trace. The walk ends at stop_gradient, so tracing takes half a minute.
     """
 
-    def total(local):
+    def total(local: tf.Tensor) -> tf.Tensor:
         context = tf.distribute.get_replica_context()
         return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.stop_gradient(local))
 
+    # custom_gradient takes (result, gradient function); callers receive the result only.
     return total(value), total
 
 
 class ChannelL2Norm(keras.layers.Layer):
-    """x / |x| over the channels, times a learned scale of each channel that starts at 20.
+    """x / |x| over the channels, times a learned scale per channel that starts at 20.
 
-    Source: Liu et al., ParseNet, arXiv 1506.04579, section 3.3. Computed in float32 under every
-    precision, and gives float32: the squares of conv4_3 overflow float16.
+    Source: Liu et al., ParseNet, arXiv 1506.04579, section 3.3. Computes and returns float32 under
+    every precision policy, because the squares of conv4_3 overflow float16.
     """
 
-    # The Caffe layer's, added to the sum of squares.
+    # That of the Caffe layer, added to the sum of squares.
     EPSILON = 1e-10
 
-    def __init__(self, name):
+    def __init__(self, name: str) -> None:
         super().__init__(name=name, dtype="float32")
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Creates the scale, float32 [C], for inputs [..., C]."""
         self.scale = self.add_weight(
             name="scale",
             shape=(input_shape[-1],),
@@ -129,6 +146,7 @@ class ChannelL2Norm(keras.layers.Layer):
         )
         super().build(input_shape)
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """The normalised and scaled ``inputs`` [..., C]."""
         squares = tf.reduce_sum(tf.square(inputs), axis=-1, keepdims=True)
         return inputs * tf.math.rsqrt(squares + self.EPSILON) * self.scale

@@ -1,7 +1,11 @@
 """MobileNetV2 with SSDLite's heads (Sandler et al., arXiv 1801.04381, section 6.2).
 
-Layers carry the names of keras.applications, by which weights are found in a file.
+Layers have their names in keras.applications, by which weights are found in a file.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from ssd_tfrecord.backbones.backbone import (
     MEAN_RGB,
@@ -11,12 +15,26 @@ from ssd_tfrecord.backbones.backbone import (
     PublishedWeights,
 )
 
+if TYPE_CHECKING:
+    import tensorflow as tf
 
-def build(maps: FeatureMaps, *, width: float, batch_norm: str, seed: int):
-    """MobileNetV2 for an input of 300: (input, six maps of SSD300's sides).
+    from ssd_tfrecord.keras import keras
 
-    38, 19 and 10 come from its body, SSDLite's two taps (Sandler et al., arXiv 1801.04381,
-    section 6.2) after a finer one; 5, 3 and 1 from added layers.
+
+def build(
+    maps: FeatureMaps, *, width: float, batch_norm: str, seed: int
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """MobileNetV2 for an input of 300: (input, six maps with the sides of SSD300's).
+
+    The maps of 38, 19 and 10 cells come from its body: SSDLite's two (Sandler et al., arXiv
+    1801.04381, section 6.2) and a finer one before them. Those of 5, 3 and 1 come from added
+    layers.
+
+    Args:
+        maps: SSD300's.
+        width: channel multiplier, of the body and the added layers.
+        batch_norm: ``--batch_norm``.
+        seed: of the initial weights.
     """
     from ssd_tfrecord.backbones.conv_blocks import ConvBlocks
 
@@ -24,24 +42,27 @@ def build(maps: FeatureMaps, *, width: float, batch_norm: str, seed: int):
     taps = ("block_6_expand_relu", "block_13_expand_relu", "out_relu")
     features = [body.get_layer(name).output for name in taps]
     block = ConvBlocks(batch_norm=batch_norm, seed=seed)
-    for number, filters, shape in (
-        (1, 512, {"strides": 2, "padding": "same"}),
-        (2, 256, {"strides": 2, "padding": "same"}),
-        (3, 256, {"strides": 1, "padding": "valid"}),
+    # 10 -> 5 -> 3 -> 1 cells; without padding, the last one sees all of its 3 x 3.
+    for number, filters, strides, padding in (
+        (1, 512, 2, "same"),
+        (2, 256, 2, "same"),
+        (3, 256, 1, "valid"),
     ):
+        # A multiple of 16, so that half of it is a multiple of 8, as MobileNetV2's channels are.
         channels = max(32, round(filters * width / 16) * 16)
         x = block.pointwise(features[-1], f"extra_{number}_squeeze", channels // 2)
-        x = block.depthwise(x, f"extra_{number}_depthwise", **shape)
+        x = block.depthwise(x, f"extra_{number}_depthwise", strides=strides, padding=padding)
         features.append(block.pointwise(x, f"extra_{number}_expand", channels))
     return body.input, features
 
 
-def _body(input_size, width, *, batch_norm, seed):
+def _body(input_size: int, width: float, *, batch_norm: str, seed: int) -> keras.Model:
+    """Keras's MobileNetV2 with our input, initial weights and batch normalisation."""
     from ssd_tfrecord.backbones.layers import batch_norm_layer, xavier
     from ssd_tfrecord.keras import keras
 
     image = keras.Input((input_size, input_size, 3), name="image")
-    # From RGB minus mean to the [-1, 1] that MobileNetV2's published weights take.
+    # From RGB minus mean to [-1, 1], on which MobileNetV2's published weights were trained.
     offset = [mean / 127.5 - 1 for mean in MEAN_RGB]
     rescaling = keras.layers.Rescaling(1 / 127.5, offset, dtype="float32", name="rescaling")
     body = keras.applications.MobileNetV2(
@@ -52,7 +73,8 @@ def _body(input_size, width, *, batch_norm, seed):
         weights=None,
     )
 
-    def clone(layer):
+    # Keras's builder offers no choice of initialisers or normalisation, so layers are replaced.
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
         config = layer.get_config()
         if isinstance(layer, keras.layers.BatchNormalization):
             return batch_norm_layer(layer.name, batch_norm)
@@ -65,14 +87,14 @@ def _body(input_size, width, *, batch_norm, seed):
     return keras.models.clone_model(body, clone_function=clone)
 
 
-def _url(width):
+def _url(width: float) -> str:
     return (
         "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/"
         f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{width}_224_no_top.h5"
     )
 
 
-def _download(width):
+def _download(width: float) -> keras.Model:
     from ssd_tfrecord.keras import keras
 
     return keras.applications.MobileNetV2(

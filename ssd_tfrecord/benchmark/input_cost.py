@@ -1,43 +1,59 @@
 """What the input pipeline costs in CPU time, part by part, beside bare JPEG decoding."""
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
 import tensorflow as tf
 
 from ssd_tfrecord.benchmark import rounds
 from ssd_tfrecord.data import pipeline, rendering
-from ssd_tfrecord.data.reading import RecordReader
+from ssd_tfrecord.data.pipeline import Batch
+from ssd_tfrecord.data.reading import RecordReader, RecordSource
+from ssd_tfrecord.options import ColorOptions, InputOptions
 from ssd_tfrecord.records import schema
+from ssd_tfrecord.records.manifest import Manifest
 
 PARTS = ("reading", "geometry", "decoding", "resizing", "rest")
 
 
-def measure_input(source, options, *, input_size, batch_size, num_batches, num_rounds, seed):
-    """Measures ``pipeline.batches``, bare decoding and chains that stop at its parts.
+def measure_input(
+    source: RecordSource,
+    options: InputOptions,
+    *,
+    input_size: int,
+    batch_size: int,
+    num_batches: int,
+    num_rounds: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Measures ``pipeline.batches``, bare decoding, and chains that stop after each of its parts.
 
     Every chain keeps one iterator, and all take turns (``rounds.measure``) on the same records.
-    Figures are medians over the rounds, a ratio is the median of the rounds' ratios, and every
-    ``…_spread`` is half of what lies between the quartiles, as a share of the median. A part's cost
-    is that of the chain that ends with it, less that of the chain before: where the machine is
-    noisy, a cheap part may come out below 0.
+    Figures are medians over the rounds, a ratio is the median of the ratios per round, and every
+    ``…_spread`` is half the interquartile range as a share of the median. The cost of a part is
+    that of the chain that ends with it minus that of the chain before, so on a noisy machine a
+    cheap part may come out below 0.
 
     Args:
         source: of the records, from ``caching.opened``.
-        options: ``InputOptions``.
+        options: of the pipeline.
         input_size: side of a sample in pixels.
-        batch_size: images a batch.
-        num_batches: batches that a chain makes in a round.
+        batch_size: images per batch.
+        num_batches: batches that each chain makes per round.
         num_rounds: rounds that are counted, after one that is not.
         seed: run seed.
 
     Returns:
-        A dict: ``images`` that a chain made; ``host_share``, where colour is left to the device,
+        A dict: ``images`` that each chain made; ``host_share``, where colour is left to the device,
         and ``same_work``, where colour and the conversion to float are done on the CPU too, each
         with ``images_per_s``, ``cpu_ms_per_image``, ``ratio_to_decode`` and
-        ``cores_for_1000_images_per_s``; ``bare_decode`` with the first two; and by ``PARTS`` of
-        the host share ``part_cpu_ms_per_image`` and ``shares``, which sum to 1.
+        ``cores_for_1000_images_per_s``; ``bare_decode`` with the first two; and for each of
+        ``PARTS`` of the host share ``part_cpu_ms_per_image`` and ``shares``, which sum to 1.
     """
-    settings = {"input_size": input_size, "batch_size": batch_size, "seed": seed}
-    whole = pipeline.batches(source, options, **settings)
-    # A round that is not counted comes first.
+    whole = pipeline.batches(
+        source, options, input_size=input_size, batch_size=batch_size, seed=seed
+    )
+    # The first round is not counted.
     num_images = (num_rounds + 1) * num_batches * batch_size
     chains = {
         "bare_decode": _bare_decode(
@@ -45,8 +61,9 @@ def measure_input(source, options, *, input_size, batch_size, num_batches, num_r
         ),
         "host_share": whole,
         "same_work": _same_work(whole, options.color),
-        **_parts(source, options, **settings),
+        **_parts(source, options, input_size=input_size, batch_size=batch_size, seed=seed),
     }
+    # The same threads for all, bare decoding included.
     threads = pipeline.dataset_options(options.reading.num_workers)
     takes = {
         name: _take(iter(chain.with_options(threads)), num_batches)
@@ -60,55 +77,64 @@ def measure_input(source, options, *, input_size, batch_size, num_batches, num_r
     return {"images": num_rounds * num_images, **_figures(costs)}
 
 
-def _figures(costs):
-    """The figures of ``measure_input`` from each chain's costs of an image, one a round."""
-    figures = {"bare_decode": rounds.rate_figures(costs["bare_decode"])}
+def _figures(costs: Mapping[str, Sequence[rounds.Cost]]) -> dict[str, Any]:
+    """The figures of ``measure_input`` from the costs of one image in each chain, one per round."""
+    figures: dict[str, Any] = {"bare_decode": rounds.rate_figures(costs["bare_decode"])}
     for name in ("host_share", "same_work"):
         row = rounds.rate_figures(costs[name])
-        # n ms of CPU an image are n cores at 1,000 images a second.
+        # n ms of CPU time per image are n cores at 1,000 images per second.
         row["cores_for_1000_images_per_s"] = row["cpu_ms_per_image"]
         figures[name] = row | rounds.ratio_figures(costs[name], costs["bare_decode"])
+    # The last part ends with the batch itself.
     chains = [*(costs[name] for name in PARTS[:-1]), costs["host_share"]]
     return figures | rounds.part_figures(dict(zip(PARTS, chains)))
 
 
-def _take(iterator, num_batches):
-    """A function that takes ``num_batches`` batches."""
+def _take(iterator: Iterator[object], num_batches: int) -> Callable[[], None]:
+    """A function that takes ``num_batches`` batches from ``iterator``."""
 
-    def take():
+    def take() -> None:
         for _ in range(num_batches):
             next(iterator)
 
     return take
 
 
-def _same_work(dataset, color_options):
-    """Batches of ``pipeline.batches`` as the network takes them, made on the CPU."""
+def _same_work(dataset: tf.data.Dataset, color_options: ColorOptions) -> tf.data.Dataset:
+    """Batches of ``pipeline.batches`` in the form that the network needs, made on the CPU."""
 
-    def prepare(batch):
+    def prepare(batch: Batch) -> Batch:
         return batch._replace(images=pipeline.network_images(batch, color_options))
 
     return dataset.map(prepare, tf.data.AUTOTUNE).prefetch(2)
 
 
-def _bare_decode(encoded, batch_size):
-    """Batches of the sizes of decoded JPEGs: the pixels themselves are dropped at once."""
+def _bare_decode(encoded: tf.Tensor | Sequence[bytes], batch_size: int) -> tf.data.Dataset:
+    """Batches of the sizes of decoded JPEGs; the pixels themselves are dropped at once."""
+    # Images differ in size: their pixels could not be batched without work that is not decoding.
     jpegs = tf.data.Dataset.from_tensor_slices(encoded).repeat()
     sizes = jpegs.map(lambda jpeg: tf.size(tf.io.decode_jpeg(jpeg, channels=3)), tf.data.AUTOTUNE)
     return sizes.batch(batch_size, drop_remainder=True).prefetch(2)
 
 
-def _parts(source, options, *, input_size, batch_size, seed):
-    """{part: dataset of batches made as far as it} of each of ``PARTS`` but the last."""
+def _parts(
+    source: RecordSource, options: InputOptions, *, input_size: int, batch_size: int, seed: int
+) -> dict[str, tf.data.Dataset]:
+    """{part: dataset of batches that are made up to its end}, for ``PARTS`` except the last."""
 
-    def draw(epoch, asked, index, serialized):
+    def draw(
+        epoch: tf.Tensor, asked: tf.Tensor, index: tf.Tensor, serialized: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         return index, serialized, pipeline.draw_uniforms(seed, epoch, asked, options)
 
-    def frame(indices, serialized, uniforms):
+    def frame(
+        indices: tf.Tensor, serialized: tf.Tensor, uniforms: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         plan = pipeline.draw_plan(schema.parse_batch(serialized), uniforms, input_size, options)
         return pipeline.pixel_plan(plan, indices, options.rendering)
 
-    def decode(*drawn):
+    def decode(*drawn: tf.Tensor) -> tf.Tensor:
+        # One image at a time, as rendering does it: threads work on different batches.
         return tf.map_fn(
             lambda sample: tf.size(source.window(sample)),
             frame(*drawn),
@@ -116,10 +142,10 @@ def _parts(source, options, *, input_size, batch_size, seed):
             parallel_iterations=1,
         )
 
-    def resize(*drawn):
+    def resize(*drawn: tf.Tensor) -> tf.Tensor:
         return rendering.render_batch(frame(*drawn), source.window, output_size=input_size)
 
-    def batched(records):
+    def batched(records: tf.data.Dataset) -> tf.data.Dataset:
         return records.batch(batch_size, drop_remainder=True)
 
     drawn = batched(pipeline.records(source, options.reading, draw, seed=seed))
@@ -128,12 +154,16 @@ def _parts(source, options, *, input_size, batch_size, seed):
     )
     chains = [batched(read)]
     chains += [drawn.map(part, tf.data.AUTOTUNE) for part in (frame, decode, resize)]
+    # A fixed buffer: one of AUTOTUNE need not be as full after a round as before.
     return {name: chain.prefetch(2) for name, chain in zip(PARTS, chains)}
 
 
-def _encoded(manifests, options, seed, count):
-    """The JPEGs of the first ``count`` positions, at most an epoch, string [N], in memory."""
-    reader = RecordReader(manifests, options.reading.on_bad_record)  # a cache may have none
+def _encoded(
+    manifests: Sequence[Manifest], options: InputOptions, seed: int, count: int
+) -> tf.Tensor:
+    """The JPEGs of the first ``count`` positions, at most one epoch, in memory: string [N]."""
+    # From the shards: a cache of decoded images has no JPEGs.
+    reader = RecordReader(manifests, options.reading.on_bad_record)
     images = pipeline.records(
         reader,
         options.reading,

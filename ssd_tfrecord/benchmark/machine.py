@@ -1,12 +1,17 @@
-"""The machine that figures are of: processor, GPUs, load and versions."""
+"""The machine that figures were measured on: processor, GPUs, load and versions."""
 
 import os
 import pathlib
 import platform
+from typing import Any
 
 
-def describe(load_before: float) -> dict:
-    """What a report says of this machine; ``load_before`` is its load before measuring."""
+def describe(load_before: float) -> dict[str, Any]:
+    """What a report says about this machine.
+
+    Args:
+        load_before: its load average before measuring.
+    """
     import tensorflow as tf
 
     gpus = [
@@ -24,11 +29,13 @@ def describe(load_before: float) -> dict:
     }
 
 
-def _processor():
-    """The processor's name where Linux tells it, else its architecture."""
+def _processor() -> str:
+    """The name of the processor if Linux tells it, else the architecture."""
+    # Not platform.processor(), which is empty or the architecture on Linux.
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
+    # One line per core; ARM has none.
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()

@@ -1,4 +1,4 @@
-"""CPU time of pieces of work, measured in interleaved rounds, and the figures made of it."""
+"""CPU time of pieces of work, measured in interleaved rounds, and figures computed from it."""
 
 import itertools
 import pathlib
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# The process is idle once it used less than a tenth of a core in eight looks on end, and none of
-# its threads is waiting for one.
+# The process is idle once it has used less than a tenth of a core in eight looks in a row, and none
+# of its threads is waiting for a core.
 _LOOK_SECONDS = 0.01
 _IDLE_LOOKS = 8
 _IDLE_SHARE = 0.1
@@ -29,16 +29,22 @@ class Cost:
 
 
 def measure(works: Mapping[str, Callable[[], object]], num_rounds: int) -> dict[str, list[Cost]]:
-    """Costs of each of ``works``, {name: function}, called in turn in ``num_rounds`` rounds.
+    """Measures pieces of work, which take turns.
 
-    A cost runs from idle to idle, and nothing of one work's is in another's: an iterator of
-    ``tf.data`` whose buffers are full stops, so from full to full it makes exactly as many batches
-    as are taken. (Not so a buffer of AUTOTUNE, which grows whenever it was full and runs empty.) A
-    slow stretch of a shared machine meets every work of its round alike.
+    A cost runs from idle to idle, so that no work is charged for another: an iterator of
+    ``tf.data`` stops when its buffers are full, and from full to full it makes exactly as many
+    batches as are taken. (A buffer of AUTOTUNE does not: it grows whenever it was full and runs
+    empty.) A slow phase of a shared machine affects every work of its round alike.
 
-    A round before the first is not counted: there functions are traced and buffers grow.
+    Args:
+        works: {name: function}, called in this order in each round.
+        num_rounds: rounds that are counted, after one in which functions are traced and buffers
+            grow.
+
+    Returns:
+        {name: the costs, one per round}.
     """
-    costs = {name: [] for name in works}
+    costs: dict[str, list[Cost]] = {name: [] for name in works}
     for number in range(num_rounds + 1):
         for name, work in works.items():
             cost = _from_idle_to_idle(work)
@@ -48,7 +54,7 @@ def measure(works: Mapping[str, Callable[[], object]], num_rounds: int) -> dict[
 
 
 def rate_figures(costs: Sequence[Cost]) -> dict[str, float]:
-    """``images_per_s`` and ``cpu_ms_per_image`` from the costs of an image, one a round."""
+    """``images_per_s`` and ``cpu_ms_per_image`` from the costs of one image, one per round."""
     cpu, wall = [cost.cpu_ms for cost in costs], [cost.wall_ms for cost in costs]
     return {
         "images_per_s": 1000 / median(wall),
@@ -59,7 +65,8 @@ def rate_figures(costs: Sequence[Cost]) -> dict[str, float]:
 
 
 def ratio_figures(costs: Sequence[Cost], bare_costs: Sequence[Cost]) -> dict[str, float]:
-    """``ratio_to_decode``: CPU time beside that of bare decoding in the same round."""
+    """``ratio_to_decode``: CPU time relative to that of bare decoding in the same round."""
+    # Per round rather than of the medians: noise that lasts for a round cancels out.
     ratios = [cost.cpu_ms / bare.cpu_ms for cost, bare in zip(costs, bare_costs)]
     return {"ratio_to_decode": median(ratios), "ratio_spread": spread(ratios)}
 
@@ -69,8 +76,8 @@ def part_figures(chains: Mapping[str, Sequence[Cost]]) -> dict[str, dict[str, fl
 
     Args:
         chains: {part: costs of the work up to the end of this part}, in the order of the work; the
-            last is the whole. A part's cost is its chain's less that of the chain before: where the
-            machine is noisy, a cheap part may come out below 0.
+            last is the whole. The cost of a part is that of its chain minus that of the chain
+            before, so on a noisy machine a cheap part may come out below 0.
     """
     ends = [median([cost.cpu_ms for cost in costs]) for costs in chains.values()]
     parts = [end - start for start, end in itertools.pairwise([0.0, *ends])]
@@ -80,19 +87,23 @@ def part_figures(chains: Mapping[str, Sequence[Cost]]) -> dict[str, dict[str, fl
     }
 
 
-def median(values: Sequence[float]) -> float:
-    """The median, what a figure over rounds is."""
+def median(values: Sequence[float] | np.ndarray) -> float:
+    """The median, which is what a figure over rounds is."""
     return float(np.median(values))
 
 
-def spread(values: Sequence[float]) -> float:
-    """Half of what lies between the quartiles, as a share of the median."""
+def spread(values: Sequence[float] | np.ndarray) -> float:
+    """Half the interquartile range, as a share of the median."""
     low, middle, high = np.percentile(values, [25, 50, 75])
     return float((high - low) / 2 / middle)
 
 
 def wait_until_idle() -> tuple[float, float]:
-    """Returns once this process does nothing; (CPU, wall clock) in s when it last did something."""
+    """Waits until this process does nothing.
+
+    Returns:
+        (CPU time, wall clock) in seconds when it was last seen to do something.
+    """
     cpu, quiet = time.process_time(), 0
     busy_until = cpu, time.perf_counter()
     while quiet < _IDLE_LOOKS or _is_kept_waiting():
@@ -100,17 +111,19 @@ def wait_until_idle() -> tuple[float, float]:
         time.sleep(_LOOK_SECONDS)
         now, wall = time.process_time(), time.perf_counter()
         quiet += 1
+        # Not any CPU time at all: to look costs some, and threads wake up now and then.
         if now - cpu > _IDLE_SHARE * (wall - start):
             busy_until, quiet = (now, wall), 0
         cpu = now
     return busy_until
 
 
-def _is_kept_waiting():
-    """Whether another thread could run, but that a busy machine has no core for it (Linux)."""
+def _is_kept_waiting() -> bool:
+    """Whether another thread could run if a busy machine had a core for it (Linux)."""
     own = str(threading.get_native_id())
     for task in pathlib.Path("/proc/self/task").glob("*"):
         try:
+            # After the name in brackets, which may contain spaces (man 5 proc).
             state = (task / "stat").read_text().rpartition(")")[2].split()[0]
         except OSError:  # the thread has ended
             continue
@@ -119,7 +132,8 @@ def _is_kept_waiting():
     return False
 
 
-def _from_idle_to_idle(work):
+def _from_idle_to_idle(work: Callable[[], object]) -> Cost:
+    # What the work before has started is not charged to this one.
     wait_until_idle()
     cpu, wall = time.process_time(), time.perf_counter()
     work()

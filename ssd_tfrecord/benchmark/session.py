@@ -3,32 +3,46 @@
 import os
 import pathlib
 import sys
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ssd_tfrecord import flags
 from ssd_tfrecord.benchmark import figures, machine, table
 from ssd_tfrecord.config import BenchmarkConfig, check_batch_size
 from ssd_tfrecord.data.footprint import check_cache
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.records.manifest import load_manifests
+from ssd_tfrecord.records.manifest import Manifest, load_manifests
 from ssd_tfrecord.training import preflight
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from ssd_tfrecord.data.reading import RecordSource
 
 SEED = 0
 CONVERTER = (sys.executable, "-m", "ssd_tfrecord", "convert-coco")
 
-# Without record sets: Pascal VOC's.
+# Pascal VOC's, if no record set is given.
 NUM_CLASSES = 20
 
-# The largest number of objects of an image in VOC2007 and VOC2012.
+# The largest number of objects in one image of VOC2007 and VOC2012.
 NUM_MATCHED_OBJECTS = 56
 
 
 def run(config: BenchmarkConfig) -> None:
     """Measures and prints the figures; ``--json`` saves them, ``--compare`` prints their changes.
 
-    Exits with 1 where one got worse by more than ``--fail_above``.
+    Exits with code 1 if one got worse by more than ``--fail_above``.
+
+    Args:
+        config: of the benchmark.
+
+    Raises:
+        InputError: a record set or a report cannot be read, or the options do not fit together.
     """
     wanted = figures.SECTIONS if config.only == "all" else (config.only,)
     old, manifests = _check(config, wanted)
+    # Before measuring, which is a load itself.
     load = os.getloadavg()[0]
     found = _measure(config, wanted, manifests)
     measured = {
@@ -44,25 +58,32 @@ def run(config: BenchmarkConfig) -> None:
         sys.exit(1)
 
 
-def _check(config, wanted):
-    """The report of ``--compare``, if any, and the manifests; all that needs no TensorFlow."""
+def _check(
+    config: BenchmarkConfig, wanted: Collection[str]
+) -> tuple[dict[str, Any] | None, tuple[Manifest, ...]]:
+    """The report of ``--compare``, if any, and the manifests; everything without TensorFlow."""
+    # Before measuring, which takes minutes.
     if config.json and not pathlib.Path(config.json).absolute().parent.is_dir():
-        raise InputError(f"--json={config.json}: no such folder; must be a file to write")
+        raise InputError(
+            f"--json={config.json}: no such folder; must be a file in an existing folder"
+        )
     preflight.require_addons(config.optimizer.optimizer)
     old = figures.load(config.compare) if config.compare else None
     if old and not set(wanted) & set(old):
-        raise InputError(f"--compare={config.compare}: has no figures of --only={config.only}")
+        raise InputError(f"--compare={config.compare}: has no figures for --only={config.only}")
     manifests = load_manifests(config.records)
     if line := check_cache(manifests, config.input.reading):
         print(line)
     return old, manifests
 
 
-def _measure(config, wanted, manifests):
-    """{section: figures} of what is ``wanted``."""
+def _measure(
+    config: BenchmarkConfig, wanted: Collection[str], manifests: Sequence[Manifest]
+) -> dict[str, dict[str, Any]]:
+    """{section: figures} of the sections that are ``wanted``."""
     steps = {"model", "end_to_end"} & set(wanted)
     if not steps:
-        # TensorFlow would take all of a GPU's memory for nothing.
+        # TensorFlow would take all memory of the GPUs for nothing.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     import tensorflow as tf
 
@@ -70,31 +91,34 @@ def _measure(config, wanted, manifests):
 
     # Devices can be declared only before TensorFlow uses one.
     strategy = _strategy(config) if steps else None
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     if "convert" in wanted:
+        # CPU time is what is measured, even if a GPU is visible for the steps.
         with tf.device("CPU:0"):
             found["convert"] = _measure_convert(config, manifests)
+    # Opened once, as it may be a cache that takes long to fill. --only=model needs no record set.
     read = manifests and {"input", *steps} & set(wanted)
     source = caching.opened(manifests, config.input.reading) if read else None
-    if "input" in wanted:
+    if "input" in wanted and source is not None:
         found["input"] = _measure_input(config, source)
     if "match" in wanted:
         with tf.device("CPU:0"):
             found["match"] = _measure_match(config)
-    if steps:
+    if strategy is not None:
         found |= _measure_steps(config, steps, source, strategy)
     return found
 
 
-def _strategy(config):
+def _strategy(config: BenchmarkConfig) -> "tf.distribute.Strategy":
     from ssd_tfrecord.devices.strategy import create_strategy
 
     strategy = create_strategy(config.devices)
+    # The number of GPUs was not known when the flags were read.
     check_batch_size(config.batch_size, strategy.num_replicas_in_sync, "batch_size")
     return strategy
 
 
-def _measure_convert(config, manifests):
+def _measure_convert(config: BenchmarkConfig, manifests: Sequence[Manifest]) -> dict[str, Any]:
     from ssd_tfrecord.benchmark import convert_cost, convert_scaling
 
     num_images = config.num_batches * config.batch_size
@@ -115,7 +139,7 @@ def _measure_convert(config, manifests):
     return found
 
 
-def _measure_input(config, source):
+def _measure_input(config: BenchmarkConfig, source: "RecordSource") -> dict[str, Any]:
     from ssd_tfrecord.benchmark import input_cost
 
     return input_cost.measure_input(
@@ -129,7 +153,7 @@ def _measure_input(config, source):
     )
 
 
-def _measure_match(config):
+def _measure_match(config: BenchmarkConfig) -> dict[str, float]:
     from ssd_tfrecord.benchmark import match_cost
 
     return match_cost.measure_match(
@@ -142,24 +166,30 @@ def _measure_match(config):
     )
 
 
-def _measure_steps(config, wanted, source, strategy):
+def _measure_steps(
+    config: BenchmarkConfig,
+    wanted: Collection[str],
+    source: "RecordSource | None",
+    strategy: "tf.distribute.Strategy",
+) -> dict[str, dict[str, Any]]:
     from ssd_tfrecord.benchmark import step_cost
 
     num_classes = len(source.manifests[0].classes) if source else NUM_CLASSES
+    # One step for both, so that it is built and its variables are made once.
     step = step_cost.make_step(config, num_classes, strategy)
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     if "model" in wanted:
         size = config.model.input_size
         batches = step_cost.synthetic_batches(size, config.batch_size, num_classes)
         found["model"] = step_cost.measure_steps(config, step, batches, strategy)
-    if "end_to_end" in wanted:
+    if "end_to_end" in wanted and source is not None:
         batches = step_cost.real_batches(config, source)
         found["end_to_end"] = step_cost.measure_steps(config, step, batches, strategy)
     return found
 
 
-def _compare(old, new, limit):
-    """Prints how the figures changed; whether one got worse by more than ``limit``."""
+def _compare(old: Mapping[str, Any], new: Mapping[str, Any], limit: float) -> bool:
+    """Prints how the figures changed; True if one got worse by more than ``limit`` percent."""
     print("\nchange of each figure: old, new, percent")
     for line in figures.differences(old, new):
         print(f"  warning: {line}")

@@ -1,14 +1,17 @@
-"""A benchmark's figures as text: a row for each whole thing, a line for each part of it."""
+"""A benchmark's figures as text: one row for each thing measured, and one for each part of it."""
+
+from collections.abc import Mapping
+from typing import Any
 
 
-def text(report: dict) -> str:
-    """The lines of ``report``: machine, then the sections it has, then what bounds the run."""
+def text(report: Mapping[str, Any]) -> str:
+    """The lines of ``report``: the machine, the sections that it has, and what limits the run."""
     machine = report["machine"]
     devices = [machine["processor"], f"{machine['cores']} cores", *machine["gpus"]]
     lines = [
         f"{', '.join(devices)}, TensorFlow {machine['tensorflow']}, "
         f"load {machine['load_before']:.1f} before and {machine['load_after']:.1f} after; "
-        "± is half of what lies between the quartiles of the rounds"
+        "± is half the interquartile range over the rounds"
     ]
     if "convert" in report:
         lines += _convert_lines(report["convert"])
@@ -24,26 +27,31 @@ def text(report: dict) -> str:
     return "\n".join(lines)
 
 
-def bound(report: dict) -> str:
-    """The sentence that says which of input and model bounds the run, and by how much."""
+def bound(report: Mapping[str, Any]) -> str:
+    """A sentence that says whether input or model limits the run, and by how much.
+
+    Args:
+        report: with the sections ``input``, ``model`` and ``end_to_end``.
+    """
+    # The host share, since that is the input of training.
     feeds = report["input"]["host_share"]["images_per_s"]
     takes, both = report["model"]["images_per_s"], report["end_to_end"]
     bounds, other, factor = "model", "input could feed", feeds / takes
     if factor < 1:
-        bounds, other, factor = "input", "model could take", 1 / factor
+        bounds, other, factor = "input", "model could process", 1 / factor
     return (
-        f"The {bounds} bounds the run: the {other} {factor:.1f} times as many images; end to end "
-        f"it makes {both['images_per_s']:.1f} images/s and waits for data {both['data_wait']:.0%} "
-        "of the time."
+        f"The {bounds} limits the run: the {other} {factor:.1f} times as many images; end to end, "
+        f"it reaches {both['images_per_s']:.1f} images/s and waits for data "
+        f"{both['data_wait']:.0%} of the time."
     )
 
 
-def _convert_lines(found):
+def _convert_lines(found: Mapping[str, Any]) -> list[str]:
     lines = []
     for verify in ("decode", "header"):
         row = found[f"verify_{verify}"]
         lines += [
-            f"convert --verify={verify}: {row['images']:,} images a round, one worker",
+            f"convert --verify={verify}: {row['images']:,} images per round, one worker",
             _row("bare JPEG decoding", row["bare_decode"]),
             f"{_row('whole', row)}   {_ratio(row)}",
             *_part_lines(row),
@@ -51,9 +59,9 @@ def _convert_lines(found):
     return lines + (_scaling_lines(found["scaling"]) if "scaling" in found else [])
 
 
-def _scaling_lines(found):
+def _scaling_lines(found: Mapping[str, Any]) -> list[str]:
     workers = found["workers"]
-    lines = [f"convert: {found['images']:,} images, whole commands, from their first shard on"]
+    lines = [f"convert: {found['images']:,} images, complete commands, from their first shard on"]
     for name, title in (("one_worker", "1 worker"), ("all_workers", f"{workers} workers")):
         row = found[name]
         lines.append(
@@ -63,13 +71,13 @@ def _scaling_lines(found):
         )
     return [
         *lines,
-        f"  {workers} workers take {found['cpu_ratio']:.3f} times the CPU time of 1, "
+        f"  {workers} workers need {found['cpu_ratio']:.3f} times the CPU time of 1, "
         f"{found['whole_cpu_ratio']:.3f} times with the start",
     ]
 
 
-def _input_lines(found, num_records):
-    lines = [f"input: {found['images']:,} images a row, of {num_records:,} records"]
+def _input_lines(found: Mapping[str, Any], num_records: int) -> list[str]:
+    lines = [f"input: {found['images']:,} images per row, from {num_records:,} records"]
     lines.append(_row("bare JPEG decoding", found["bare_decode"]))
     for name, title in (("host_share", "host share"), ("same_work", "same work")):
         row = found[name]
@@ -80,18 +88,18 @@ def _input_lines(found, num_records):
     return lines + _part_lines(found)
 
 
-def _part_lines(found):
+def _part_lines(found: Mapping[str, Any]) -> list[str]:
     return [
         f"    {name:38}{milliseconds:8.3f} CPU ms/image  {found['shares'][name]:6.1%}"
         for name, milliseconds in found["part_cpu_ms_per_image"].items()
     ]
 
 
-def _ratio(row):
+def _ratio(row: Mapping[str, float]) -> str:
     return f"{row['ratio_to_decode']:.2f} ±{row['ratio_spread']:.1%} of decoding"
 
 
-def _row(title, row):
+def _row(title: str, row: Mapping[str, float]) -> str:
     return (
         f"  {title:18}{row['images_per_s']:9.1f} images/s ±{row['images_per_s_spread']:<6.1%}"
         f"{row['cpu_ms_per_image']:9.3f} CPU ms/image ±{row['cpu_ms_spread']:<6.1%}"

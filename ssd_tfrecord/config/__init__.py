@@ -1,4 +1,4 @@
-"""What each program is told: options composed, plus the program's own fields, a file per family.
+"""The config of each program: composed options plus fields of its own, one file per family.
 
 Standard library only. Imports options, backbones and errors.
 """

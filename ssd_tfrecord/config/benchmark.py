@@ -1,4 +1,4 @@
-"""What the benchmark is told."""
+"""The config of the benchmark."""
 
 from dataclasses import dataclass
 
@@ -18,69 +18,78 @@ from ssd_tfrecord.options import (
 
 @dataclass(frozen=True)
 class BenchmarkConfig(Options):
-    """Measure what conversion and the parts of training cost, each alone and all together."""
+    """Measure what conversion and the parts of training cost, separately and together."""
 
     records: tuple[str, ...] = option(
-        (), "record sets to measure on, comma-separated; --only=model and match need none"
+        (),
+        "folders of the record sets to measure on, comma-separated (required, except with "
+        "--only=model or match)",
     )
     only: str = option(
         "all",
-        "what is measured: conversion, the input pipeline, a training step on synthetic data, both "
-        "together, matching",
+        "what to measure. convert: conversion; input: the input pipeline; model: a training step "
+        "on synthetic data; end_to_end: training steps fed by the input pipeline; match: matching "
+        "anchors to objects; all: each of them",
         choices=("all", "convert", "input", "model", "end_to_end", "match"),
     )
-    batch_size: int = option(32, "images a batch, over all replicas", minimum=1)
-    num_rounds: int = option(7, "rounds; figures are medians over them", minimum=1)
+    batch_size: int = option(32, "number of images per batch, over all replicas", minimum=1)
+    num_rounds: int = option(
+        7, "number of rounds; figures are medians over them, so more is steadier", minimum=1
+    )
     num_batches: int = option(
         10,
-        "batches that each chain of the input makes in a round, whose JPEGs of all rounds are held "
-        "in memory; as many images are converted in a round",
+        "number of batches that the input pipeline makes per round; conversion uses as many "
+        "images. The JPEGs of all rounds are held in memory",
         minimum=1,
     )
-    num_steps: int = option(10, "steps of the model in a round", minimum=1)
+    num_steps: int = option(10, "number of training steps per round", minimum=1)
     convert_workers: int = option(
         0,
-        "also convert with 1 worker and with so many, 2 or more, as whole commands, and compare "
-        "their CPU time; 0: not",
+        "also run the converter with 1 worker and with this many, 2 or more, and compare the CPU "
+        "time; 0: do not",
         minimum=0,
     )
     convert_images: int = option(
         12_000,
-        "images of those commands, --records over and over; they take the room of as many images "
-        "in the temporary folder",
+        "number of images that the runs of --convert_workers convert; those of --records are "
+        "repeated, and take up disk space in the temporary folder",
         minimum=1,
     )
-    json: str = option("", "file to save the figures in", role="place")
+    json: str = option("", "JSON file to save the figures to; empty: only print them", role="place")
     compare: str = option(
-        "", "file of an earlier --json: print how each figure changed", role="place"
+        "",
+        "file saved by --json earlier: print how much each figure has changed since",
+        role="place",
     )
     fail_above: float = option(
         0.0,
-        "exit with 1 where a cost rose, or a rate fell, by more than this percentage of "
-        "--compare; 0: never",
+        "exit with code 1 if a figure is worse than in --compare by more than this many percent; "
+        "0: never",
         minimum=0.0,
         role="place",
     )
     xla: bool = option(False, "compile loss and gradients with XLA")
     input: InputOptions = InputOptions()
+    # Steps are measured on fresh weights: nothing is downloaded or loaded.
     model: ModelOptions = ModelOptions(backbone_weights="none")
     anchors: AnchorOptions = AnchorOptions()
     loss: LossOptions = LossOptions()
     optimizer: OptimizerOptions = OptimizerOptions()
     devices: DeviceOptions = DeviceOptions()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.only not in ("model", "match"):
             require(self, "records")
         if self.fail_above:
             require(self, "compare")
         if self.convert_workers == 1:
-            raise InputError("--convert_workers=1: must be 0, or 2 at least")
+            raise InputError("--convert_workers=1: must be 0, or at least 2")
         if self.convert_workers and self.only not in ("all", "convert"):
             raise InputError(
-                f"--convert_workers={self.convert_workers}: --only={self.only} leaves conversion "
-                "out: must be all or convert"
+                f"--convert_workers={self.convert_workers} requires --only=all or convert, not "
+                f"--only={self.only}"
             )
         self.anchors.check_maps(self.model.maps)
+        # With GPUs the number of replicas is known only to TensorFlow; checked again then.
         check_batch_size(self.batch_size, self.devices.num_virtual_devices or 1, "batch_size")

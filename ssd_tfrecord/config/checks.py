@@ -4,15 +4,28 @@ from ssd_tfrecord.errors import InputError
 
 
 def require(config: object, *names: str) -> None:
-    """Raises ``InputError`` for the first of the fields ``names`` that is empty."""
+    """Checks that none of the fields ``names`` of ``config`` is empty.
+
+    Raises:
+        InputError: one is; the message names the first.
+    """
     for name in names:
         if not getattr(config, name):
-            raise InputError(f"--{name}: must be given")
+            raise InputError(f"--{name} is required")
 
 
 def check_batch_size(batch_size: int, num_replicas: int, flag: str = "global_batch_size") -> None:
-    """Raises ``InputError`` where the batch of ``--flag`` cannot be shared out evenly."""
+    """Checks that the batch can be divided evenly among the replicas.
+
+    Args:
+        batch_size: number of images in the global batch.
+        num_replicas: number of replicas.
+        flag: name of the flag that sets ``batch_size``.
+
+    Raises:
+        InputError: it cannot.
+    """
     if batch_size % num_replicas:
         raise InputError(
-            f"--{flag}={batch_size}: must be a multiple of the {num_replicas} replicas"
+            f"--{flag}={batch_size}: must be a multiple of the number of replicas, {num_replicas}"
         )

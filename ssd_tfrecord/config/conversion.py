@@ -1,4 +1,4 @@
-"""What the converters are told."""
+"""The configs of the converters."""
 
 from dataclasses import dataclass
 
@@ -9,54 +9,67 @@ from ssd_tfrecord.options import BoxOptions, ImageOptions, Options, RecordSetOpt
 
 @dataclass(frozen=True)
 class ConvertVocConfig(Options):
-    """Pascal VOC XML -> TFRecords, from a VOCdevkit or from any folder of XML."""
+    """Convert Pascal VOC XML, from a VOCdevkit or from folders of XML and images, to TFRecords."""
 
-    voc_root: str = option("", "folder that holds VOC2007, VOC2012, …; goes with --sets")
-    sets: tuple[str, ...] = option(
-        (), "year_set, several joined: 2007_trainval,2012_trainval; goes with --voc_root"
+    voc_root: str = option(
+        "", "VOCdevkit folder, which contains VOC2007, VOC2012, …; requires --sets"
     )
-    annotations_dir: str = option("", "folder of XML files; goes with --images_dir")
-    images_dir: str = option("", "folder of images; goes with --annotations_dir")
+    sets: tuple[str, ...] = option(
+        (),
+        "sets of --voc_root to convert, as YEAR_SET, comma-separated: 2007_trainval,2012_trainval; "
+        "a year alone means all of its XML files",
+    )
+    annotations_dir: str = option(
+        "", "folder of XML files, instead of --voc_root; requires --images_dir"
+    )
+    images_dir: str = option("", "folder of the images that belong to --annotations_dir")
     image_set: str = option(
-        "", "file with an image's stem a line; default: every XML; goes with --annotations_dir"
+        "",
+        "text file that lists the images of --annotations_dir to convert, one file name without "
+        "extension per line; empty: every XML file",
     )
     pixel_origin: int = option(
-        1, "number of the first pixel in the XML: 1 as in VOC, or 0", choices=(0, 1)
+        1,
+        "number of the first pixel in the coordinates of the XML files: 1, as in Pascal VOC, or 0",
+        choices=(0, 1),
     )
     unannotated: str = option(
         "skip",
-        "images without an XML: skip; negative (converted without objects); fail",
+        "what to do with an image that has no XML file. skip: leave it out; negative: convert it "
+        "as an image without objects; fail: stop",
         choices=("skip", "negative", "fail"),
     )
     record_set: RecordSetOptions = RecordSetOptions()
     images: ImageOptions = ImageOptions()
     boxes: BoxOptions = BoxOptions()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         require(self.record_set, "output_dir")
         if bool(self.voc_root) == bool(self.annotations_dir):
             raise InputError(
-                "give either --voc_root with --sets, or --annotations_dir with --images_dir"
+                "give either --voc_root and --sets, or --annotations_dir and --images_dir"
             )
         require(self, *(("sets",) if self.voc_root else ("images_dir",)))
         if self.voc_root and (self.images_dir or self.image_set):
-            raise InputError("--images_dir, --image_set: go with --annotations_dir alone")
+            raise InputError("--images_dir and --image_set require --annotations_dir")
         if self.annotations_dir and self.sets:
-            raise InputError("--sets: goes with --voc_root; --image_set with --annotations_dir")
+            raise InputError("--sets requires --voc_root; use --image_set with --annotations_dir")
 
 
 @dataclass(frozen=True)
 class ConvertCocoConfig(Options):
-    """COCO instances JSON -> TFRecords."""
+    """Convert a COCO instances JSON to TFRecords."""
 
-    annotations: str = option("", "COCO instances JSON")
-    images_dir: str = option("", "folder that the JSON's file_name are in")
+    annotations: str = option("", "COCO instances JSON file (required)")
+    images_dir: str = option(
+        "", "folder that contains the images, by the JSON's file_name (required)"
+    )
     record_set: RecordSetOptions = RecordSetOptions()
     images: ImageOptions = ImageOptions()
     boxes: BoxOptions = BoxOptions()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         require(self, "annotations", "images_dir")
         require(self.record_set, "output_dir")

@@ -1,4 +1,4 @@
-"""What the drawing of the demo data set is told."""
+"""The config of the demo data set."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,18 @@ from ssd_tfrecord.options import Options, option
 
 @dataclass(frozen=True)
 class DemoConfig(Options):
-    """Draw the demo data set: a --voc_root with --sets=demo_train and demo_test."""
+    """Draw a demo data set, to be converted with --sets=demo_train and --sets=demo_test."""
 
-    output_dir: str = option("", "folder that VOCdemo is made in; must be empty or new")
-    num_train: int = option(1000, "images of demo_train", minimum=1)
-    num_test: int = option(200, "images of demo_test", minimum=1)
-    seed: int = option(0, "seed of the scenes", minimum=0)
-    overwrite: bool = option(False, "replace the VOCdemo that is already in --output_dir")
+    output_dir: str = option(
+        "",
+        "folder to create VOCdemo in, new or empty; it is the --voc_root of the conversion "
+        "(required)",
+    )
+    num_train: int = option(1000, "number of images in demo_train", minimum=1)
+    num_test: int = option(200, "number of images in demo_test", minimum=1)
+    seed: int = option(0, "random seed of the images; equal seeds draw equal images", minimum=0)
+    overwrite: bool = option(False, "replace the VOCdemo in --output_dir, and nothing else there")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         require(self, "output_dir")

@@ -1,52 +1,80 @@
-"""What evaluation and detection are told."""
+"""The configs of evaluation and detection."""
 
 from dataclasses import dataclass
 
 from ssd_tfrecord.config.checks import require
 from ssd_tfrecord.options import DetectionOptions, DeviceOptions, Options, option
 
-CHECKPOINT_TEXT = "best, last, or the path of a checkpoint (…/checkpoints/ckpt-N)"
+RUN_TEXT = "run folder of the model, the --run_dir of its training (required)"
+CHECKPOINT_TEXT = (
+    "which weights to use: best (by --best_metric of the training; the last ones if there are no "
+    "best), last, or the path of a checkpoint, …/checkpoints/ckpt-N"
+)
 
 
 @dataclass(frozen=True)
 class EvalConfig(Options):
-    """Evaluate a run on a record set: VOC's and COCO's metrics, per class."""
+    """Evaluate a trained model on a record set: VOC and COCO metrics, per class and overall."""
 
-    run_dir: str = option("", "folder of the run")
-    records: str = option("", "record set to evaluate on")
+    run_dir: str = option("", RUN_TEXT)
+    records: str = option(
+        "", "folder of the record set to evaluate on, with the classes of the training (required)"
+    )
     checkpoint: str = option("best", CHECKPOINT_TEXT)
-    batch_size: int = option(32, "images a step, over all replicas", minimum=1)
-    output_dir: str = option("", "folder of what is written; default: --run_dir")
+    batch_size: int = option(
+        32,
+        "number of images per batch, over all replicas; changes speed and memory, not the result",
+        minimum=1,
+    )
+    output_dir: str = option(
+        "", "folder for metrics.json, pictures and detections; empty: --run_dir"
+    )
     save_detections: str = option(
         "",
-        "also write detections: voc (comp4 files), coco (results JSON), cartucho (text files)",
+        "also write all detections. voc: comp4 text files per class; coco: results JSON; cartucho: "
+        "text file per image; empty: do not",
         choices=("", "voc", "coco", "cartucho"),
     )
-    num_pictures: int = option(16, "pictures of detections beside ground truth", minimum=0)
-    num_workers: int = option(0, "threads of the input pipeline; 0: one a core", minimum=0)
+    num_pictures: int = option(
+        16,
+        "number of images to draw, detections beside ground truth; 0: none",
+        minimum=0,
+    )
+    num_workers: int = option(
+        0, "number of threads in the input pipeline; 0: one per core", minimum=0
+    )
     detection: DetectionOptions = DetectionOptions()
     devices: DeviceOptions = DeviceOptions()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         require(self, "run_dir", "records")
 
 
 @dataclass(frozen=True)
 class DetectConfig(Options):
-    """Detect objects in pictures: files, folders or globs -> pictures and JSON."""
+    """Detect objects in image files; write pictures with boxes, and detections.json."""
 
-    run_dir: str = option("", "folder of the run")
-    images: tuple[str, ...] = option((), "files, folders or globs, comma-separated")
-    output_dir: str = option("", "folder of the pictures and of detections.json")
-    checkpoint: str = option("best", CHECKPOINT_TEXT)
-    batch_size: int = option(8, "images a step", minimum=1)
-    annotations_dir: str = option(
-        "", "folder of VOC XML, found by the image's stem: drawn beside the detections"
+    run_dir: str = option("", RUN_TEXT)
+    images: tuple[str, ...] = option(
+        (), "image files, folders or patterns such as 'photos/*.jpg', comma-separated (required)"
     )
+    output_dir: str = option("", "folder for the pictures and detections.json (required)")
+    checkpoint: str = option("best", CHECKPOINT_TEXT)
+    batch_size: int = option(
+        8,
+        "number of images per batch; changes speed and memory, not the result",
+        minimum=1,
+    )
+    annotations_dir: str = option(
+        "",
+        "folder of VOC XML files with the images' names: draw their objects beside the detections; "
+        "empty: draw detections only",
+    )
+    # Pictures are for people: fewer and surer boxes than the metrics need.
     detection: DetectionOptions = DetectionOptions(score_threshold=0.4, max_detections=10)
     devices: DeviceOptions = DeviceOptions()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         require(self, "run_dir", "images", "output_dir")

@@ -1,4 +1,4 @@
-"""What the inspection of record sets is told."""
+"""The config of the inspection of record sets."""
 
 from dataclasses import dataclass
 
@@ -9,43 +9,54 @@ from ssd_tfrecord.options import Options, option
 
 @dataclass(frozen=True)
 class InspectConfig(Options):
-    """Look at record sets: are they whole, what is in them; make manifests for those of others."""
+    """Verify, count or draw record sets; write manifests for TFRecords made by other tools."""
 
-    records: tuple[str, ...] = option((), "folders of record sets, comma-separated")
+    records: tuple[str, ...] = option((), "folders of the record sets, comma-separated (required)")
     verify: bool = option(
-        False, "checksums, counts, every record parsed and decoded; damages are named"
+        False,
+        "check every shard and record: checksums, counts, and whether it can be parsed and "
+        "decoded; report all damage",
     )
-    stats: bool = option(False, "print totals, classes and histograms")
-    plots: bool = option(False, "write them as PNG; goes with --stats and --output_dir")
+    stats: bool = option(False, "print totals, counts per class and histograms")
+    plots: bool = option(
+        False, "also draw the statistics as PNG files; requires --stats and --output_dir"
+    )
     draw: int = option(
         0,
-        "records drawn with their boxes and names on PNG sheets; goes with --output_dir",
+        "number of records to draw with boxes and class names, on PNG sheets; requires "
+        "--output_dir; 0: none",
         minimum=0,
     )
-    output_dir: str = option("", "folder of the PNGs; a folder in it for each set")
+    output_dir: str = option(
+        "", "folder for the PNG files of --plots and --draw, in a subfolder per record set"
+    )
     index: bool = option(
         False,
-        "write a manifest for records that another tool made (TF Object Detection API, Model "
-        "Garden, automl)",
+        "write a manifest.json for TFRecords made by another tool (TF Object Detection API, Model "
+        "Garden, automl), so that they can be trained on",
     )
-    pattern: str = option("*record*", "the files of --index, in the folder")
+    pattern: str = option(
+        "*record*", "file name pattern of the TFRecords in the folder, for --index"
+    )
     label_map: str = option(
-        "", ".pbtxt with the class names of --index; default: those in the records"
+        "",
+        "label map (.pbtxt) with the class names, for --index; empty: the names stored in the "
+        "records",
     )
     workers: int = option(
         0,
-        "processes of --verify and --index; 0: one a core, fewer for few records",
+        "number of processes for --verify and --index; 0: one per core, fewer for few records",
         minimum=0,
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         require(self, "records")
         if not (self.verify or self.stats or self.draw or self.index):
-            raise InputError("give --verify, --stats, --draw or --index")
+            raise InputError("give at least one of --verify, --stats, --draw and --index")
         if self.plots and not self.stats:
-            raise InputError("--plots: goes with --stats")
+            raise InputError("--plots requires --stats")
         if self.plots or self.draw:
             require(self, "output_dir")
         if self.label_map and not self.index:
-            raise InputError("--label_map: goes with --index")
+            raise InputError("--label_map requires --index")

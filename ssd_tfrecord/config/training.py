@@ -1,4 +1,4 @@
-"""What a training run, and the data service that feeds it, are told."""
+"""The configs of a training run and of the data service that feeds it."""
 
 from dataclasses import dataclass
 
@@ -20,28 +20,55 @@ from ssd_tfrecord.options import (
 
 @dataclass(frozen=True)
 class TrainConfig(Options):
-    """Train an SSD; the same command goes on where the run folder stands."""
+    """Train an SSD. To resume a stopped run, run the same command again."""
 
-    train_records: tuple[str, ...] = option((), "record sets to train on, comma-separated")
-    eval_records: str = option("", "record set of the periodic evaluation; default: none")
-    run_dir: str = option("", "folder of the run")
-    restart: bool = option(
-        False, "begin afresh: what --run_dir holds of a run is removed", role="place"
+    train_records: tuple[str, ...] = option(
+        (), "folders of the record sets to train on, comma-separated (required)"
     )
-    num_steps: int = option(120000, "step at which the run ends", minimum=1, role="cadence")
-    global_batch_size: int = option(32, "images a step, over all replicas", minimum=1)
-    seed: int = option(0, "seed of weights, order and augmentation", minimum=0, maximum=2**31 - 1)
+    eval_records: str = option(
+        "",
+        "folder of the record set to evaluate on during training; empty: no evaluation",
+    )
+    run_dir: str = option(
+        "",
+        "folder for everything that the run writes: new, empty, or that of the run to resume "
+        "(required)",
+    )
+    restart: bool = option(
+        False,
+        "delete the run in --run_dir and start from scratch, instead of resuming it",
+        role="place",
+    )
+    num_steps: int = option(
+        120000, "number of training steps (batches) in total", minimum=1, role="cadence"
+    )
+    global_batch_size: int = option(
+        32,
+        "number of images per step, over all replicas; must be a multiple of their number",
+        minimum=1,
+    )
+    # data/pipeline.py packs seed and epoch into one int64.
+    seed: int = option(
+        0,
+        "random seed of initial weights, order of the images and augmentation",
+        minimum=0,
+        maximum=2**31 - 1,
+    )
     steps_per_loop: int = option(
         10,
-        "steps run between two looks of the host; shortened to meet every cadence",
+        "number of steps that run on the device in one call; more reduce overhead, but the "
+        "progress line and Ctrl-C wait for the end of a call. Calls are shortened to meet "
+        "--checkpoint_every and the like",
         minimum=1,
         role="cadence",
     )
-    xla: bool = option(False, "compile loss and gradients with XLA")
+    xla: bool = option(
+        False, "compile loss and gradients with XLA: a slow start, then often faster steps"
+    )
     init_checkpoint: str = option(
         "",
-        "start from another run's weights (a run folder or checkpoint); heads are mapped by "
-        "class name",
+        "start from the weights of another run, instead of --backbone_weights: its run folder "
+        "(best checkpoint) or a checkpoint in it; class outputs are matched by class name",
     )
     model: ModelOptions = ModelOptions()
     anchors: AnchorOptions = AnchorOptions()
@@ -52,33 +79,40 @@ class TrainConfig(Options):
     checkpoints: CheckpointOptions = CheckpointOptions()
     devices: DeviceOptions = DeviceOptions()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         require(self, "train_records", "run_dir")
         if self.checkpoints.patience and not self.eval_records:
-            raise InputError("--patience: needs --eval_records")
+            raise InputError("--patience requires --eval_records")
         self.anchors.check_maps(self.model.maps)
+        # With GPUs the number of replicas is known only to TensorFlow; the session checks again.
         check_batch_size(self.global_batch_size, self.devices.num_virtual_devices or 1)
 
 
 @dataclass(frozen=True)
 class DataServiceConfig(Options):
-    """Serve training batches to --data_service of the trainer."""
+    """Make training batches on other machines, for --data_service of the trainer."""
 
     role: str = option(
         "dispatcher",
-        "dispatcher, one for all; or worker, as many as there are machines to spare",
+        "what this process does. dispatcher: hand out work; there is one per run. worker: make "
+        "batches; start one on each machine that can be spared, and give it --dispatcher",
         choices=("dispatcher", "worker"),
     )
     port: int = option(
-        0, "port to listen at; 0, of a worker alone: any free one", minimum=0, maximum=65535
+        0,
+        "port to listen on; required for the dispatcher. 0, for workers: any free port",
+        minimum=0,
+        maximum=65535,
     )
-    dispatcher: str = option("", "of a worker: the dispatcher's host:port")
-    address: str = option("localhost", "of a worker: the name by which trainers reach it")
+    dispatcher: str = option("", "host:port of the dispatcher; required for workers")
+    address: str = option(
+        "localhost", "name or address at which the trainer reaches this machine; for workers"
+    )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.role == "worker":
             require(self, "dispatcher", "address")
         elif not self.port:
-            raise InputError("--port: must be given to a dispatcher")
+            raise InputError("--port is required for a dispatcher")

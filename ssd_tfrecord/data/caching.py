@@ -1,4 +1,4 @@
-"""Records or decoded pictures kept at hand: each gives what ``reading.RecordReader`` gives."""
+"""Caches of records or decoded images: each is a ``reading.RecordSource``."""
 
 import contextlib
 import dataclasses
@@ -6,25 +6,37 @@ import hashlib
 import os
 import shutil
 import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
 import tqdm
 
 from ssd_tfrecord.data import footprint, rendering
-from ssd_tfrecord.data.reading import RecordReader
+from ssd_tfrecord.data.reading import RecordReader, RecordSource, read_window
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import ReadOptions
 from ssd_tfrecord.records import schema
+from ssd_tfrecord.records.manifest import Manifest
+
+_Item = TypeVar("_Item")
 
 _FOUND, _RECORDS, _PIXELS = "found.npy", "records.tfrecord", "pixels.bin"
 
 
-def opened(manifests, options: ReadOptions):
-    """The source of ``pipeline.batches`` for several sets, behind its cache if any.
+def opened(manifests: Sequence[Manifest], options: ReadOptions) -> RecordSource:
+    """The source that ``pipeline.batches`` reads several sets from, through the cache if any.
 
-    A cache is filled here, under a progress bar; one in ``cache_dir`` is found again by the
-    checksums of its shards.
+    A new cache is filled here, with a progress bar; an existing one in ``cache_dir`` is recognised
+    by the checksums of its shards and used again.
+
+    Args:
+        manifests: the sets; record indices run on from one to the next.
+        options: of reading; ``cache``, ``cache_dir`` and ``on_bad_record`` are used.
+
+    Raises:
+        InputError: ``cache_dir`` cannot be written to.
     """
     reader = RecordReader(manifests, options.on_bad_record)
     if options.cache == "none":
@@ -34,14 +46,15 @@ def opened(manifests, options: ReadOptions):
         return fill(reader, "")
     try:
         return fill(reader, os.path.join(options.cache_dir, _key(manifests, options)))
+    # Whatever the file system refuses, a full disk included.
     except OSError as error:
         raise InputError(
-            f"--cache_dir={options.cache_dir}: {error.strerror or error}: must be a folder that "
-            "can be written to"
+            f"--cache_dir={options.cache_dir}: must be a writable folder: {error.strerror or error}"
         ) from None
 
 
-def _key(manifests, options):
+def _key(manifests: Sequence[Manifest], options: ReadOptions) -> str:
+    # Checksums rather than paths: a copy of a set shares its cache, a changed set does not.
     shards = [shard.sha256 for manifest in manifests for shard in manifest.shards]
     text = " ".join([options.cache, options.on_bad_record, *shards])
     return f"{options.cache}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
@@ -50,33 +63,45 @@ def _key(manifests, options):
 class RecordCache:
     """Serialized records in memory."""
 
-    def __init__(self, manifests, found, records):
+    def __init__(
+        self, manifests: Sequence[Manifest], found: Sequence[int], records: Sequence[bytes]
+    ) -> None:
         self.manifests = manifests
         self._found = tf.constant(found, tf.int64)
         self._records = tf.constant(records)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._records.shape[0]
 
-    def read(self, index):
+    def read(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """As ``RecordReader.read``."""
         return tf.gather(self._found, index), tf.gather(self._records, index)
 
-    window = RecordReader.window
+    def window(self, sample: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """As ``RecordReader.window``."""
+        return read_window(sample)
 
 
 class PixelCache(RecordCache):
-    """Decoded pictures, row after row in one tensor, and their records without the JPEG."""
+    """Decoded images, row after row in one tensor, and their records without the JPEG."""
 
-    def __init__(self, manifests, found, records, pixels):
+    def __init__(
+        self,
+        manifests: Sequence[Manifest],
+        found: Sequence[int],
+        records: Sequence[bytes],
+        pixels: np.ndarray,
+    ) -> None:
         super().__init__(manifests, found, records)
+        # int64: the pixels of a set soon exceed 2^31 bytes.
         self._begins = tf.constant(_begins(found, records), tf.int64)
-        # Without a copy: the pixels may be most of the memory, or a file.
+        # Not copied: the pixels may fill most of the memory, or be a mapped file.
         self._pixels = tf.experimental.dlpack.from_dlpack(pixels.__dlpack__())
 
-    def window(self, sample):
+    def window(self, sample: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """The pixels of ``sample["window"]`` of record ``sample["indices"]``: uint8 [h, w, 3]."""
         y, x, height, width = tf.unstack(sample["window"])
+        # The window's rows are cut out at full width, because only then are they contiguous.
         row = 3 * sample["size"][1]
         begin = tf.gather(self._begins, sample["indices"]) + tf.cast(y * row, tf.int64)
         rows = tf.slice(
@@ -85,13 +110,15 @@ class PixelCache(RecordCache):
         return tf.reshape(rows, [height, sample["size"][1], 3])[:, x : x + width]
 
 
-def _records_cache(reader, folder):
+def _records_cache(reader: RecordReader, folder: str) -> RecordSource:
     if not folder:
         found, records = zip(*_shown(_in_order(reader), len(reader), "records"))
         return RecordCache(reader.manifests, found, records)
+    # On disk this cache is a copy of the shards, which the usual reader reads.
     if not os.path.isdir(folder):
         with _written_aside(folder) as aside:
             for number, manifest in enumerate(reader.manifests):
+                # Numbered: shards of two sets may have the same file names.
                 os.makedirs(os.path.join(aside, str(number)))
                 for path in _shown(manifest.shard_paths, len(manifest.shard_paths), "shards"):
                     shutil.copy(path, os.path.join(aside, str(number)))
@@ -102,75 +129,87 @@ def _records_cache(reader, folder):
     return RecordReader(manifests, reader.on_bad_record)
 
 
-def _decoded_cache(reader, folder):
+def _decoded_cache(reader: RecordReader, folder: str) -> RecordSource:
     num_bytes = footprint.cache_bytes(reader.manifests, "decoded")
     if not folder:
-        pixels = _aligned(num_bytes)
-        return PixelCache(reader.manifests, *_decode(reader, pixels), pixels)
+        memory = _aligned(num_bytes)
+        return PixelCache(reader.manifests, *_decode(reader, memory), memory)
     if not os.path.isdir(folder):
         with _written_aside(folder) as aside:
-            pixels = np.memmap(os.path.join(aside, _PIXELS), np.uint8, "w+", shape=num_bytes)
-            found, records = _decode(reader, pixels)
-            pixels.flush()
-            np.save(os.path.join(aside, _FOUND), found)
+            filled = np.memmap(os.path.join(aside, _PIXELS), np.uint8, "w+", shape=num_bytes)
+            indices, serialized = _decode(reader, filled)
+            filled.flush()
+            np.save(os.path.join(aside, _FOUND), indices)
             with tf.io.TFRecordWriter(os.path.join(aside, _RECORDS)) as writer:
-                for record in records:
+                for record in serialized:
                     writer.write(record)
-    # Copy on write: dlpack takes no read-only memory.
+    # Copy on write, although nothing writes: dlpack refuses read-only memory.
     pixels = np.memmap(os.path.join(folder, _PIXELS), np.uint8, "c")
     records = tf.data.TFRecordDataset(os.path.join(folder, _RECORDS)).as_numpy_iterator()
     found = np.load(os.path.join(folder, _FOUND)).tolist()
     return PixelCache(reader.manifests, found, list(records), pixels)
 
 
-def _aligned(num_bytes):
-    """uint8 [num_bytes] at a multiple of 64, as TensorFlow's kernels take for granted."""
+def _aligned(num_bytes: int) -> np.ndarray:
+    """uint8 [num_bytes] that begins at a multiple of 64, as TensorFlow's kernels expect."""
     memory = np.empty(num_bytes + 64, np.uint8)
     begin = -memory.ctypes.data % 64
     return memory[begin : begin + num_bytes]
 
 
-def _in_order(reader):
+def _in_order(reader: RecordReader) -> Iterator[tuple[int, bytes]]:
     """(index read, serialized example) of every record of ``reader``."""
     records = tf.data.Dataset.range(len(reader)).map(reader.read, tf.data.AUTOTUNE)
     return ((int(index), record.numpy()) for index, record in records)
 
 
-def _decode(reader, pixels):
-    """Fills ``pixels``; the index of each record, and each record without its JPEG."""
+def _decode(reader: RecordReader, pixels: np.ndarray) -> tuple[list[int], list[bytes]]:
+    """Fills ``pixels``; returns the index of each record, and each record without its JPEG."""
 
-    def decode(index):
+    def decode(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         found, serialized = reader.read(index)
         record = schema.parse_example(serialized)
         levels = rendering.decode_whole(record["encoded"])
-        # Fails where the picture is not of the size that its record says.
+        # Fails if the image does not have the size that its record states.
         return found, serialized, tf.reshape(levels, [record["height"] * record["width"] * 3])
 
     decoded = tf.data.Dataset.range(len(reader)).map(decode, tf.data.AUTOTUNE)
-    found, records, end = [], [], 0
-    for index, serialized, levels in _shown(decoded, len(reader), "pictures"):
-        if index == len(found):  # else it stands in for a damaged one, and has pixels of its own
+    found: list[int] = []
+    records: list[bytes] = []
+    end = 0
+    for index, serialized, levels in _shown(decoded, len(reader), "images"):
+        if index == len(
+            found
+        ):  # otherwise it replaces a damaged record; its pixels are its own entry's
             pixels[end : end + len(levels)] = levels
             end += len(levels)
         found.append(int(index))
+        # The pixels replace the JPEG, which would be most of the record.
         records.append(schema.without_image(serialized.numpy()))
     return found, records
 
 
-def _begins(found, records):
-    """Where the pixels of each record begin, int64 [N]; its substitute's for a damaged one."""
+def _begins(found: Sequence[int], records: Sequence[bytes]) -> np.ndarray:
+    """Byte at which the pixels of each record begin, int64 [N]; 0 bytes long for a damaged one.
+
+    A damaged record is never looked up: samples carry the index of its substitute.
+    """
     sizes = schema.parse_batch(tf.constant(records)).size.numpy().astype(np.int64)
     lengths = np.where(np.array(found) == np.arange(len(found)), 3 * sizes.prod(axis=1), 0)
     return np.cumsum(lengths) - lengths
 
 
-def _shown(items, count, unit):
+def _shown(items: Iterable[_Item], count: int, unit: str) -> Iterable[_Item]:
     return tqdm.tqdm(items, "Cache", count, unit=f" {unit}", file=sys.stderr)
 
 
 @contextlib.contextmanager
-def _written_aside(folder):
-    """A new folder that gets the name ``folder`` once the block has ended without an error."""
+def _written_aside(folder: str) -> Iterator[str]:
+    """A new folder that is renamed to ``folder`` if the block ends without an error.
+
+    So a folder of that name is always complete, even after a kill.
+    """
+    # The process id keeps apart two runs that fill the same cache.
     aside = f"{folder}.{os.getpid()}.partial"
     try:
         os.makedirs(aside)

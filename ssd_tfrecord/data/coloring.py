@@ -1,13 +1,14 @@
-"""The draw of SSD's photometric distortion (Caffe im_transforms.cpp, ApplyDistort)."""
+"""The random parameters of SSD's photometric distortion (Caffe im_transforms.cpp, ApplyDistort)."""
 
 import tensorflow as tf
 
 from ssd_tfrecord.pixels import color
 
+# Four decide which changes are made, four how large they are, one the place of the contrast.
 NUM_UNIFORMS = 9
 
 
-def draw(uniforms_B9):
+def draw(uniforms_B9: tf.Tensor) -> tf.Tensor:
     """Colour parameters float32 [B, 5], as ``pixels.color.paint`` takes them.
 
     Each of brightness + U(-32, 32), contrast x U(0.5, 1.5), saturation x U(0.5, 1.5) and

@@ -1,32 +1,35 @@
-"""What a cache of record sets takes, known from their manifests before anything is read."""
+"""The space that a cache of record sets needs, from their manifests, before anything is read."""
 
 import os
 import shutil
+from collections.abc import Sequence
 
 import psutil
 
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import ReadOptions
+from ssd_tfrecord.records.manifest import Manifest
 
-# Of what is free, the share that a cache may take where no limit is given.
+# Share of the free memory or disk that a cache may use where no limit is given.
 FREE_SHARE = 0.8
 
 
-def cache_bytes(manifests, cache: str) -> int:
-    """Bytes that ``--cache=records`` or ``decoded`` takes; 0 for ``none``."""
+def cache_bytes(manifests: Sequence[Manifest], cache: str) -> int:
+    """Bytes that ``--cache=records`` or ``decoded`` needs; 0 for ``none``."""
     if cache == "none":
         return 0
     if cache == "records":
         return sum(shard.bytes for manifest in manifests for shard in manifest.shards)
+    # Three channels of one byte each.
     return sum(3 * manifest.num_pixels for manifest in manifests)
 
 
-def check_cache(manifests, options: ReadOptions) -> str:
-    """One line that says what the cache takes; empty without one.
+def check_cache(manifests: Sequence[Manifest], options: ReadOptions) -> str:
+    """One line that says how much space the cache needs; empty without a cache.
 
     Raises:
-        InputError where that is more than ``--cache_limit_mb``, or than ``FREE_SHARE`` of the
-        memory or disk that is free.
+        InputError: the cache needs more than ``--cache_limit_mb``, or without that more than
+            ``FREE_SHARE`` of the free memory or disk.
     """
     if options.cache == "none":
         return ""
@@ -42,14 +45,15 @@ def check_cache(manifests, options: ReadOptions) -> str:
         limit, why = FREE_SHARE * free / 1e6, f"{FREE_SHARE:.0%} of what is free"
     if needed > limit:
         raise InputError(
-            f"--cache={options.cache}: takes {needed:,.0f} MB {place}: must be at most "
-            f"{limit:,.0f} ({why}); choose a smaller --cache, --cache_dir, or raise "
+            f"--cache={options.cache}: needs {needed:,.0f} MB {place}, but must not exceed "
+            f"{limit:,.0f} MB ({why}); choose another --cache or --cache_dir, or raise "
             "--cache_limit_mb"
         )
-    return f"Cache: {options.cache}, {needed:,.0f} MB {place} (at most {limit:,.0f})"
+    return f"Cache: {options.cache}, {needed:,.0f} MB {place} (limit {limit:,.0f} MB)"
 
 
-def _free_disk(folder):
+def _free_disk(folder: str) -> int:
+    # The folder may not exist yet: its nearest ancestor that does is on the same disk.
     while not os.path.isdir(folder):
         folder = os.path.dirname(os.path.abspath(folder))
     return shutil.disk_usage(folder).free

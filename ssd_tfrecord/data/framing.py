@@ -1,11 +1,11 @@
-"""Geometry first: SSD's expand, IoU crop and flip drawn from boxes and size alone, no pixel made.
+"""Geometry first: SSD's expand, IoU crop and flip, drawn from boxes and sizes before any pixel.
 
 Source: Caffe SSD (im_transforms.cpp, annotated_data_layer.cpp). A whole batch is drawn at once:
 B images, N objects, padded.
 
-The picture lies somewhere on a canvas (zoom-out), a window is cut from the canvas, and the window
-becomes the sample. What a sample needs to know is the part of the picture in the window, and the
-rectangle of the sample that this part fills, snapped to whole output pixels.
+The image lies somewhere on a canvas (zoom-out), a window is cut from the canvas, and the window
+becomes the sample. To render a sample it is enough to know the part of the image in the window, and
+the rectangle of the sample that this part fills, snapped to whole output pixels.
 """
 
 from typing import NamedTuple
@@ -14,26 +14,29 @@ import tensorflow as tf
 
 from ssd_tfrecord.data import cropping
 from ssd_tfrecord.geometry import boxes as box_ops
+from ssd_tfrecord.options import FramingOptions
 
 EXPAND_PROBABILITY = 0.5
 FLIP_PROBABILITY = 0.5
 
-# What a JPEG can be decoded at: a whole, a half, a quarter, an eighth.
+# A JPEG can be decoded at full size, a half, a quarter or an eighth.
 _REDUCTIONS = (1.0, 2.0, 4.0, 8.0)
 
+# Columns of a sample's random numbers; those of the crop begin at the last.
 _EXPAND, _RATIO, _OFFSET_Y, _OFFSET_X, _FLIP, _CROP = range(6)
 
 
 class Frame(NamedTuple):
-    """How B samples are cut from their pictures, whose N objects are padded.
+    """How B samples are cut from their images, whose N objects are padded.
 
-    ``window`` int32 [B, 4], the pixels of the picture to show as y, x, height, width (at least 1 x
-    1); ``reduction`` int32 [B], 1 where it is decoded whole; ``rectangle`` int32 [B, 4], the output
-    pixels that they fill as ymin, xmin, ymax, xmax (empty where the window misses the picture),
-    after mirroring, and ``placed`` before it; ``mirrored`` bool [B]; ``boxes`` float32 [B, N, 4] in
-    the sample and ``kept`` bool [B, N]: the centre is in the window, and what is left is large
-    enough; ``sampler`` int32 [B], the crop sampler that gave the window, as ``cropping`` numbers
-    them, and ``yields`` bool [B, 1] or [B, 7], the samplers that had one to give.
+    ``window`` int32 [B, 4]: the pixels of the image to show as y, x, height, width (at least 1 x
+    1). ``reduction`` int32 [B]: 1 where they are decoded at full size, else 2, 4 or 8.
+    ``rectangle`` int32 [B, 4]: the output pixels that they fill as ymin, xmin, ymax, xmax, after
+    mirroring; empty where the window misses the image. ``placed``: the same before mirroring.
+    ``mirrored`` bool [B]. ``boxes`` float32 [B, N, 4] in the sample. ``kept`` bool [B, N]: the
+    centre is in the window, and what is left of the object is large enough. ``sampler`` int32 [B]:
+    the crop sampler that the window comes from, numbered as in ``cropping``. ``yields``: bool, the
+    samplers that found a window, as ``cropping.draw`` returns them; [B, 1] without a crop.
     """
 
     window: tf.Tensor
@@ -47,23 +50,32 @@ class Frame(NamedTuple):
     yields: tf.Tensor
 
 
-def num_uniforms(options):
-    """Random numbers that one sample takes."""
+def num_uniforms(options: FramingOptions) -> int:
+    """Number of random numbers that one sample needs."""
     return _CROP + (cropping.num_uniforms(options) if options.augmentation == "ssd" else 0)
 
 
-def frame(boxes_BN4, valid_BN, size_B2, uniforms_BK, *, output_size, options, reduces=False):
+def frame(
+    boxes_BN4: tf.Tensor,
+    valid_BN: tf.Tensor,
+    size_B2: tf.Tensor,
+    uniforms_BK: tf.Tensor,
+    *,
+    output_size: int,
+    options: FramingOptions,
+    reduces: bool = False,
+) -> Frame:
     """Draws the frames of a batch of training samples.
 
     Args:
         boxes_BN4: float32 [B, N, 4] objects that the crop's IoU counts.
         valid_BN: bool [B, N], False for padding.
-        size_B2: int32 [B, 2], the pictures' heights and widths in pixels.
+        size_B2: int32 [B, 2], the images' heights and widths in pixels.
         uniforms_BK: float32 [B, num_uniforms(options)] in [0, 1).
         output_size: side of a sample in pixels.
-        options: ``FramingOptions``.
-        reduces: whether a large window may be decoded at a fraction of its size; it is then cut to
-            a multiple of it, and ``reduction`` is 2, 4 or 8.
+        options: of framing.
+        reduces: whether a large window may be decoded at a fraction of its size; its place and
+            sides are then cut to multiples of ``reduction``: 2, 4 or 8.
     """
     size = tf.cast(size_B2, tf.float32)
     canvas, offset = size, tf.zeros_like(size)
@@ -90,40 +102,52 @@ def frame(boxes_BN4, valid_BN, size_B2, uniforms_BK, *, output_size, options, re
     return _mirror(straight, uniforms_BK[:, _FLIP] < FLIP_PROBABILITY, output_size)
 
 
-def _expand(size_B2, uniforms_BK, max_expansion):
-    """Canvas sizes and the pictures' offsets on them, float32 [B, 2] each, in whole pixels."""
+def _expand(
+    size_B2: tf.Tensor, uniforms_BK: tf.Tensor, max_expansion: float
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Canvas sizes and the images' offsets on them, float32 [B, 2] each, in whole pixels."""
     ratio = 1.0 + uniforms_BK[:, _RATIO] * (max_expansion - 1.0)
     ratio = tf.where(uniforms_BK[:, _EXPAND] < EXPAND_PROBABILITY, ratio, 1.0)
+    # Sizes and offsets are truncated, as in Caffe.
     canvas = tf.floor(size_B2 * ratio[:, tf.newaxis])
     return canvas, tf.floor(uniforms_BK[:, _OFFSET_Y : _OFFSET_X + 1] * (canvas - size_B2))
 
 
-def _render_plan(boxes_BN4, size_B2, offset_B2, crop_B4, output_size, reduces):
+def _render_plan(
+    boxes_BN4: tf.Tensor,
+    size_B2: tf.Tensor,
+    offset_B2: tf.Tensor,
+    crop_B4: tf.Tensor,
+    output_size: int,
+    reduces: bool,
+) -> dict[str, tf.Tensor]:
     """Window, rectangle and boxes, before mirroring; ``crop_B4`` is in canvas pixels."""
-    low, high = crop_B4[:, :2] - offset_B2, crop_B4[:, 2:] - offset_B2  # in pixels of the picture
+    low, high = crop_B4[:, :2] - offset_B2, crop_B4[:, 2:] - offset_B2  # in pixels of the image
+    # At least one pixel is decoded, even where the window misses the image.
     seen_low = tf.clip_by_value(low, 0.0, size_B2 - 1.0)
     seen_high = tf.clip_by_value(high, seen_low + 1.0, size_B2)
     is_seen_B1 = tf.reduce_all((high > 0.0) & (low < size_B2), axis=1, keepdims=True)
     scale = output_size / (high - low)
-    # At least one pixel of what is seen, and never one beyond the sample.
+    # What is seen fills at least one pixel, and none beyond the sample.
     rect_low = tf.minimum(tf.round((seen_low - low) * scale), output_size - 1.0)
     rect_high = tf.maximum(tf.round((seen_high - low) * scale), rect_low + 1.0)
     reduction = tf.ones_like(is_seen_B1, tf.float32)
     if reduces:
         sides = seen_high - seen_low
-        # A side of 2 n - 1 pixels holds a multiple of n wherever it begins; a shorter one may not.
+        # A side of 2 n - 1 pixels holds n aligned ones wherever it begins; a shorter one may not.
         times = tf.minimum(sides / (rect_high - rect_low), (sides + 1.0) / 2.0)
         times = tf.reduce_min(times, axis=1)
         reduction = tf.gather(_REDUCTIONS, tf.searchsorted(_REDUCTIONS[1:], times, "right"))
         reduction = reduction[:, tf.newaxis]
         seen_low = tf.math.ceil(seen_low / reduction) * reduction
         seen_high = tf.floor(seen_high / reduction) * reduction
-    # The very mapping that the pixels take: seen part -> rectangle.
+    # Boxes are mapped exactly as the pixels are, seen part -> rectangle, snapping included.
     zoom = (rect_high - rect_low) / (seen_high - seen_low)
     pixels = boxes_BN4 * _twice(size_B2)
     centers = box_ops.centers(pixels)
     inside = (centers >= low[:, tf.newaxis]) & (centers <= high[:, tf.newaxis])
     mapped = (pixels - _twice(seen_low)) * _twice(zoom) + _twice(rect_low)
+    # To the rectangle, not to the sample: with ``reduces`` the seen part ends before the window.
     mapped = tf.clip_by_value(mapped, _twice(rect_low), _twice(rect_high))
     rectangle = tf.cast(tf.concat([rect_low, rect_high], axis=1), tf.int32)
     return {
@@ -135,12 +159,12 @@ def _render_plan(boxes_BN4, size_B2, offset_B2, crop_B4, output_size, reduces):
     }
 
 
-def _large_enough(boxes_BN4, output_size, min_box_size):
+def _large_enough(boxes_BN4: tf.Tensor, output_size: int, min_box_size: float) -> tf.Tensor:
     sides = (boxes_BN4[..., 2:] - boxes_BN4[..., :2]) * output_size
     return tf.reduce_all(sides >= min_box_size, axis=2)
 
 
-def _mirror(frame, mirrored_B, output_size):
+def _mirror(frame: Frame, mirrored_B: tf.Tensor, output_size: int) -> Frame:
     ymin, xmin, ymax, xmax = tf.unstack(frame.rectangle, axis=1)
     rectangle = tf.stack([ymin, output_size - xmax, ymax, output_size - xmin], axis=1)
     moves = mirrored_B & (xmin < xmax)  # an empty rectangle stays [0, 0, 0, 0]
@@ -152,6 +176,6 @@ def _mirror(frame, mirrored_B, output_size):
     )
 
 
-def _twice(values_B2):
-    """[B, 2] as (y, x) -> [B, 1, 4], to go with boxes."""
+def _twice(values_B2: tf.Tensor) -> tf.Tensor:
+    """[B, 2] as (y, x) -> [B, 1, 4], for arithmetic with boxes."""
     return tf.tile(values_B2, [1, 2])[:, tf.newaxis]

@@ -1,4 +1,4 @@
-"""One record of a set by its index, as a graph operation; and what to say of a damaged one."""
+"""One record of a set by its index, as a graph operation; and the report of a damaged one."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -12,32 +12,34 @@ from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.records import schema
 from ssd_tfrecord.records.manifest import FRAME_BYTES, Manifest
 
-# With --on_bad_record=skip: records tried in a damaged one's place, one after another.
+# With --on_bad_record=skip: records that are tried, one after another, from the one asked for on.
 _SUBSTITUTES = 8
 
 
 class RecordSource(Protocol):
-    """What records are read from, one by one: the shards, or a cache of them.
+    """What single records are read from: the shards, or a cache of them.
 
-    Its indices, from 0 to ``len``, run on from one of ``manifests`` to the next.
+    Indices run from 0 to ``len`` - 1, on from one of ``manifests`` to the next.
     """
 
     manifests: Sequence[Manifest]
 
     def __len__(self) -> int:
-        """Records in all sets."""
+        """Number of records in all sets."""
         ...
 
     def read(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """(index, serialized example) of a record, int64 and string scalars, in a graph.
 
-        The index is another than was asked for where a damaged record was passed over.
+        The returned index differs from the argument where a damaged record was skipped.
         """
         ...
 
     def window(self, sample: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """The pixels of ``sample["window"]`` of a sample of ``pipeline.pixel_plan``: uint8
-        [height, width, 3], or fewer where ``sample["reduction"]`` says so.
+        """The pixels of ``sample["window"]``: uint8 [height, width, 3].
+
+        Fewer where ``sample["reduction"]`` asks for it; ``sample`` is one of the samples of
+        ``pipeline.pixel_plan``.
         """
         ...
 
@@ -45,83 +47,101 @@ class RecordSource(Protocol):
 class RecordReader:
     """Reads single records of several sets, whose indices run on from one set to the next.
 
-    Where a record begins is known from the manifest's ``record_bytes``, so any one is read by
-    itself, and a damaged one does not hide those behind it.
+    The manifest's ``record_bytes`` say where each record begins. So every record is read by itself,
+    and a damaged one does not hide those behind it.
     """
 
-    def __init__(self, manifests, on_bad_record="stop"):
+    def __init__(self, manifests: Sequence[Manifest], on_bad_record: str = "stop") -> None:
         self.manifests = manifests
         shards = [shard for manifest in manifests for shard in manifest.shards]
         self.paths = [path for manifest in manifests for path in manifest.shard_paths]
-        self.lengths = np.concatenate([np.int64(shard.record_bytes) for shard in shards])
+        self.lengths = np.concatenate([np.array(shard.record_bytes, np.int64) for shard in shards])
         self.files = np.repeat(np.arange(len(shards)), [shard.num_records for shard in shards])
         self.begins = np.concatenate([_begins(shard.record_bytes) for shard in shards])
         self.on_bad_record = on_bad_record
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.lengths)
 
-    def read(self, index):
-        """(index, serialized example) of the record, scalars int64 and string.
+    def read(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """(index, serialized example) of the record, int64 and string scalars.
 
-        With ``skip``, the next whole record of the set where this one is damaged, and its index.
+        With ``skip``, a damaged record is replaced by the next intact one of the sets, and the
+        index is that one's.
 
         Raises:
-            tf.errors.DataLossError for a record that fails its checksum.
+            tf.errors.DataLossError: when it runs, if the record fails its checksum (``stop``).
         """
         if self.on_bad_record == "stop":
             return index, self._record(index).get_single_element()
         candidates = (index + tf.range(_SUBSTITUTES, dtype=tf.int64)) % len(self)
+        # Only a dataset can ignore an error inside a graph.
         records = tf.data.Dataset.from_tensor_slices(candidates).flat_map(
             lambda other: self._record(other).map(lambda record: (other, record)).ignore_errors()
         )
         return records.take(1).get_single_element()
 
-    def window(self, sample):
+    def window(self, sample: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """The pixels of ``sample["window"]``: uint8 [height, width, 3], or reduced."""
-        encoded, window = sample["encoded"], sample["window"]
-        if "reduction" not in sample:
-            return rendering.decode_window(encoded, window, sample["size"])
-        return tf.cond(
-            sample["reduction"] == 1,
-            lambda: rendering.decode_window(encoded, window, sample["size"]),
-            lambda: rendering.decode_reduced(encoded, window, sample["reduction"]),
-        )
+        return read_window(sample)
 
-    def _record(self, index):
+    def _record(self, index: tf.Tensor) -> tf.data.Dataset:
         file = tf.gather(tf.constant(self.files, tf.int32), index)
         path = tf.gather(tf.constant(self.paths), file)
         begin = tf.gather(tf.constant(self.begins), index)
         length = tf.gather(tf.constant(self.lengths), index)
+        # A buffer of just this record: the next one read is somewhere else.
         return schema.record_at(path, begin, buffer_size=length + FRAME_BYTES)
 
-    def find_damaged(self):
-        """The error that names the first damaged record by shard and place, or None."""
+    def find_damaged(self) -> InputError | None:
+        """The error that reports the first damaged record by shard and place, or None."""
         lengths = tf.data.Dataset.range(len(self)).map(
             lambda index: (index, tf.strings.length(self._record(index).get_single_element())),
             tf.data.AUTOTUNE,
         )
-        whole = (int(index) for index, _ in lengths.ignore_errors())
+        # Damaged records are left out, so the first gap in the indices is the first of them.
+        intact = (int(index) for index, _ in lengths.ignore_errors())
         for index in range(len(self)):
-            if next(whole, None) != index:
+            if next(intact, None) != index:
                 return self._damage(index)
         return None
 
-    def _damage(self, index):
+    def _damage(self, index: int) -> InputError:
         file = int(self.files[index])
+        # ``files`` ascends, so this finds the first record of the shard.
         place = index - int(np.searchsorted(self.files, file))
         return InputError(
             f"{self.paths[file]}: record {place} (from byte {self.begins[index]}) is damaged: its "
-            "checksum differs. Copy the shard or convert anew, or pass --on_bad_record=skip"
+            "checksum does not match. Copy the shard again, convert again, or pass "
+            "--on_bad_record=skip"
         )
 
 
-def _begins(record_bytes):
+def read_window(sample: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """The pixels of ``sample["window"]``, decoded from the JPEG ``sample["encoded"]``.
+
+    Args:
+        sample: one of the samples of ``pipeline.pixel_plan``; ``reduction`` may be absent.
+
+    Returns:
+        uint8 [height, width, 3], or at 1/2, 1/4 or 1/8 of that size.
+    """
+    encoded, window = sample["encoded"], sample["window"]
+    if "reduction" not in sample:
+        return rendering.decode_window(encoded, window, sample["size"])
+    return tf.cond(
+        sample["reduction"] == 1,
+        lambda: rendering.decode_window(encoded, window, sample["size"]),
+        lambda: rendering.decode_reduced(encoded, window, sample["reduction"]),
+    )
+
+
+def _begins(record_bytes: Sequence[int]) -> np.ndarray:
     """Byte of the shard at which each record's frame begins, int64."""
     ends = itertools.accumulate((length + FRAME_BYTES for length in record_bytes), initial=0)
-    return np.int64(list(ends)[:-1])
+    return np.array(list(ends)[:-1], np.int64)
 
 
-def first_damaged(manifests):
-    """The error that names the first damaged record of several sets, or None."""
+def first_damaged(manifests: Sequence[Manifest]) -> InputError | None:
+    """The error that reports the first damaged record of several sets, or None."""
     return RecordReader(manifests).find_damaged()

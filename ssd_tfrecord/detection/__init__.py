@@ -1,6 +1,6 @@
 """From an image to boxes.
 
-In reading order: detector (the one way there is), detections and ground_truth (boxes found, and
-those that are there), image_files (what is detected in), pictures (what is drawn), session (the
-command). Imports runs and what lies below.
+In reading order: detector (from images to boxes), detections and ground_truth (the boxes found, and
+the annotated ones), image_files (the images of the command), pictures (boxes drawn on images),
+session (the command). Imports runs and what lies below.
 """

@@ -1,15 +1,15 @@
-"""Detector: a trained model from images to boxes, the one way there is."""
+"""Detector: from images to boxes with a trained model."""
 
 import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from ssd_tfrecord.data.pipeline import evaluation_dataset
+from ssd_tfrecord.data.pipeline import EvaluationBatch, evaluation_dataset
 from ssd_tfrecord.detection.detections import Detections, unpad
 from ssd_tfrecord.detection.ground_truth import GroundTruth
 from ssd_tfrecord.detection.image_files import open_image
@@ -27,21 +27,22 @@ from ssd_tfrecord.runs import checkpoints
 from ssd_tfrecord.tracing import not_converted
 
 # A file's path, a file's bytes, RGB pixels uint8 [height, width, 3], or a Pillow image.
-AnyImage: TypeAlias = str | os.PathLike | bytes | np.ndarray | Image.Image
+AnyImage: TypeAlias = str | os.PathLike[str] | bytes | np.ndarray | Image.Image
 
 
 class Detector:
     """A model with its anchors, classes and thresholds.
 
-    Evaluation, during training too, and detection have no other path from images to boxes.
+    The only path from images to boxes, shared by detection and evaluation (during training too).
 
         detector = Detector.load("runs/a")
         for found in detector.detect(["a.jpg", "b.png"]):
             print(found.source_id, [detector.class_names[label - 1] for label in found.labels])
 
-    ``class_names[i - 1]`` is the class of label i, ``original_ids`` its id in the source (COCO's
-    category id); ``input_size`` is the side of the square that images are warped to, in pixels;
-    ``step`` is the number of steps that the model was trained for. Each graph is traced once.
+    ``class_names[i - 1]`` is the class of label i, ``original_ids[i - 1]`` its id in the source
+    (COCO's category id); ``input_size`` is the side of the square to which images are warped, in
+    pixels; ``step`` is the number of steps that the model was trained for. Each graph is traced
+    once.
     """
 
     def __init__(
@@ -54,11 +55,11 @@ class Detector:
         original_ids: Sequence[int] = (),
         step: int = 0,
         strategy: tf.distribute.Strategy | None = None,
-    ):
-        """A Detector of a model in memory.
+    ) -> None:
+        """Makes a Detector from a model in memory.
 
         Args:
-            model: as ``model.ssd.build`` makes it, built in the scope of ``strategy``.
+            model: made by ``model.ssd.build`` in the scope of ``strategy``.
             anchors: float32 [A, 4].
             class_names: of the labels 1, 2, ….
             options: thresholds and counts.
@@ -74,14 +75,16 @@ class Detector:
         anchors_A4 = tf.constant(anchors)
 
         @not_converted
-        def detect(images):
+        def detect(images: tf.Tensor) -> dict[str, tf.Tensor]:
             outputs = model(subtract_mean(images), training=False)
             return suppression.detect(outputs["offsets"], outputs["logits"], anchors_A4, options)
 
-        def replica_fn(batch):
+        # The index goes along, so that results can be put in order after the replicas.
+        def replica_fn(batch: EvaluationBatch) -> dict[str, tf.Tensor]:
             return {**detect(batch.images), "indices": batch.indices, "valid": batch.valid}
 
         size = self.input_size
+        # A free batch dimension: without a signature, a last, smaller batch would be traced again.
         self._detect = tf.function(
             detect,
             input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8)],
@@ -94,25 +97,26 @@ class Detector:
     @classmethod
     def load(
         cls,
-        run_dir: str | os.PathLike,
+        run_dir: str | os.PathLike[str],
         checkpoint: str = "best",
         options: DetectionOptions = DetectionOptions(),
         *,
         strategy: tf.distribute.Strategy | None = None,
     ) -> "Detector":
-        """The Detector of a run.
+        """Loads the Detector of a run.
 
         Args:
             run_dir: its folder.
-            checkpoint: best (the last where there is no best), last, or a path like
+            checkpoint: best (the last one if there is no best), last, or a path like
                 ``…/checkpoints/ckpt-N``.
             options: thresholds and counts.
             strategy: of one host; default: the current one.
 
         Raises:
-            InputError: the folder holds no run, or no such checkpoint.
+            InputError: the folder is not a run's, or there is no such checkpoint.
         """
         strategy = strategy or tf.distribute.get_strategy()
+        # Variables belong to the strategy in whose scope they are created.
         with strategy.scope():
             run = checkpoints.load_run(run_dir, checkpoint)
         return cls(
@@ -126,14 +130,21 @@ class Detector:
         )
 
     def detect(self, images: Iterable[AnyImage], *, batch_size: int = 8) -> list[Detections]:
-        """The detections of each image, in their order; ``batch_size`` images are held at a time.
+        """Detects in images of any size.
 
-        A Detections' ``source_id`` is the path of the image, or its place among ``images``, from 0.
+        Args:
+            images: read as they are needed.
+            batch_size: number of images in memory at a time.
+
+        Returns:
+            The detections of each image, in order. Their ``source_id`` is the path of the image, or
+            else its position among ``images``, from 0.
 
         Raises:
-            InputError: an image cannot be read; the message names it.
+            InputError: an image cannot be read; the message says which.
         """
-        found, batch = [], []
+        found: list[Detections] = []
+        batch: list[tuple[str, np.ndarray]] = []
         for place, image in enumerate(images):
             name = os.fspath(image) if isinstance(image, (str, os.PathLike)) else str(place)
             batch.append((name, _pixels(image, name)))
@@ -142,11 +153,18 @@ class Detector:
                 batch = []
         return found + (self._detect_batch(batch) if batch else [])
 
-    def _detect_batch(self, batch):
+    def _detect_batch(self, batch: Sequence[tuple[str, np.ndarray]]) -> list[Detections]:
+        """The detections of (name, uint8 [height, width, 3]) pairs."""
+        # With the kernel of training and of evaluation_dataset.
         small = [resample(pixels, [self.input_size] * 2) for _, pixels in batch]
         arrays = {name: tensor.numpy() for name, tensor in self._detect(tf.stack(small)).items()}
         return [
-            unpad(name, *pixels.shape[:2], {key: array[row] for key, array in arrays.items()})
+            unpad(
+                name,
+                pixels.shape[0],
+                pixels.shape[1],
+                {key: array[row] for key, array in arrays.items()},
+            )
             for row, (name, pixels) in enumerate(batch)
         ]
 
@@ -158,45 +176,55 @@ class Detector:
         batch_size: int = 32,
         num_workers: int = 0,
     ) -> list[Detections]:
-        """The detections of every record of ``manifest``, in record order, over all replicas.
+        """Detects in every record of a set, on all replicas.
+
+        Only the detections stay in memory, not the images.
 
         Args:
-            manifest: the record set.
-            truths: its ``GroundTruth``s, in record order; names and sizes are taken from them.
-            batch_size: images a step over all replicas; rounded up to a multiple of them.
-            num_workers: threads of the input pipeline; 0: one a core.
+            manifest: of the record set.
+            truths: its ground truths, in record order; names and sizes are taken from them.
+            batch_size: images per step over all replicas; rounded up to a multiple of their number.
+            num_workers: threads of the input pipeline; 0: one per core.
 
-        Memory grows with the detections alone.
+        Returns:
+            The detections of each record, in record order.
 
         Raises:
-            RuntimeError: an image did not come out exactly once.
+            RuntimeError: an image was not returned exactly once.
         """
         replicas = self._strategy.num_replicas_in_sync
         dataset = evaluation_dataset(
             manifest,
             input_size=self.input_size,
+            # Rounded up, so that all replicas get the same number of images.
             batch_size=-(-batch_size // replicas) * replicas,
             num_workers=num_workers,
         )
-        found = {}
+        found: dict[int, Detections] = {}
         with steady_bar(manifest.num_records, " images") as progress:
             for batch in self._strategy.experimental_distribute_dataset(dataset):
                 for index, padded in self._valid_rows(self._detect_distributed(batch)):
                     if index in found:
-                        raise RuntimeError(f"{manifest.directory}: record {index} came out twice")
+                        raise RuntimeError(
+                            f"{manifest.directory}: record {index} was returned twice"
+                        )
                     truth = truths[index]
                     found[index] = unpad(truth.source_id, truth.height, truth.width, padded)
                     progress.update()
+        # A batch that was split wrongly would otherwise change the metrics without a word.
         if sorted(found) != list(range(manifest.num_records)):
             raise RuntimeError(
-                f"{manifest.directory}: {len(found)} of {manifest.num_records} images came out"
+                f"{manifest.directory}: {len(found)} of {manifest.num_records} images were returned"
             )
         return [found[index] for index in range(manifest.num_records)]
 
-    def _valid_rows(self, results: Mapping):
-        """(record index, {boxes, scores, labels} as NumPy) of each image that is no filling."""
+    def _valid_rows(
+        self, results: Mapping[str, tf.distribute.DistributedValues]
+    ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """(record index, {boxes, scores, labels}) of each image that does not just fill a batch."""
         names = list(results)
         local_results = self._strategy.experimental_local_results
+        # One tensor per replica; of the default strategy, a tuple of one.
         for tensors in zip(*(local_results(results[name]) for name in names)):
             arrays = {name: tensor.numpy() for name, tensor in zip(names, tensors)}
             indices, valid = arrays.pop("indices"), arrays.pop("valid")
@@ -204,17 +232,18 @@ class Detector:
                 yield int(indices[row]), {name: array[row] for name, array in arrays.items()}
 
 
-def _pixels(image, name):
+def _pixels(image: AnyImage, name: str) -> np.ndarray:
     """uint8 [height, width, 3] of any image."""
     if isinstance(image, (str, os.PathLike)):
         image = open_image(image)
     elif isinstance(image, bytes):
         image = open_image(io.BytesIO(image), name)
+    # Not turned by EXIF, unlike files: the caller may have done so already.
     elif isinstance(image, Image.Image):
         image = to_rgb(image)
     pixels = np.asarray(image)
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise InputError(
-            f"image {name}: {pixels.dtype} {list(pixels.shape)}: must be uint8 [height, width, 3]"
+            f"image {name}: {pixels.dtype} {list(pixels.shape)}; must be uint8 [height, width, 3]"
         )
     return pixels

@@ -1,13 +1,16 @@
-"""What a record set says is in its images, without their pixels."""
+"""The annotated objects of images, read from a record set without its pixels."""
 
 import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.records.schema import parse_example
+from ssd_tfrecord.tracing import not_converted
 
 
 @dataclass(frozen=True)
@@ -15,8 +18,8 @@ class GroundTruth:
     """The N objects of one image.
 
     ``boxes`` float32 [N, 4] as [ymin, xmin, ymax, xmax] in [0, 1], ``labels`` int32 [N] from 1,
-    ``difficult`` and ``crowd`` bool [N], ``area`` float32 [N] in pixels² (0: the box's).
-    ``height`` and ``width`` in pixels.
+    ``difficult`` and ``crowd`` bool [N], ``area`` float32 [N] in pixels² (0: that of the box).
+    ``height`` and ``width`` are in pixels.
     """
 
     source_id: str
@@ -32,38 +35,66 @@ class GroundTruth:
 _FIELDS = tuple(field.name for field in dataclasses.fields(GroundTruth))
 
 
+@not_converted
 def read_ground_truths(manifest: Manifest) -> list[GroundTruth]:
-    """The ground truth of every record of ``manifest``, in record order. No image is decoded."""
+    """The ground truth of every record of ``manifest``, in record order; decodes no image."""
     records = tf.data.TFRecordDataset(list(manifest.shard_paths))
+    # In parallel, but in order: map keeps it unless it is told otherwise.
     records = records.map(_without_pixels, num_parallel_calls=tf.data.AUTOTUNE)
     return [_ground_truth(record) for record in records.as_numpy_iterator()]
 
 
-def _without_pixels(serialized):
+def _without_pixels(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+    # Dropped inside of the graph, so that the JPEGs are not copied to Python.
     record = parse_example(serialized)
     return {name: record[name] for name in _FIELDS}
 
 
-def _ground_truth(record):
+def _ground_truth(record: Mapping[str, Any]) -> GroundTruth:
     size = {name: int(record[name]) for name in ("height", "width")}
     return GroundTruth(**{**record, **size, "source_id": record["source_id"].decode()})
 
 
-def from_objects(objects, height: int, width: int, class_names):
+class AnnotatedObject(Protocol):
+    """What ``from_objects`` needs of an object; ``SourceObject`` of records.sources has it."""
+
+    @property
+    def name(self) -> str:
+        """The class."""
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """[ymin, xmin, ymax, xmax] in pixels, edges counted from 0."""
+
+    @property
+    def difficult(self) -> bool:
+        """Whether the annotator marked it as difficult."""
+
+    @property
+    def flaw(self) -> str:
+        """What is wrong with the box, or ""."""
+
+
+def from_objects(
+    objects: Iterable[AnnotatedObject], height: int, width: int, class_names: Sequence[str]
+) -> tuple[GroundTruth, tuple[str, ...]]:
     """The ground truth of an image from the objects of an annotation file.
 
     Args:
-        objects: ``SourceObject``s, boxes in pixels of the image; those with a flaw are left out.
-        height, width: of the image, in pixels.
+        objects: with boxes in pixels of the image; those with a flaw are omitted.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
         class_names: of the labels 1, 2, ….
 
     Returns:
-        GroundTruth, and the class names its labels count: ``class_names``, then those that only
+        The ground truth, and the class names of its labels: ``class_names``, then those that only
         the objects have.
     """
     objects = [item for item in objects if not item.flaw]
     names = tuple(dict.fromkeys([*class_names, *(item.name for item in objects)]))
+    # reshape: without objects the array is [0], not [0, 4].
     boxes = np.array([item.box for item in objects], np.float64).reshape(-1, 4)
+    # Clipped, because annotated boxes may reach beyond the image.
     truth = GroundTruth(
         source_id="",
         height=height,

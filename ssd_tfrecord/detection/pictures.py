@@ -1,31 +1,46 @@
-"""Boxes drawn on pictures: detections, beside the ground truth where there is one."""
+"""Boxes drawn on pictures: detections, beside the ground truth if there is one."""
 
 import colorsys
 import io
+import os
 import pathlib
+from collections.abc import Iterator, Sequence
+from typing import cast
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
 
-from ssd_tfrecord.detection.detections import image_names
+from ssd_tfrecord.detection.detections import Detections, image_names
+from ssd_tfrecord.detection.ground_truth import GroundTruth
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.records.schema import parse_example
 
-# Evaluation keeps scores down to 0.01; a picture of them all would show nothing.
+# Evaluation keeps scores down to 0.01; a picture with all of them would be unreadable.
 MIN_SCORE = 0.3
-# Smaller pictures are enlarged, so that names can be read.
+# Smaller pictures are enlarged so that names can be read.
 _MIN_SIDE = 400
-# In each JPEG that is written: by it the next evaluation knows which it may remove.
+# Comment in every JPEG that is written; by it the next evaluation knows which ones it may delete.
 _MARK = b"ssd_tfrecord.evaluate"
-# (width, height) of a sheet's cell: detections beside ground truth, and one image alone.
+# (width, height) of the cells of a sheet: for detections beside ground truth, and for one image.
 _PAIR, ALONE = (640, 260), (480, 360)
 _BACKGROUND = (24, 24, 27)
 _CAPTION = (228, 228, 231)
 
+_RGB = tuple[int, int, int]
 
-def draw_detections(image, detections, class_names, min_score=0.0):
-    """``image`` (RGB Pillow) with the ``Detections`` of at least ``min_score``: name and score."""
+
+def draw_detections(
+    image: Image.Image, detections: Detections, class_names: Sequence[str], min_score: float = 0.0
+) -> Image.Image:
+    """A copy of an RGB image with boxes, class names and scores.
+
+    Args:
+        image: of the size of ``detections``; a small one is enlarged.
+        detections: of the image.
+        class_names: of the labels 1, 2, ….
+        min_score: detections with a lower score are not drawn.
+    """
     shown = detections.scores >= min_score
     tags = [
         f"{class_names[label - 1]} {score:.2f}"
@@ -34,17 +49,30 @@ def draw_detections(image, detections, class_names, min_score=0.0):
     return _draw(image, detections.boxes[shown], detections.labels[shown], tags)
 
 
-def draw_ground_truth(image, truth, class_names):
-    """``image`` (RGB Pillow) with the objects of a ``GroundTruth``; difficult and crowd say so."""
+def draw_ground_truth(
+    image: Image.Image, truth: GroundTruth, class_names: Sequence[str]
+) -> Image.Image:
+    """A copy of an RGB image with its annotated objects; difficult and crowd are marked as such.
+
+    Args:
+        image: of the size of ``truth``; a small one is enlarged.
+        truth: of the image.
+        class_names: of the labels 1, 2, ….
+    """
     marks = np.where(truth.crowd, " (crowd)", np.where(truth.difficult, " (difficult)", ""))
     tags = [f"{class_names[label - 1]}{mark}" for label, mark in zip(truth.labels, marks)]
     return _draw(image, truth.boxes, truth.labels, tags)
 
 
-def side_by_side(left, right, captions=("detections", "ground truth")):
-    """Two Pillow images of one size beside each other, a caption above each."""
-    font = ImageFont.load_default(size=max(14, left.height // 30))
-    bar, gap = 2 * font.size, max(4, left.width // 100)
+def side_by_side(
+    left: Image.Image,
+    right: Image.Image,
+    captions: tuple[str, str] = ("detections", "ground truth"),
+) -> Image.Image:
+    """Two images of the same size beside each other, with a caption above each."""
+    size = max(14, left.height // 30)
+    font = _font(size)
+    bar, gap = 2 * size, max(4, left.width // 100)
     canvas = Image.new("RGB", (2 * left.width + gap, left.height + bar), _BACKGROUND)
     draw = ImageDraw.Draw(canvas)
     for image, caption, x in zip((left, right), captions, (0, left.width + gap)):
@@ -54,10 +82,19 @@ def side_by_side(left, right, captions=("detections", "ground truth")):
     return canvas
 
 
-def contact_sheet(pictures, columns=2, cell=_PAIR):
-    """Pillow images shrunk into the cells of one sheet, row by row."""
+def contact_sheet(
+    pictures: Sequence[Image.Image], columns: int = 2, cell: tuple[int, int] = _PAIR
+) -> Image.Image:
+    """One sheet of all pictures, each resized to fit its cell, row by row.
+
+    Args:
+        pictures: of any size.
+        columns: number of cells per row.
+        cell: (width, height) of a cell in pixels.
+    """
     width, height = cell
     gap = 8
+    # Rounded up.
     rows = -(-len(pictures) // columns)
     size = (columns * (width + gap) + gap, rows * (height + gap) + gap)
     sheet = Image.new("RGB", size, _BACKGROUND)
@@ -73,18 +110,24 @@ def contact_sheet(pictures, columns=2, cell=_PAIR):
     return sheet
 
 
-def record_pictures(manifest: Manifest, ground_truths, detections, count):
-    """Detections of ``count`` records spread evenly over ``manifest``, beside the ground truth.
+def record_pictures(
+    manifest: Manifest,
+    ground_truths: Sequence[GroundTruth],
+    detections: Sequence[Detections],
+    count: int,
+) -> list[tuple[str, Image.Image]]:
+    """Detections of ``count`` records spread evenly over a record set, beside the ground truth.
 
-    A set without annotations has detections alone.
+    For a set without annotations, the pictures show the detections only.
 
     Args:
-        ground_truths: list of ``GroundTruth`` of every record, in record order.
-        detections: list of ``Detections``, likewise; those above ``MIN_SCORE`` are drawn.
-        count: pictures; at most one a record.
+        manifest: of the record set.
+        ground_truths: of every record, in record order.
+        detections: of every record, in record order; those of at least ``MIN_SCORE`` are drawn.
+        count: number of pictures; at most one per record.
 
     Returns:
-        list of (source_id, Pillow image).
+        A list of (source_id, picture).
     """
     indices = spread(manifest.num_records, count)
     pictures = []
@@ -98,10 +141,16 @@ def record_pictures(manifest: Manifest, ground_truths, detections, count):
     return pictures
 
 
-def write_pictures(folder, pictures):
-    """Writes each (source_id, Pillow image) as a JPEG, and contact_sheet.jpg of them all.
+def write_pictures(
+    folder: str | os.PathLike[str], pictures: Sequence[tuple[str, Image.Image]]
+) -> None:
+    """Writes each picture as a JPEG, and contact_sheet.jpg of all of them.
 
-    JPEGs in ``folder`` that an earlier call wrote are removed.
+    JPEGs in ``folder`` that an earlier call wrote are deleted.
+
+    Args:
+        folder: created if it does not exist.
+        pictures: list of (source_id, picture).
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -114,7 +163,8 @@ def write_pictures(folder, pictures):
     sheet.save(folder / "contact_sheet.jpg", quality=90, comment=_MARK)
 
 
-def _is_ours(path):
+def _is_ours(path: pathlib.Path) -> bool:
+    # A folder may hold the user's own JPEGs too, even ones that cannot be opened.
     try:
         with Image.open(path, formats=["JPEG"]) as image:
             return image.info.get("comment") == _MARK
@@ -122,13 +172,14 @@ def _is_ours(path):
         return False
 
 
-def spread(total, count):
-    """At most ``count`` different indices spread evenly over 0 … ``total`` - 1."""
+def spread(total: int, count: int) -> list[int]:
+    """At most ``count`` distinct indices, spread evenly over 0 … ``total`` - 1."""
     count = min(total, count)
     return [index * total // count for index in range(count)]
 
 
-def _read_images(manifest, indices):
+def _read_images(manifest: Manifest, indices: Sequence[int]) -> Iterator[Image.Image]:
+    """The stored images of the records ``indices``, which are in ascending order."""
     wanted = tf.constant(indices, tf.int64)
     records = tf.data.TFRecordDataset(list(manifest.shard_paths)).enumerate()
     records = records.filter(lambda index, _: tf.reduce_any(wanted == index))
@@ -137,39 +188,62 @@ def _read_images(manifest, indices):
         yield Image.open(io.BytesIO(encoded)).convert("RGB")
 
 
-def _draw(image, boxes, labels, tags):
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    # Given a size, Pillow always returns its TrueType font, never the old bitmap font.
+    return cast(ImageFont.FreeTypeFont, ImageFont.load_default(size=size))
+
+
+def _draw(
+    image: Image.Image, boxes: np.ndarray, labels: np.ndarray, tags: Sequence[str]
+) -> Image.Image:
     """A copy of ``image`` with a box and a tag for each row, the first row on top."""
     scale = max(1.0, _MIN_SIDE / max(image.size))
     picture = image.resize((round(image.width * scale), round(image.height * scale)))
     draw = ImageDraw.Draw(picture)
     side = min(picture.size)
     line = max(2, side // 160)
-    font = ImageFont.load_default(size=max(12, side // 28))
+    font = _font(max(12, side // 28))
+    # - 1: a rectangle includes its last pixel, which would lie outside the picture.
     corners = np.round(boxes * np.tile([picture.height - 1, picture.width - 1], 2)).astype(int)
     rows = list(zip(corners.tolist(), labels, tags))[::-1]
     for (ymin, xmin, ymax, xmax), label, _ in rows:
         draw.rectangle((xmin, ymin, xmax, ymax), outline=class_color(label), width=line)
-    for corner, label, tag in rows:
-        _draw_tag(draw, corner, tag, class_color(label), font)
+    # After all boxes, so that none crosses a tag.
+    for (ymin, xmin, *_), label, tag in rows:
+        _draw_tag(draw, (ymin, xmin), tag, class_color(label), font)
     return picture
 
 
-def _draw_tag(draw, corner, tag, color, font):
-    """The tag above the box, or inside at its top where there is no room; never off the picture."""
-    pad = max(2, font.size // 6)
+def _draw_tag(
+    draw: ImageDraw.ImageDraw,
+    corner: tuple[int, int],
+    tag: str,
+    color: _RGB,
+    font: ImageFont.FreeTypeFont,
+) -> None:
+    """Draws a tag above the box, or inside at its top if there is no room above.
+
+    It is moved to the left as far as needed to stay on the picture. ``corner`` is the box's
+    (ymin, xmin) in pixels.
+    """
+    size = int(font.size)
+    pad = max(2, size // 6)
     width = int(draw.textlength(tag, font=font)) + 2 * pad
-    height = font.size + 2 * pad
-    ymin, xmin = corner[:2]
+    height = size + 2 * pad
+    ymin, xmin = corner
     x = max(0, min(xmin, draw.im.size[0] - width))
     y = ymin - height if ymin >= height else ymin
     draw.rectangle((x, y, x + width, y + height), fill=color)
+    # Luma of BT.601; black text on light colours, white on dark ones.
     bright = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2] > 140
     ink = (0, 0, 0) if bright else (255, 255, 255)
     draw.text((x + pad, y + height // 2), tag, fill=ink, font=font, anchor="lm")
 
 
-def class_color(label):
+def class_color(label: int) -> _RGB:
     """RGB of a class: hues a golden section apart, in three shades, so that neighbours differ."""
+    # 0.618… is the golden section, whose multiples stay far apart modulo 1.
     hue = (int(label) * 0.618034) % 1.0
     saturation, value = ((0.85, 0.95), (0.6, 1.0), (0.95, 0.7))[int(label) // 13 % 3]
-    return tuple(round(255 * channel) for channel in colorsys.hsv_to_rgb(hue, saturation, value))
+    red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
+    return round(255 * red), round(255 * green), round(255 * blue)

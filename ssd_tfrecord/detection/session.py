@@ -1,33 +1,45 @@
-"""Detection from its flags to pictures, detections.json and a summary."""
+"""The detect command: from its config to pictures, detections.json and a summary."""
 
 import collections
 import json
 import pathlib
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
 
 from ssd_tfrecord.config import DetectConfig
 from ssd_tfrecord.detection import image_files
 from ssd_tfrecord.errors import InputError
+
+if TYPE_CHECKING:
+    from ssd_tfrecord.detection.detections import Detections
+    from ssd_tfrecord.detection.detector import Detector
 
 
 def run(config: DetectConfig) -> None:
     """Writes a picture with boxes for each image, and detections.json; prints a summary.
 
     Raises:
-        InputError: no image is named, none can be read, or the output would mix with them.
+        InputError: there is no image, none can be read, or the output folder contains one of them.
     """
+    # Everything that needs no TensorFlow is checked before _load imports it.
     paths, folder = image_files.find_images(config.images), pathlib.Path(config.output_dir)
     image_files.check_output_dir(folder, paths)
     if config.annotations_dir and not pathlib.Path(config.annotations_dir).is_dir():
         raise InputError(f"--annotations_dir={config.annotations_dir}: must be a folder")
     detector = _load(config)
     folder.mkdir(parents=True, exist_ok=True)
+    # Of all images at once, because images in different folders may have the same stem.
     names = dict(zip(paths, image_files.output_names(paths)))
-    entries, seconds = {}, 0.0
+    entries: dict[pathlib.Path, dict[str, Any]] = {}
+    seconds = 0.0
+    # In batches, so that no more than batch_size images are in memory.
     for start in range(0, len(paths), config.batch_size):
         images, errors = image_files.open_images(paths[start : start + config.batch_size])
         for path, error in errors.items():
-            print(f"left out: {error}")
+            print(f"skipped: {error}")
             entries[path] = {"image": str(path), "error": error}
         begin = time.perf_counter()
         found = detector.detect(images.values(), batch_size=config.batch_size)
@@ -35,15 +47,16 @@ def run(config: DetectConfig) -> None:
         for (path, image), detections in zip(images.items(), found):
             entries[path], picture = _shown(path, image, detections, detector, config)
             picture.save(folder / names[path], quality=92)
-    entries = [entries[path] for path in paths]
-    print(_summary(entries, seconds))
-    content = json.dumps(entries, indent=1, ensure_ascii=False)
+    # In the order of the images: unreadable ones were entered before the others of their batch.
+    in_order = [entries[path] for path in paths]
+    print(_summary(in_order, seconds))
+    content = json.dumps(in_order, indent=1, ensure_ascii=False)
     (folder / "detections.json").write_text(content + "\n", encoding="utf-8")
-    print(f"pictures and detections.json: {folder}")
+    print(f"wrote pictures and detections.json to {folder}")
 
 
-def _load(config):
-    """The run's Detector, its graph traced, so that no image's time holds that."""
+def _load(config: DetectConfig) -> "Detector":
+    """The run's Detector, with its graph traced so that this does not count as an image's time."""
     import numpy as np
 
     from ssd_tfrecord.detection.detector import Detector
@@ -59,8 +72,14 @@ def _load(config):
     return detector
 
 
-def _shown(path, image, detections, detector, config):
-    """The image's entry of detections.json, and its picture, beside its ground truth if any."""
+def _shown(
+    path: pathlib.Path,
+    image: Image.Image,
+    detections: "Detections",
+    detector: "Detector",
+    config: DetectConfig,
+) -> tuple[dict[str, Any], Image.Image]:
+    """The image's entry of detections.json, and its picture, beside the ground truth if any."""
     from ssd_tfrecord.detection import ground_truth, pictures
     from ssd_tfrecord.detection.detections import json_entry
     from ssd_tfrecord.records.sources.voc_xml import parse_voc_xml
@@ -69,6 +88,7 @@ def _shown(path, image, detections, detector, config):
     picture = pictures.draw_detections(image, detections, detector.class_names)
     xml = pathlib.Path(config.annotations_dir, f"{path.stem}.xml")
     if config.annotations_dir and xml.is_file():
+        # VOC's pixels count from 1.
         objects = parse_voc_xml(str(xml), pixel_origin=1).objects
         truth, names = ground_truth.from_objects(
             objects, image.height, image.width, detector.class_names
@@ -77,15 +97,24 @@ def _shown(path, image, detections, detector, config):
     return entry, picture
 
 
-def _summary(entries, seconds):
-    """Detections by class and the time per image; InputError if no image could be read."""
+def _summary(entries: Sequence[dict[str, Any]], seconds: float) -> str:
+    """Detections per class and the time per image.
+
+    Raises:
+        InputError: no image could be read.
+    """
     read = [entry for entry in entries if "error" not in entry]
     if not read:
         raise InputError(f"no image could be read: {entries[0]['error']}")
     counts = collections.Counter(row["label"] for entry in read for row in entry["detections"])
-    total = f"{len(read)} images, {counts.total()} detections"
-    total += f"; {len(entries) - len(read)} images left out" * (len(read) < len(entries))
+    total = f"{_count(len(read), 'image')}, {_count(counts.total(), 'detection')}"
+    if skipped := len(entries) - len(read):
+        total += f"; {_count(skipped, 'image')} skipped"
     width = max(map(len, [*counts, total]))
     rows = [f"{name:<{width}} {count:>6}" for name, count in counts.most_common()]
-    time_taken = f"{1000 * seconds / len(read):.1f} ms per image, without opening and drawing it"
+    time_taken = f"{1000 * seconds / len(read):.1f} ms per image, excluding opening and drawing"
     return "\n".join([*rows, total, time_taken])
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

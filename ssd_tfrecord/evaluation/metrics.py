@@ -1,36 +1,49 @@
 """The numbers of metrics.json, and their table."""
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
+from ssd_tfrecord.detection.detections import Detections
 from ssd_tfrecord.evaluation.average_precision import average_precisions
 from ssd_tfrecord.evaluation.coco_metrics import METRICS, coco_metrics
 
+if TYPE_CHECKING:
+    from ssd_tfrecord.detection.ground_truth import GroundTruth
+
+# Keys of ``ap_per_class``, and the headings of their columns.
 _TITLES = {"voc07": "VOC07", "voc12": "VOC12", "coco": "COCO"}
 
 
-def compute_metrics(ground_truths, detections, class_names, original_ids):
-    """Every metric of metrics.json but ``step``.
+def compute_metrics(
+    ground_truths: "Sequence[GroundTruth]",
+    detections: Sequence[Detections],
+    class_names: Sequence[str],
+    original_ids: Sequence[int],
+) -> dict[str, Any]:
+    """Every metric of metrics.json except ``step``.
 
     Args:
-        ground_truths: list of ``GroundTruth``.
-        detections: list of ``Detections``, of the same images in the same order.
-        class_names: name of each class, in label order.
+        ground_truths: one per image.
+        detections: of the same images, in the same order.
+        class_names: the name of each class, in label order.
         original_ids: COCO's category id of each class, in label order.
 
     Returns:
-        a dict for JSON, fractions in [0, 1]; None where no object counts: ``voc07_map``,
-        ``voc12_map``: mean over the classes with objects that count, IoU > 0.5. ``coco_ap`` …
-        ``coco_ar_large``: COCO's twelve. ``ap_per_class``: {name: {voc07, voc12, coco}}.
-        ``num_images``, ``num_objects`` (difficult and crowd included).
+        A dict that JSON can hold; fractions are in [0, 1], or None where no object counts.
+        ``voc07_map`` and ``voc12_map``: mean over the classes with objects that count, IoU > 0.5.
+        ``coco_ap`` … ``coco_ar_large``: COCO's twelve. ``ap_per_class``: {name: {voc07, voc12,
+        coco}}. ``num_images``, ``num_objects`` (including difficult and crowd objects).
 
     Raises:
-        ValueError if the two lists are not of the same images in the same order.
+        ValueError: the two lists do not belong to the same images in the same order.
     """
     truth_ids = [truth.source_id for truth in ground_truths]
     if truth_ids != [image.source_id for image in detections]:
         raise ValueError(
-            f"{len(truth_ids)} ground truths and {len(detections)} detections: must be of the "
-            "same images in the same order"
+            f"{len(truth_ids)} ground truths and {len(detections)} detections: must belong to the "
+            "same images, in the same order"
         )
     voc07, voc12 = average_precisions(ground_truths, detections, len(class_names))
     numbers, coco = coco_metrics(ground_truths, detections, original_ids)
@@ -48,9 +61,10 @@ def compute_metrics(ground_truths, detections, class_names, original_ids):
     }
 
 
-def format_metrics(metrics):
-    """``metrics`` as a text table: a line a class, their mean, then COCO's twelve numbers."""
+def format_metrics(metrics: Mapping[str, Any]) -> str:
+    """``metrics`` as a text table: one line per class, their mean, then COCO's twelve numbers."""
     per_class = metrics["ap_per_class"]
+    # At least as wide as the heading.
     width = max(len(name) for name in [*per_class, "class"])
     lines = [f"{'class':<{width}}" + "".join(f"{title:>8}" for title in _TITLES.values())]
     for name, values in per_class.items():
@@ -64,14 +78,16 @@ def format_metrics(metrics):
     return "\n".join(lines)
 
 
-def _mean(values):
+def _mean(values: np.ndarray) -> float | None:
+    # Not np.nanmean(), which warns where there is no class with objects.
     values = values[~np.isnan(values)]
     return float(values.mean()) if values.size else None
 
 
-def _or_none(value):
+def _or_none(value: float) -> float | None:
+    # JSON has no NaN.
     return None if np.isnan(value) else float(value)
 
 
-def _cell(value):
+def _cell(value: float | None) -> str:
     return f"{'–':>8}" if value is None else f"{value:>8.3f}"

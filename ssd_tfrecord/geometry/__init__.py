@@ -1,4 +1,4 @@
-"""Boxes and anchors: IoU, matching, coding and suppression; nothing of images.
+"""Boxes and anchors: IoU, matching, coding and suppression; nothing about images.
 
 In reading order: boxes, anchors, matching, coding, suppression. Imports options and backbones.
 """

@@ -4,6 +4,8 @@ Source: Liu et al., SSD, arXiv 1512.02325, section 2.2, and prior_box_layer of t
 code. Anchors are neither clipped nor rounded.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ssd_tfrecord.backbones import FeatureMaps
@@ -11,7 +13,11 @@ from ssd_tfrecord.options import AnchorOptions
 
 
 def anchors_per_cell(options: AnchorOptions, maps: FeatureMaps) -> tuple[int, ...]:
-    """Anchors in a cell of each map: two squares, and two for each aspect ratio."""
+    """Number of anchors per cell of each map: two squares, and two for each aspect ratio.
+
+    Raises:
+        InputError: ``options`` do not have one list of aspect ratios per map, or one scale more.
+    """
     options.check_maps(maps)
     return tuple(2 + 2 * len(ratios) for ratios in _ratios(options, maps))
 
@@ -19,37 +25,42 @@ def anchors_per_cell(options: AnchorOptions, maps: FeatureMaps) -> tuple[int, ..
 def anchor_boxes(options: AnchorOptions, maps: FeatureMaps) -> np.ndarray:
     """All anchors as corners.
 
-    Order: map by map, row by row, cell by cell; in a cell the square of the min size, the square
-    of sqrt(min * max), then for each aspect ratio the wide box and its flip, the tall one.
+    Order: map by map, row by row, cell by cell; in a cell first the square of the min size, then
+    the square of sqrt(min * max), then for each aspect ratio the wide box and its flip, the tall
+    one.
 
     Returns:
         float32 [A, 4], (ymin, xmin, ymax, xmax) as fractions of the input; they may reach outside
         [0, 1]. A is 8732 for 300 and 24564 for 512 with the published aspect ratios.
 
     Raises:
-        InputError: the options hold another number of scales or aspect ratios than there are maps.
+        InputError: ``options`` do not have one list of aspect ratios per map, or one scale more.
     """
     options.check_maps(maps)
+    # The max size of a map is the min size of the next.
     sizes = _sizes(options, maps)
     rows = zip(maps.sides, maps.steps, sizes[:-1], sizes[1:])
     boxes = [
         _map_boxes(cells, step, _cell_shapes(low, high, ratios))
         for (cells, step, low, high), ratios in zip(rows, _ratios(options, maps))
     ]
+    # float64 up to here, rounded once.
     return (np.concatenate(boxes) / maps.input_size).astype(np.float32)
 
 
-def _cell_shapes(low, high, ratios):
+def _cell_shapes(low: float, high: float, ratios: Sequence[float]) -> np.ndarray:
     """(height, width) in pixels of the anchors of a cell: float64 [K, 2]."""
     between = np.sqrt(low * high)
     shapes = [(low, low), (between, between)]
+    # A ratio is width / height; the area is that of the min size.
     for root in np.sqrt(ratios):
         shapes += [(low / root, low * root), (low * root, low / root)]
     return np.array(shapes)
 
 
-def _map_boxes(cells, step, shapes_K2):
+def _map_boxes(cells: int, step: int, shapes_K2: np.ndarray) -> np.ndarray:
     """Corners in pixels: float64 [cells * cells * K, 4]."""
+    # ``step`` is Caffe's, not input / cells: 38 cells of 8 pixels reach beyond an input of 300.
     centers = (np.arange(cells) + 0.5) * step
     centers_YX2 = np.stack(np.meshgrid(centers, centers, indexing="ij"), axis=-1)
     centers_YXK2 = centers_YX2[:, :, None, :]
@@ -57,12 +68,12 @@ def _map_boxes(cells, step, shapes_K2):
     return corners.reshape(-1, 4)
 
 
-def _sizes(options, maps):
+def _sizes(options: AnchorOptions, maps: FeatureMaps) -> tuple[float, ...]:
     scales = options.scales()
     if scales is None:
         return maps.sizes[options.anchor_scales]
     return tuple(scale * maps.input_size for scale in scales)
 
 
-def _ratios(options, maps):
+def _ratios(options: AnchorOptions, maps: FeatureMaps) -> tuple[tuple[float, ...], ...]:
     return options.ratios() or maps.ratios

@@ -4,15 +4,15 @@ import tensorflow as tf
 
 CENTER_VARIANCE = 0.1
 SIZE_VARIANCE = 0.2
-# exp of more would leave float32 behind; no box is e^8 anchors large.
+# Keeps exp within float32, which ends at e^88; no box is e^8 times as large as its anchor.
 MAX_LOG_SIZE = 8.0
 
 
-def encode(boxes, anchors):
+def encode(boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
     """Offsets [..., A, 4] as (ty, tx, th, tw) of ``boxes`` [..., A, 4] from ``anchors`` [A, 4].
 
-    ty = (cy - anchor cy) / anchor height / 0.1 and th = log(height / anchor height) / 0.2. A box
-    without extent is taken as 1e-6 wide, so that the logarithm stays finite.
+    ty = (cy - anchor cy) / anchor height / 0.1 and th = log(height / anchor height) / 0.2; tx and
+    tw likewise. A side of less than 1e-6 counts as 1e-6, so that the logarithm stays finite.
     """
     centers, sizes = _center_size(boxes)
     anchor_centers, anchor_sizes = _center_size(anchors)
@@ -21,7 +21,7 @@ def encode(boxes, anchors):
     return tf.concat([shifts, logs], axis=-1)
 
 
-def decode(offsets, anchors):
+def decode(offsets: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
     """Boxes [..., A, 4] that ``offsets`` [..., A, 4] describe; the inverse of ``encode``."""
     anchor_centers, anchor_sizes = _center_size(anchors)
     centers = offsets[..., :2] * CENTER_VARIANCE * anchor_sizes + anchor_centers
@@ -30,6 +30,6 @@ def decode(offsets, anchors):
     return tf.concat([centers - half, centers + half], axis=-1)
 
 
-def _center_size(boxes):
+def _center_size(boxes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     low, high = boxes[..., :2], boxes[..., 2:]
     return (low + high) / 2.0, high - low

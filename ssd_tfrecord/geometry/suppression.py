@@ -1,4 +1,4 @@
-"""From the network's outputs to detections: the one post-processing path of every program.
+"""From the network's outputs to detections: the only post-processing, shared by all programs.
 
 Legend: B images, A anchors, C classes, K candidates of a class, D detections of an image.
 """
@@ -9,38 +9,41 @@ from ssd_tfrecord.geometry import boxes as box_ops
 from ssd_tfrecord.geometry.coding import decode
 from ssd_tfrecord.options import DetectionOptions
 
-# IoU is compared as the integer round(IoU * 2^14), as in matching: fused arithmetic (XLA, GPU)
+# IoU is compared as the integer round(IoU * 2^14), as in matching: so fused arithmetic (XLA, GPU)
 # cannot move a pair that lies on the threshold.
 _IOU_STEPS = 2.0**14
 
 
-def detect(offsets, logits, anchors, options: DetectionOptions):
+def detect(
+    offsets: tf.Tensor, logits: tf.Tensor, anchors: tf.Tensor, options: DetectionOptions
+) -> dict[str, tf.Tensor]:
     """Detections of a batch (reference: SSD's DetectionOutput layer). Runs in a graph and in XLA.
 
     Args:
         offsets: float32 [B, A, 4] as ``geometry.coding`` reads them.
-        logits: float32 [B, A, C + 1], 0 the background.
+        logits: float32 [B, A, C + 1]; class 0 is the background.
         anchors: float32 [A, 4].
         options: thresholds and counts.
 
     Returns:
-        as ``select``; boxes are compared as they are decoded and clipped to [0, 1] at the end, as
-        in Caffe.
+        As ``select``; boxes are clipped to [0, 1].
     """
     scores = tf.nn.softmax(logits, axis=-1)[..., 1:]
+    # Clipped last, as in Caffe: suppression compares the boxes as they were decoded.
     found = select(decode(offsets, anchors), scores, options)
     return {**found, "boxes": tf.clip_by_value(found["boxes"], 0.0, 1.0)}
 
 
-# Always compiled: outside XLA TensorFlow keeps int32 arithmetic of a GPU on the host, which would
-# be a copy a step of the loop; on the CPU it takes 33 ms instead of 195 (case of ``_greedy``).
+# Always compiled: outside XLA TensorFlow keeps a GPU's int32 arithmetic on the host, which would be
+# one copy per step of the loop; on the CPU it takes 33 ms instead of 195 (case of ``_greedy``).
 @tf.function(jit_compile=True, autograph=False)
-def select(boxes, scores, options: DetectionOptions):
+def select(boxes: tf.Tensor, scores: tf.Tensor, options: DetectionOptions) -> dict[str, tf.Tensor]:
     """The best boxes of each image after greedy non-maximum suppression in each class.
 
-    Of each class the ``nms_candidates`` best scores above ``score_threshold`` enter; a box goes if
-    its IoU with a kept better one is above ``nms_iou``; the ``max_detections`` best of all classes
-    stay. Equal scores: the lower class, then the lower anchor.
+    The ``nms_candidates`` best scores of each class that are above ``score_threshold`` enter. A box
+    is discarded if its IoU with a better one that was kept is above ``nms_iou``; of the rest, the
+    ``max_detections`` best of all classes are returned. Of equal scores the lower class wins, then
+    the lower anchor.
 
     Args:
         boxes: float32 [B, A, 4], shared by the classes.
@@ -48,33 +51,34 @@ def select(boxes, scores, options: DetectionOptions):
         options: thresholds and counts.
 
     Returns:
-        boxes float32 [B, D, 4], scores float32 [B, D] descending, labels int32 [B, D] from 1, with
-        D = ``max_detections``. Rows of label 0, score 0 and box 0 fill up the end.
+        ``boxes`` float32 [B, D, 4], ``scores`` float32 [B, D] descending, ``labels`` int32 [B, D]
+        from 1, with D = ``max_detections``. Rows whose label, score and box are 0 fill up the end.
     """
     scores_BCA = tf.transpose(scores, [0, 2, 1])
     scores_BCA = tf.where(scores_BCA > options.score_threshold, scores_BCA, 0.0)
     num_candidates = tf.minimum(options.nms_candidates, tf.shape(scores_BCA)[2])
+    # top_k puts the lower index first among equals: that is the tie rule, here and in ``_best``.
     scores_BCK, anchors_BCK = tf.math.top_k(scores_BCA, num_candidates)
     boxes_BCK = tf.gather(boxes, anchors_BCK, batch_dims=1)
     keep_BCK = _greedy(boxes_BCK, scores_BCK > 0.0, options.nms_iou)
     return _best(boxes_BCK, tf.where(keep_BCK, scores_BCK, 0.0), options.max_detections)
 
 
-def _greedy(boxes_BCK, valid_BCK, nms_iou):
-    """Which candidates stay, bool [B, C, K]; candidates are in falling order of score.
+def _greedy(boxes_BCK: tf.Tensor, valid_BCK: tf.Tensor, nms_iou: float) -> tf.Tensor:
+    """Which candidates stay, bool [B, C, K]; candidates are in descending order of score.
 
-    Step i lets the i-th candidate of every class of every image suppress the later ones at once;
-    there are as many steps as the fullest class has candidates. Against the alternatives, same
-    result, 8 images x 20 classes x 400 candidates, compiled, on 2 CPU cores: this loop 19 ms, the
-    whole IoU matrix with fixed-point iteration 75 and 100 MB,
-    ``tf.image.non_max_suppression_padded`` 721.
+    In step i the i-th candidates of all classes of all images suppress the later ones at once;
+    there are as many steps as the fullest class has candidates. Compared with alternatives of equal
+    result (8 images x 20 classes x 400 candidates, compiled, 2 CPU cores): this loop takes 19 ms,
+    the whole IoU matrix with fixed-point iteration 75 ms and 100 MB, and
+    ``tf.image.non_max_suppression_padded`` 721 ms.
     """
     ranks_K = tf.range(tf.shape(valid_BCK)[2])
     counts_BC = tf.reduce_sum(tf.cast(valid_BCK, tf.int32), axis=2)
-    # 0 first: the maximum over no class at all is the lowest integer.
+    # At least 0: the maximum over no classes is the lowest integer.
     num_steps = tf.maximum(0, tf.reduce_max(counts_BC))
 
-    def step(i, keep_BCK):
+    def step(i: tf.Tensor, keep_BCK: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         iou_BCK = box_ops.iou(boxes_BCK[:, :, i, tf.newaxis], boxes_BCK)
         close_BCK = tf.round(iou_BCK * _IOU_STEPS) > nms_iou * _IOU_STEPS
         gone_BCK = keep_BCK[:, :, i, tf.newaxis] & close_BCK & (ranks_K > i)
@@ -84,7 +88,7 @@ def _greedy(boxes_BCK, valid_BCK, nms_iou):
     return keep_BCK
 
 
-def _best(boxes_BCK, scores_BCK, max_detections):
+def _best(boxes_BCK: tf.Tensor, scores_BCK: tf.Tensor, max_detections: int) -> dict[str, tf.Tensor]:
     """The best candidates of all classes, padded to ``max_detections``: see ``select``."""
     shape = tf.shape(scores_BCK)
     batch, per_class, total = shape[0], shape[2], shape[1] * shape[2]

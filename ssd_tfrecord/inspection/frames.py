@@ -1,9 +1,10 @@
-"""TFRecord files as bytes: where each record lies, and whether its checksums are right."""
+"""TFRecord files as bytes: where each record is, and whether its checksums are right."""
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import tensorflow as tf
 
@@ -11,13 +12,18 @@ from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.records import schema
 from ssd_tfrecord.records.manifest import FRAME_BYTES, Manifest
 
+# The length of the data and its checksum, little-endian.
 _HEADER = struct.Struct("<QI")
 _HEADER_BYTES, _LENGTH_BYTES = 12, 8
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One record of a file: ``offset`` is of its frame, ``length`` of its data."""
+    """One record of a file.
+
+    ``index`` is counted from 0. ``offset`` is where its frame begins and ``length`` is that of its
+    data, both in bytes.
+    """
 
     index: int
     offset: int
@@ -25,10 +31,13 @@ class Frame:
 
 
 def scan(path: str) -> Iterator[Frame]:
-    """The frames of a TFRecord file, found by their lengths; data are not read.
+    """Yields the frames of a TFRecord file, found by their lengths; the data are not read.
+
+    Args:
+        path: of the file.
 
     Raises:
-        InputError where a length is damaged, or the file ends inside a frame.
+        InputError: a length is damaged, or the file ends inside a frame.
     """
     size = os.path.getsize(path)
     offset = index = 0
@@ -36,24 +45,25 @@ def scan(path: str) -> Iterator[Frame]:
         while offset < size:
             file.seek(offset)
             header = file.read(_HEADER_BYTES)
-            where = f"{path}: record {index} (byte {offset} on)"
+            where = f"{path}: record {index} at byte {offset}"
             if len(header) < _HEADER_BYTES:
-                raise InputError(f"{where}: is cut off: must be a whole TFRecord file")
+                raise InputError(f"{where}: is cut off; must be a complete TFRecord file")
             length, checksum = _HEADER.unpack(header)
+            # Before the length is used: a wrong one would lead anywhere.
             if checksum != masked_crc32c(header[:_LENGTH_BYTES]):
                 raise InputError(
-                    f"{where}: checksum of its length is wrong: must be an uncompressed TFRecord "
+                    f"{where}: checksum of its length is wrong; must be an uncompressed TFRecord "
                     "file"
                 )
             if offset + FRAME_BYTES + length > size:
-                raise InputError(f"{where}: is cut off: must be a whole TFRecord file")
+                raise InputError(f"{where}: is cut off; must be a complete TFRecord file")
             yield Frame(index, offset, length)
             offset += FRAME_BYTES + length
             index += 1
 
 
-def listed(record_bytes) -> list[Frame]:
-    """The frames of a shard whose records are ``record_bytes`` long, as its manifest says."""
+def listed(record_bytes: Iterable[int]) -> list[Frame]:
+    """The frames of a shard by the lengths of its records, ``record_bytes`` of the manifest."""
     frames, offset = [], 0
     for index, length in enumerate(record_bytes):
         frames.append(Frame(index, offset, length))
@@ -61,22 +71,31 @@ def listed(record_bytes) -> list[Frame]:
     return frames
 
 
-def read(file, frame: Frame) -> bytes:
-    """The serialized record of ``frame``; checksums are not looked at."""
+def read(file: BinaryIO, frame: Frame) -> bytes:
+    """Returns the serialised record of ``frame``; its checksums are not verified."""
     file.seek(frame.offset + _HEADER_BYTES)
     return file.read(frame.length)
 
 
 def damage(path: str, frame: Frame) -> str:
-    """What is wrong with the frame's bytes, or ""; 0.5 ms for a record of 88 kB."""
+    """What is wrong with the bytes of a frame; takes 0.5 ms for a record of 88 kB.
+
+    Args:
+        path: of the file.
+        frame: of ``scan`` or ``listed``.
+
+    Returns:
+        A description, or "" for an intact frame.
+    """
     with open(path, "rb") as file:
         file.seek(frame.offset)
         header = file.read(_HEADER_BYTES)
+    # First, since a header that is cut off cannot be unpacked.
     if os.path.getsize(path) < frame.offset + FRAME_BYTES + frame.length:
         return "is cut off"
     length, checksum = _HEADER.unpack(header)
     if length != frame.length:
-        return f"length is {length}, in the manifest {frame.length}"
+        return f"length is {length}, but the manifest says {frame.length}"
     if checksum != masked_crc32c(header[:_LENGTH_BYTES]):
         return "checksum of its length is wrong"
     try:
@@ -87,13 +106,18 @@ def damage(path: str, frame: Frame) -> str:
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)])
-def _read_checked(path, offset):
-    # A checksum in Python takes 80 ms for a megabyte.
+def _read_checked(path: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
+    # By TensorFlow: a checksum in Python takes 80 ms for a megabyte.
     return schema.record_at(path, offset, buffer_size=0).get_single_element()
 
 
-def read_records(manifest: Manifest, indices) -> Iterator[bytes]:
-    """The serialized records of ``indices`` (rising, of the whole set); others are not read."""
+def read_records(manifest: Manifest, indices: Iterable[int]) -> Iterator[bytes]:
+    """Yields some serialised records of a set; the others are not read.
+
+    Args:
+        manifest: of the set.
+        indices: of the records, counted from 0 over all shards, in rising order.
+    """
     wanted, first = list(indices), 0
     for path, shard in zip(manifest.shard_paths, manifest.shards):
         here = [index - first for index in wanted if first <= index < first + shard.num_records]
@@ -106,7 +130,7 @@ def read_records(manifest: Manifest, indices) -> Iterator[bytes]:
 
 
 def masked_crc32c(content: bytes) -> int:
-    """The checksum of TFRecord: CRC-32C, rotated and shifted by a constant; for a few bytes."""
+    """TFRecord's checksum: CRC-32C, rotated, plus a constant; slow, for a few bytes only."""
     crc = 0xFFFFFFFF
     for byte in content:
         crc ^= byte
@@ -114,4 +138,5 @@ def masked_crc32c(content: bytes) -> int:
             # Castagnoli's polynomial, bits reversed (RFC 3720, appendix B.4).
             crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
     crc ^= 0xFFFFFFFF
+    # TFRecord's mask: rotated to the right by 15 bits, plus kMaskDelta of TensorFlow's crc32c.h.
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF

@@ -2,47 +2,63 @@
 
 import itertools
 import re
+from collections.abc import Mapping
 
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.records.manifest import ClassLabel
 
+# A comment, a string in either kind of quotes, a brace or a word. Colons and commas mean nothing.
 _TOKEN = re.compile(r"""#.*|"[^"\n]*"|'[^'\n]*'|[{}]|\w+""")
 _FIELDS = ("id", "name", "display_name")
 
 
 def read_label_map(path: str) -> tuple[ClassLabel, ...]:
-    """The classes of a .pbtxt, 1…C; ids that it leaves out become classes called unused-12.
+    """The classes of a .pbtxt, 1…C; ids that it skips become classes called unused-12.
 
-    ``display_name`` counts where there is one: names may be ids of their own (/m/01g317).
+    ``display_name`` has precedence, since names may be codes (/m/01g317).
+
+    Args:
+        path: of the file.
 
     Raises:
-        InputError.
+        InputError: the file cannot be read, or has items without a name or a unique id.
     """
     try:
+        # -sig: files written on Windows may begin with a byte order mark.
         with open(path, encoding="utf-8-sig") as file:
             text = file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--label_map={path}: cannot be read: {error}") from None
-    names = {}
+    names: dict[int, str] = {}
     for fields in _items(text):
         name = (fields.get("display_name") or fields.get("name", "")).strip("\"'")
-        number = fields.get("id", "")
-        number = int(number) if re.fullmatch(r"\d{1,6}", number) else -1
+        number = _to_id(fields.get("id", ""))
         if not name or number < 0 or number in names:
             raise InputError(
-                f"--label_map={path}: item {len(names) + 1}: must have a name and an id of its own"
+                f"--label_map={path}: item {len(names) + 1}: must have a name and a unique id"
             )
         names[number] = name
-    names.pop(0, None)  # the background, in some
+    names.pop(0, None)  # some list the background
     if not names or len(set(names.values())) != len(names):
-        raise InputError(f'--label_map={path}: must hold items as item {{ id: 1 name: "cat" }}')
+        raise InputError(
+            f'--label_map={path}: must contain items such as item {{ id: 1 name: "cat" }}, with '
+            "unique names"
+        )
     return fill_gaps(names)
 
 
-def _items(text):
-    """{field: token} of each item; what is nested in it is passed over."""
+def _to_id(token: str) -> int:
+    """The id that a token spells, or -1."""
+    # At most six digits: a class is made for each id up to the largest.
+    return int(token) if re.fullmatch(r"\d{1,6}", token) else -1
+
+
+def _items(text: str) -> list[dict[str, str]]:
+    """{field: token} of each item; messages nested in it, such as keypoints, are skipped."""
+    # Only now are comments dropped: a # inside a string is part of a longer token.
     tokens = [token for token in _TOKEN.findall(text) if not token.startswith("#")]
-    items, depth = [], 0
+    items: list[dict[str, str]] = []
+    depth = 0
     for token, following in itertools.pairwise([*tokens, ""]):
         if token == "item" and following == "{" and depth == 0:
             items.append({})
@@ -52,8 +68,8 @@ def _items(text):
     return items
 
 
-def fill_gaps(names) -> tuple[ClassLabel, ...]:
-    """The classes of {id: name}, 1 to the largest id."""
+def fill_gaps(names: Mapping[int, str]) -> tuple[ClassLabel, ...]:
+    """The classes of {id: name}, from 1 to the largest id."""
     return tuple(
         ClassLabel(number, names.get(number, f"unused-{number}"), number)
         for number in range(1, max(names) + 1)

@@ -1,8 +1,9 @@
-"""One record, looked at as training will: it must parse, decode and make sense."""
+"""One record, checked for what training needs: it must parse, decode and make sense."""
 
 import functools
 import hashlib
 import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -11,12 +12,15 @@ from ssd_tfrecord.records import schema
 from ssd_tfrecord.records.annotation import ImageAnnotation, ObjectAnnotation, degeneracy
 from ssd_tfrecord.records.images.jpeg_header import read_header
 
+_Tensors = dict[str, tf.Tensor]
+
 
 @dataclass(frozen=True)
 class CheckedRecord:
-    """``annotation`` is None where the record does not parse; ``damages`` is empty for a good one.
+    """What was found in a record.
 
-    ``texts`` are the class names that the record itself gives, if any, in its objects' order.
+    ``annotation`` is None if the record cannot be parsed. ``damages`` is empty for a good one.
+    ``texts`` are the class names that the record itself contains, if any, in its objects' order.
     """
 
     annotation: ImageAnnotation | None
@@ -24,20 +28,22 @@ class CheckedRecord:
     texts: tuple[str, ...] = ()
 
 
-def check(serialized: bytes, class_names) -> CheckedRecord:
-    """Parses the record and decodes its image by training's decoder.
+def check(serialized: bytes, class_names: Sequence[str] | None) -> CheckedRecord:
+    """Parses a record, and decodes its image with training's decoder.
 
     Args:
-        class_names: label i is ``class_names[i - 1]``; None takes whatever there is, and
-            does not look at the image.
+        serialized: the record.
+        class_names: label i is ``class_names[i - 1]``; None accepts any label, and does not look
+            at the image and the boxes.
     """
     try:
         record, extra = _parse()(serialized)
     except tf.errors.InvalidArgumentError as error:
-        return CheckedRecord(None, (f"does not parse: {_reason(error)}",))
+        return CheckedRecord(None, (f"cannot be parsed: {_reason(error)}",))
+    # Other tools need not write UTF-8; what is not is replaced, as it is only shown and compared.
     texts = tuple(text.decode(errors="replace") for text in extra["texts"].numpy())
     height, width = int(record["height"]), int(record["width"])
-    objects = _objects(record, class_names)
+    objects = _objects(record, class_names or ())
     annotation = ImageAnnotation(
         source_id=record["source_id"].numpy().decode(errors="replace"),
         filename="",
@@ -51,15 +57,19 @@ def check(serialized: bytes, class_names) -> CheckedRecord:
     damages = [*_image_damages(record["encoded"].numpy(), extra["sha256"].numpy(), height, width)]
     for number, item in enumerate(objects, 1):
         damages += [f"object {number}: {what}" for what in _object_damages(item, class_names)]
+    # After the labels: the name of a wrong one would be reported again.
     if texts and not damages:
         names = tuple(item.name for item in objects)
         if texts != names:
-            damages.append(f"classes are {', '.join(texts)}: by their labels {', '.join(names)}")
+            damages.append(
+                f"class names are {', '.join(texts)}, but its labels mean {', '.join(names)}"
+            )
     return CheckedRecord(annotation, tuple(damages), texts)
 
 
+# Cached: a new tf.function for each record would be traced each time.
 @functools.cache
-def _parse():
+def _parse() -> Callable[[bytes], tuple[_Tensors, _Tensors]]:
     features = {
         schema.SHA256: tf.io.FixedLenFeature([], tf.string, ""),
         schema.ORIGINAL_FORMAT: tf.io.FixedLenFeature([], tf.string, "jpeg"),
@@ -67,7 +77,7 @@ def _parse():
     }
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
-    def parse(serialized):
+    def parse(serialized: tf.Tensor) -> tuple[_Tensors, _Tensors]:
         extra = tf.io.parse_single_example(serialized, features)
         return schema.parse_example(serialized), {
             "sha256": extra[schema.SHA256],
@@ -78,29 +88,32 @@ def _parse():
     return parse
 
 
-def _reason(error):
-    # Before it stands where in the graph it was, behind it which node.
+def _reason(error: tf.errors.OpError) -> str:
+    # TensorFlow says where in the graph it was on the lines before, and which node after "[[".
     text = error.message.split("\n\t [[")[0].strip().splitlines()[-1]
+    # It may quote the record, which can be long and binary.
     return "".join(letter if letter.isprintable() else "?" for letter in text[:200])
 
 
-def _objects(record, class_names):
-    names = class_names or ()
+def _objects(record: Mapping[str, tf.Tensor], names: Sequence[str]) -> list[ObjectAnnotation]:
     fields = (record[key].numpy() for key in ("labels", "boxes", "difficult", "crowd", "area"))
-    return [
-        ObjectAnnotation(
-            label=int(label),
-            name=names[label - 1] if 0 < label <= len(names) else str(label),
-            box=tuple(map(float, box)),
-            difficult=bool(difficult),
-            crowd=bool(crowd),
-            area=float(area),
+    objects = []
+    for label, box, difficult, crowd, area in zip(*fields):
+        ymin, xmin, ymax, xmax = map(float, box)
+        objects.append(
+            ObjectAnnotation(
+                label=int(label),
+                name=names[label - 1] if 0 < label <= len(names) else str(label),
+                box=(ymin, xmin, ymax, xmax),
+                difficult=bool(difficult),
+                crowd=bool(crowd),
+                area=float(area),
+            )
         )
-        for label, box, difficult, crowd, area in zip(*fields)
-    ]
+    return objects
 
 
-def _object_damages(item, class_names):
+def _object_damages(item: ObjectAnnotation, class_names: Sequence[str]) -> Iterator[str]:
     if not 0 < item.label <= len(class_names):
         yield f"label {item.label}: must be 1 to {len(class_names)}"
     if reason := degeneracy(item.box):
@@ -108,19 +121,21 @@ def _object_damages(item, class_names):
     elif min(item.box) < 0 or max(item.box) > 1:
         yield f"box {list(item.box)}: must be inside [0, 1]"
     if not (math.isfinite(item.area) and item.area >= 0):
-        yield f"area {item.area}: must be a number of pixels"
+        yield f"area {item.area}: must be a finite number of pixels, at least 0"
 
 
-def _image_damages(encoded, sha256, height, width):
+def _image_damages(encoded: bytes, sha256: bytes, height: int, width: int) -> Iterator[str]:
+    # Other tools may leave the checksum out.
     if sha256 and sha256.decode(errors="replace") != hashlib.sha256(encoded).hexdigest():
-        yield "image is not the one whose checksum the record has"
+        yield "image does not match the checksum in the record"
     header = read_header(encoded)
     if header is None:
-        yield "image is no JPEG: convert anew"
+        yield "image is not a JPEG; convert again"
         return
     if (header.height, header.width) != (height, width):
-        yield f"image is {header.width}x{header.height}, in the record {width}x{height}"
+        yield f"image is {header.width}x{header.height}, but the record says {width}x{height}"
     try:
+        # The operation that training uses: decode_jpeg accepts files that this one refuses.
         tf.io.decode_and_crop_jpeg(encoded, [0, 0, header.height, header.width], channels=3)
     except tf.errors.InvalidArgumentError:
-        yield "image does not decode"
+        yield "image cannot be decoded"

@@ -1,4 +1,4 @@
-"""An inspection from its flags to its findings: set by set, verified, counted, drawn."""
+"""An inspection from its flags to its findings: set by set, verified, counted and drawn."""
 
 import os
 
@@ -10,25 +10,33 @@ from ssd_tfrecord.records.processes.progress import steady_bar
 
 
 def run(config: InspectConfig) -> None:
-    """Does what ``config`` asks for, set by set; damages end with an InputError."""
-    # Decoding runs on the CPU; TensorFlow would take all of a GPU's memory for nothing.
+    """Does what ``config`` asks for, with one record set after another.
+
+    Args:
+        config: of the inspection.
+
+    Raises:
+        InputError: a set is damaged, once all sets are done; or a set cannot be read at all.
+    """
+    # Decoding runs on the CPU; TensorFlow would take all memory of the GPUs for nothing.
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     num_damages = 0
     for directory in config.records:
         if config.index:
             _index(directory, config)
         manifest = Manifest.load(directory)
-        print(f"{directory}: {manifest.num_records} records of {manifest.num_classes} classes")
+        print(f"{directory}: {manifest.num_records} records, {manifest.num_classes} classes")
         if config.verify:
             num_damages += _verify(manifest, config.workers)
         _show(manifest, config)
     if num_damages:
         raise InputError(
-            f"{num_damages} damages, listed above: copy the files again, or convert again"
+            f"problems found: {num_damages}, listed above; copy the files again, or convert again"
         )
 
 
-def _index(directory, config):
+def _index(directory: str, config: InspectConfig) -> None:
+    # Imported only where needed, as below: --stats alone loads neither TensorFlow nor matplotlib.
     from ssd_tfrecord.inspection import index
 
     with steady_bar(None, " records") as progress:
@@ -42,8 +50,8 @@ def _index(directory, config):
         )
 
 
-def _verify(manifest, num_workers):
-    """Prints every damage; how many there are."""
+def _verify(manifest: Manifest, num_workers: int) -> int:
+    """Prints every damage, and returns their number."""
     from ssd_tfrecord.inspection import verification
 
     count = 0
@@ -52,11 +60,11 @@ def _verify(manifest, num_workers):
             print(f"{manifest.directory}: {damage}")
             count += 1
     if not count:
-        print(f"{manifest.directory}: whole: checksums, counts and every record are right")
+        print(f"{manifest.directory}: intact: checksums, counts and all records are correct")
     return count
 
 
-def _show(manifest, config):
+def _show(manifest: Manifest, config: InspectConfig) -> None:
     folder = os.path.join(config.output_dir, manifest.name)
     if config.stats:
         from ssd_tfrecord.inspection import tables
@@ -70,4 +78,4 @@ def _show(manifest, config):
         from ssd_tfrecord.inspection import sheets
 
         for path, names in sheets.write_sheets(manifest, config.draw, folder):
-            print(f"pictures: {path}: row by row {', '.join(names)}")
+            print(f"pictures: {path}, row by row: {', '.join(names)}")

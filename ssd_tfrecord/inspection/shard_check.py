@@ -1,60 +1,79 @@
-"""One shard, looked at record by record."""
+"""One shard, checked record by record."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.inspection import frames
-from ssd_tfrecord.inspection.record_check import check
+from ssd_tfrecord.inspection.record_check import CheckedRecord, check
+from ssd_tfrecord.records.annotation import ImageAnnotation
 from ssd_tfrecord.records.manifest import Shard
 from ssd_tfrecord.records.statistics import Statistics
 from ssd_tfrecord.records.writing.shards import sha256_of
 
 
 def check_shard(
-    path: str, shard: Shard, class_names, advance: Callable[[], None] = lambda: None
-) -> tuple[list, dict]:
-    """Compares the file with ``shard``, and looks at all its records.
+    path: str,
+    shard: Shard,
+    class_names: Sequence[str],
+    advance: Callable[[], None] = lambda: None,
+) -> tuple[list[tuple[int | None, str]], dict[str, Any]]:
+    """Compares a file with ``shard``, and checks all its records.
 
-    A file whose checksum is right is not searched for damaged bytes. ``advance`` is called after
-    each record.
+    Args:
+        path: of the file.
+        shard: what the manifest says about it. If its checksum is correct, the file is not searched
+            for damaged bytes.
+        class_names: of the set, in label order.
+        advance: called after each record.
 
     Returns:
-        [(record, counted from 0, or None for the file; what is wrong)], and the Statistics of the
-        whole records as counts.
+        [(record, counted from 0, or None for the file; what is wrong)], and the counts of a
+        ``Statistics`` of the intact records.
     """
-    statistics, damages = Statistics(class_names), []
+    statistics = Statistics(class_names)
+    damages: list[tuple[int | None, str]] = []
     intact = sha256_of(path) == shard.sha256
     if not intact:
-        damages.append((None, "sha256 is another than the manifest's"))
+        damages.append((None, "sha256 does not match the manifest"))
     with open(path, "rb") as file:
+        # By the manifest's lengths: a damaged one in the file does not hide the records behind it.
         for frame in frames.listed(shard.record_bytes):
+            # With the right checksum for the file, those of its frames are right too.
             what = "" if intact else frames.damage(path, frame)
             if what:
-                damages.append((frame.index, f"(byte {frame.offset} on) {what}"))
+                damages.append((frame.index, f"at byte {frame.offset}: {what}"))
             else:
                 checked = check(frames.read(file, frame), class_names)
+                # The source id, by which the image is found in the annotations.
                 name = f"({checked.annotation.source_id}) " if checked.annotation else ""
                 damages += [(frame.index, name + what) for what in checked.damages]
-                if not checked.damages:
+                if checked.annotation and not checked.damages:
                     statistics.add(checked.annotation)
             advance()
     return damages, statistics.counts()
 
 
 def describe_shard(
-    path: str, class_names, advance: Callable[[], None] = lambda: None
-) -> tuple[Shard, dict]:
-    """The Shard of a file that has no manifest, and the Statistics of its records as counts.
+    path: str, class_names: Sequence[str], advance: Callable[[], None] = lambda: None
+) -> tuple[Shard, dict[str, Any]]:
+    """Describes a file that has no manifest.
+
+    Args:
+        path: of the file.
+        class_names: of the set, in label order.
+        advance: called after each record.
+
+    Returns:
+        The Shard, and the counts of a ``Statistics`` of its records.
 
     Raises:
-        InputError for the first record that training could not take.
+        InputError: a record cannot be trained on; the first one is reported.
     """
     statistics, lengths = Statistics(class_names), []
     for frame, checked in _checked(path, class_names):
-        if checked.damages:
-            raise InputError(f"{path}: record {frame.index}: {checked.damages[0]}")
-        statistics.add(checked.annotation)
+        statistics.add(_annotation(path, frame, checked))
         lengths.append(frame.length)
         advance()
     shard = Shard(
@@ -70,25 +89,42 @@ def describe_shard(
 def class_names_in(
     path: str, advance: Callable[[], None] = lambda: None
 ) -> dict[tuple[int, str], int]:
-    """{(label, class name): the first record that has them} of the records of a file.
+    """The class names that the records of a file contain.
+
+    Args:
+        path: of the file.
+        advance: called after each record.
+
+    Returns:
+        {(label, class name): the first record that has them, counted from 0}.
 
     Raises:
-        InputError for the first record that cannot be read, or has no class names.
+        InputError: a record cannot be read, or has no class names; the first one is reported.
     """
-    first = {}
+    first: dict[tuple[int, str], int] = {}
     for frame, checked in _checked(path, None):
-        labels = [item.label for item in checked.annotation.objects] if checked.annotation else ()
+        labels = [item.label for item in checked.annotation.objects] if checked.annotation else []
+        # Other tools may write labels without names.
         if len(checked.texts) != len(labels):
-            raise InputError(f"{path}: record {frame.index}: has no class names: pass --label_map")
+            raise InputError(f"{path}: record {frame.index} has no class names; pass --label_map")
         for pair in zip(labels, checked.texts):
             first.setdefault(pair, frame.index)
         advance()
     return first
 
 
-def _checked(path, class_names) -> Iterator:
+def _annotation(path: str, frame: frames.Frame, checked: CheckedRecord) -> ImageAnnotation:
+    # A record that cannot be parsed has no annotation, but a damage that says so.
+    if checked.damages or checked.annotation is None:
+        raise InputError(f"{path}: record {frame.index}: {''.join(checked.damages[:1])}")
+    return checked.annotation
+
+
+def _checked(
+    path: str, class_names: Sequence[str] | None
+) -> Iterator[tuple[frames.Frame, CheckedRecord]]:
     with open(path, "rb") as file:
         for frame in frames.scan(path):
             if damage := frames.damage(path, frame):
-                raise InputError(f"{path}: record {frame.index} (byte {frame.offset} on): {damage}")
+                raise InputError(f"{path}: record {frame.index} at byte {frame.offset}: {damage}")
             yield frame, check(frames.read(file, frame), class_names)

@@ -1,4 +1,4 @@
-"""Contact sheets of a record set: some of its records, drawn with their boxes and names."""
+"""Contact sheets of a record set: some of its records, drawn with boxes and class names."""
 
 import io
 import os
@@ -12,16 +12,23 @@ from ssd_tfrecord.inspection import frames
 from ssd_tfrecord.records import schema
 from ssd_tfrecord.records.manifest import Manifest
 
+# Three rows of four.
 _IN_SHEET = 12
 
 
 def write_sheets(manifest: Manifest, count: int, folder: str) -> list[tuple[str, list[str]]]:
-    """Draws ``count`` records, spread evenly over the set, on PNG sheets in ``folder``.
+    """Draws some records, spread evenly over the set, on PNG sheets of twelve.
+
+    Args:
+        manifest: of the set.
+        count: number of records.
+        folder: created if it does not exist.
 
     Returns:
-        (path, the source_id of each of its pictures) of each sheet.
+        (path, source_id of each picture) of each sheet.
     """
     drawn, names = [], []
+    # The same records at every call, and only these are read.
     for serialized in frames.read_records(manifest, pictures.spread(manifest.num_records, count)):
         record = {name: value.numpy() for name, value in schema.parse_example(serialized).items()}
         image = Image.open(io.BytesIO(record.pop("encoded"))).convert("RGB")

@@ -1,5 +1,5 @@
 """The network and its loss.
 
-In reading order: ssd (a backbone and its heads), losses, summary; weights (files -> a network's
-weights) is a room of its own. Imports backbones, geometry and pixels.
+In reading order: ssd (a backbone and its heads), losses, summary; weights (files -> the weights of
+a network) is a room of its own. Imports backbones, geometry and pixels.
 """

@@ -1,4 +1,6 @@
-"""SSD: a backbone, and on each of its maps a head of offsets and one of logits."""
+"""SSD: a backbone, with a head for offsets and one for logits on each of its maps."""
+
+import tensorflow as tf
 
 from ssd_tfrecord.backbones import BACKBONES
 from ssd_tfrecord.backbones.conv_blocks import ConvBlocks
@@ -13,35 +15,48 @@ from ssd_tfrecord.tracing import not_converted
 def build(
     model: ModelOptions, anchors: AnchorOptions, num_classes: int, seed: int = 0
 ) -> keras.Model:
-    """The network, with fresh weights that depend on ``seed`` alone.
+    """The network, with initial weights that depend on ``seed`` only.
 
     Input: float32 [B, S, S, 3], RGB minus (123, 117, 104). Outputs, in the order of
     ``geometry.anchors.anchor_boxes`` and float32 under every precision policy:
       offsets: [B, A, 4] as ``geometry.coding`` reads them.
-      logits: [B, A, C + 1], 0 the background.
+      logits: [B, A, C + 1]; channel 0 is the background.
+
+    Args:
+        model: backbone and input size S.
+        anchors: scales and aspect ratios; they determine the number A of anchors.
+        num_classes: number C of classes without the background.
+        seed: of the initial weights.
 
     Raises:
         InputError: the anchor options do not fit the maps.
     """
     per_cell = anchors_per_cell(anchors, model.maps)
     backbone = BACKBONES[model.backbone]
-    settings = {"batch_norm": model.batch_norm, "seed": seed}
-    image, maps = backbone.build_fn(model.maps, width=model.width, **settings)
-    blocks = ConvBlocks(**settings) if backbone.head == "separable" else None
+    image, maps = backbone.build_fn(
+        model.maps, width=model.width, batch_norm=model.batch_norm, seed=seed
+    )
+    separable = backbone.head == "separable"
+    blocks = ConvBlocks(batch_norm=model.batch_norm, seed=seed) if separable else None
     outputs = {}
     for kind, depth in (("offsets", 4), ("logits", num_classes + 1)):
         parts = []
         for index, (features, num_anchors) in enumerate(zip(maps, per_cell)):
+            # transfer and summary recognise heads by these names.
             name = f"head_{index}_{kind}"
             x = _head(features, name, num_anchors * depth, blocks=blocks, seed=seed)
+            # A cell's channels are its anchors one after another, as anchor_boxes orders them.
             shape = (features.shape[1] * features.shape[2] * num_anchors, depth)
             parts.append(keras.layers.Reshape(shape, name=f"{name}_rows")(x))
+        # float32 also under mixed precision: softmax, loss and box decoding need it.
         outputs[kind] = keras.layers.Concatenate(axis=1, dtype="float32", name=kind)(parts)
     return keras.Model(image, outputs, name=f"ssd{model.input_size}_{model.backbone}")
 
 
-def _head(features, name, channels, *, blocks, seed):
-    """A 3x3 convolution, or SSDLite's depthwise separable one where there are ``blocks``."""
+def _head(
+    features: tf.Tensor, name: str, channels: int, *, blocks: ConvBlocks | None, seed: int
+) -> tf.Tensor:
+    """A 3x3 convolution, or SSDLite's depthwise separable one if ``blocks`` are given."""
     kernel = 3
     if blocks:
         features = blocks.depthwise(features, f"{name}_depthwise")

@@ -1,4 +1,4 @@
-"""The table of a network's layers that a run begins with."""
+"""The table of the network's layers that is printed at the start of a run."""
 
 import re
 
@@ -9,10 +9,10 @@ _HEAD = r"head_\d+_[a-z]+"
 
 
 def block_of(layer_name: str, backbone: Backbone) -> str:
-    """The block that a layer belongs to by its name; its own name where it stands alone.
+    """The block that a layer belongs to, judging by its name; its own name if it stands alone.
 
-    Of VGG-16 conv6_1 and conv6_2 are conv6; block_6_expand, block_6_expand_BN … of MobileNetV2 are
-    block_6.
+    VGG-16's conv6_1 and conv6_2 belong to conv6; MobileNetV2's block_6_expand, block_6_expand_BN …
+    to block_6.
     """
     match = re.match(f"{backbone.blocks}|{_HEAD}", layer_name)
     return match[0] if match else layer_name
@@ -21,13 +21,14 @@ def block_of(layer_name: str, backbone: Backbone) -> str:
 def summary_table(model: keras.Model, backbone: Backbone) -> str:
     """Blocks of ``model`` that have weights: name, output [height, width, channels], parameters.
 
-    Its last lines say how many parameters there are in all, and how many are trained.
+    The last lines state the total number of parameters and the number of trained ones.
     """
-    rows = {}
+    rows: dict[str, tuple[str, int]] = {}
     for layer in model.layers:
         if layer.count_params():
             name = block_of(layer.name, backbone)
-            count = rows.get(name, (None, 0))[1] + layer.count_params()
+            count = rows.get(name, ("", 0))[1] + layer.count_params()
+            # Overwritten by each layer: the output of a block is that of its last one.
             rows[name] = " × ".join(str(side) for side in layer.output_shape[1:]), count
     lines = [("layer", "output", "parameters")]
     lines += [(name, shape, f"{count:,}") for name, (shape, count) in rows.items()]

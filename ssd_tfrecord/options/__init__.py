@@ -1,7 +1,8 @@
-"""What can be chosen: one small frozen dataclass a noun, each field with its help and range.
+"""The options: one small frozen dataclass per noun, each field with its help text and range.
 
-A field's name is its flag's name; ``flags`` derives the flags, ``config`` composes the programs.
-Standard library only, so that ``--help`` and every configuration error come before TensorFlow.
+A field has the name of its flag. ``flags`` makes the flags from the fields; ``config`` composes the
+options of a program. Standard library only, so that ``--help`` and errors in flags do not have to
+wait for TensorFlow.
 """
 
 from ssd_tfrecord.options.detection import DetectionOptions as DetectionOptions

@@ -1,4 +1,4 @@
-"""What post-processing can be told."""
+"""The options of post-processing."""
 
 from dataclasses import dataclass
 
@@ -7,19 +7,31 @@ from ssd_tfrecord.options.option import Options, option
 
 @dataclass(frozen=True)
 class DetectionOptions(Options):
-    """From logits to detections."""
+    """From the network's outputs to detections."""
 
+    # The defaults are Caffe SSD's: a low threshold for the metrics, which need the whole
+    # precision-recall curve; ``detect`` has defaults of its own.
     score_threshold: float = option(
-        0.01, "smallest score of a detection", minimum=0.0, maximum=1.0, role="view"
+        0.01,
+        "discard detections with this score or less",
+        minimum=0.0,
+        maximum=1.0,
+        role="view",
     )
     nms_iou: float = option(
         0.45,
-        "IoU above which the lower of two detections of a class goes",
+        "non-maximum suppression: if two detections of a class overlap by more than this IoU, "
+        "discard the one with the lower score",
         minimum=0.0,
         maximum=1.0,
         role="view",
     )
     nms_candidates: int = option(
-        400, "detections of a class that enter NMS", minimum=1, role="view"
+        400,
+        "number of best-scoring detections per class and image that enter non-maximum suppression",
+        minimum=1,
+        role="view",
     )
-    max_detections: int = option(200, "detections kept of an image", minimum=1, role="view")
+    max_detections: int = option(
+        200, "number of best-scoring detections to keep per image", minimum=1, role="view"
+    )

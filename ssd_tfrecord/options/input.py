@@ -1,4 +1,4 @@
-"""What the input pipeline can be told."""
+"""The options of the input pipeline."""
 
 import re
 from dataclasses import dataclass
@@ -9,70 +9,84 @@ from ssd_tfrecord.options.option import Options, option
 
 @dataclass(frozen=True)
 class FramingOptions(Options):
-    """Geometry of a training sample: expand, crop, flip."""
+    """Training samples, geometry: expand, crop, flip."""
 
     augmentation: str = option(
         "ssd",
-        "ssd: expand, IoU crop, flip and colour distortion; flip: mirroring alone; none",
+        "ssd: expand, IoU-based crop, horizontal flip and colour distortion, as published; flip: "
+        "horizontal flip only; none: no augmentation",
         choices=("ssd", "flip", "none"),
     )
+    # 0.1 to 0.9 in steps of 0.2: Liu et al., arXiv 1512.02325, section 2.2.
     crop_min_ious: tuple[float, ...] = option(
         (0.1, 0.3, 0.5, 0.7, 0.9),
-        "minimum IoU of window and any object, a crop sampler each; two more samplers take the "
-        "whole image and any window",
+        "one crop sampler per value, whose crops need at least this IoU with an object; two more "
+        "samplers are always there: one keeps the whole image, one accepts any crop",
         minimum=0.0,
         maximum=1.0,
     )
     crop_semantics: str = option(
         "original",
-        "whose IoU crop: the original's (one of all samplers' windows, IoU with any object), "
-        "torchvision's (IoU with an object whose centre is inside; --crop_trials=40 there) or "
-        "mmdetection's (IoU with every object)",
+        "how a crop is chosen. original: every sampler looks for a crop, and one of those found is "
+        "drawn; the IoU with any object counts. torchvision: samplers are drawn until one finds a "
+        "crop; the IoU with an object whose centre is inside counts (use --crop_trials=40 as "
+        "there). mmdetection: likewise, but the IoU with every object counts",
         choices=("original", "torchvision", "mmdetection"),
     )
-    crop_trials: int = option(50, "windows drawn by each crop sampler", minimum=1, maximum=1000)
+    crop_trials: int = option(
+        50,
+        "number of random crops that each crop sampler tries",
+        minimum=1,
+        maximum=1000,
+    )
     max_expansion: float = option(
-        4.0, "largest canvas side of the zoom-out, in image sides", minimum=1.0, maximum=16.0
+        4.0,
+        "zoom out: half of the images are placed on a mean-coloured canvas of up to this many "
+        "times their height and width, which makes objects smaller; 1: no zooming out",
+        minimum=1.0,
+        maximum=16.0,
     )
     min_box_size: float = option(
         0.0,
-        "boxes of which the crop leaves less than this, in pixels of the sample, are not trained "
-        "on; the original keeps all",
+        "do not train on boxes that are narrower or shorter than this after cropping, in pixels of "
+        "the network's input; 0: train on all, as published",
         minimum=0.0,
     )
 
 
 @dataclass(frozen=True)
 class RenderOptions(Options):
-    """Pixels of a training sample."""
+    """Training samples, decoding and resizing."""
 
     decode: str = option(
         "full",
-        "full; reduced: a picture of which a sample shows twice, four or eight times the pixels "
-        "that it has is decoded at a half, a quarter or an eighth: cheaper, and smoother",
+        "full: decode JPEGs at full resolution; reduced: decode at 1/2, 1/4 or 1/8 of it wherever "
+        "the image is to be shrunk by at least that factor anyway: less CPU time, but smoother "
+        "pixels",
         choices=("full", "reduced"),
     )
     interpolation: str = option(
         "bilinear",
-        "how pixels are resized: bilinear, or as the original, drawn among linear, area, nearest, "
-        "cubic and Lanczos",
+        "how images are resized. bilinear: always bilinear; original: one of linear, area, "
+        "nearest, cubic and Lanczos at random, as in Caffe SSD",
         choices=("bilinear", "original"),
     )
 
 
 @dataclass(frozen=True)
 class ColorOptions(Options):
-    """Photometric distortion of a training sample."""
+    """Training samples, colour distortion (with --augmentation=ssd)."""
 
     color: str = option(
         "original",
-        "original: every result rounds and saturates to a byte, as OpenCV's; fast: one pass in "
-        "floats, rounded at its end, for 2/3 of the CPU time and 0.2 levels off in the mean",
+        "original: round to whole levels after every operation, as OpenCV and Caffe SSD do; fast: "
+        "round once at the end, for 2/3 of the CPU time and a mean difference of 0.2 levels",
         choices=("original", "fast"),
     )
     color_on: str = option(
         "device",
-        "where colours are changed, with equal results",
+        "where colours are distorted: on the training device (GPU) or on the host's CPU; the "
+        "results are equal",
         choices=("device", "host"),
         role="means",
     )
@@ -80,61 +94,74 @@ class ColorOptions(Options):
 
 @dataclass(frozen=True)
 class ReadOptions(Options):
-    """How records are read."""
+    """Reading records."""
 
     shuffle_buffer_mb: int = option(
         0,
-        "0: records are read at random from the whole set, each epoch in an order of its own; else "
-        "shards are read through and their records shuffled in this memory, for disks that are "
-        "slow at random reading",
+        "0: read records at random positions, in a new order of the whole set each epoch; above 0: "
+        "read shards sequentially and shuffle in a buffer of this many MB, for disks and networks "
+        "with slow random access",
         minimum=0,
     )
     interleaved_shards: int = option(
-        8, "shards read in turn, with --shuffle_buffer_mb", minimum=1, maximum=256
+        8,
+        "number of shards read alternately; only used with --shuffle_buffer_mb",
+        minimum=1,
+        maximum=256,
     )
     num_workers: int = option(
-        0, "threads of the input pipeline; 0: one a core", minimum=0, role="means"
+        0, "number of threads in the input pipeline; 0: one per core", minimum=0, role="means"
     )
     on_bad_record: str = option(
         "stop",
-        "a record that fails its checksum: stop, or skip (the next one of the set takes its "
-        "place, and it is counted)",
+        "what to do with a record whose checksum is wrong. stop: end the run with an error that "
+        "names it; skip: use the next record instead and count it as bad_records in TensorBoard",
         choices=("stop", "skip"),
         role="means",
     )
     cache: str = option(
         "none",
-        "none; records: keep the serialized records; decoded: keep the pictures' pixels; the first "
-        "run with it reads all of the set",
+        "none: read from disk each time; records: keep the serialized records (compressed images); "
+        "decoded: keep the decoded pixels, 3 bytes per pixel. Filling the cache reads the whole "
+        "set once, before training starts",
         choices=("none", "records", "decoded"),
         role="means",
     )
-    cache_dir: str = option("", "local folder of the cache; default: memory", role="means")
+    cache_dir: str = option(
+        "",
+        "folder for the cache, on a local disk; later runs use it again. Empty: cache in memory",
+        role="means",
+    )
     cache_limit_mb: int = option(
         0,
-        "largest cache in MB; 0: 80 % of the memory or disk that is free",
+        "stop before training if the cache would be larger than this many MB; 0: 80 % of the "
+        "memory or disk space that is free",
         minimum=0,
         role="means",
     )
     data_service: str = option(
         "",
-        "grpc://host:port of a tf.data service's dispatcher, whose workers then make the batches "
-        "(`ssd-tfrecord data-service`); the order is theirs, so a resume is not exact",
+        "address of a tf.data service dispatcher, grpc://host:port, whose workers make the batches "
+        "(see `ssd-tfrecord data-service`). The order of records is then theirs, so a resumed run "
+        "is not exactly reproducible. Empty: make batches on this machine",
         role="means",
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.data_service and not re.fullmatch(r"grpc://[^/\s]+:\d+", self.data_service):
             raise InputError(f"--data_service={self.data_service}: must be grpc://host:port")
         if self.data_service and (self.cache != "none" or self.shuffle_buffer_mb):
-            raise InputError("--data_service: goes with neither --cache nor --shuffle_buffer_mb")
+            raise InputError(
+                "--data_service cannot be combined with --cache or --shuffle_buffer_mb"
+            )
+        # Skipping and caching need records that are read by index; a stream reads whole shards.
         if self.shuffle_buffer_mb and self.on_bad_record == "skip":
-            raise InputError("--on_bad_record=skip: goes with --shuffle_buffer_mb=0 alone")
+            raise InputError("--on_bad_record=skip requires --shuffle_buffer_mb=0")
         if self.shuffle_buffer_mb and self.cache != "none":
-            raise InputError(f"--cache={self.cache}: goes with --shuffle_buffer_mb=0 alone")
+            raise InputError(f"--cache={self.cache} requires --shuffle_buffer_mb=0")
         if self.cache_dir and self.cache == "none":
-            raise InputError("--cache_dir: goes with --cache=records or decoded")
+            raise InputError("--cache_dir requires --cache=records or --cache=decoded")
 
 
 @dataclass(frozen=True)

@@ -1,94 +1,118 @@
-"""What anchors, network and loss can be told."""
+"""The options of anchors, network and loss."""
 
 import math
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ssd_tfrecord.backbones import BACKBONES, FeatureMaps
+from ssd_tfrecord.backbones import BACKBONES, Backbone, FeatureMaps
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options.option import Options, option
 
-# Names of published scales.
+# --anchor_scales by name: the published sizes, kept with each backbone's feature maps.
 _PUBLISHED = ("voc", "coco")
 
 
 @dataclass(frozen=True)
 class AnchorOptions(Options):
-    """The default boxes."""
+    """The anchors (default boxes)."""
 
     anchor_scales: str = option(
         "voc",
-        "voc or coco (the published sizes), or a list of one scale a map and a last one, as "
-        "fractions of the input: 0.1,0.2,0.37,0.54,0.71,0.88,1.05",
+        "sizes of the anchors: voc or coco for the published ones (coco's are smaller), or one "
+        "scale per feature map plus one, as fractions of the input side, in increasing order: "
+        "0.1,0.2,0.37,0.54,0.71,0.88,1.05",
     )
     aspect_ratios: str = option(
         "",
-        "aspect ratios above 1 of each map, maps apart by ':' (2:2,3:2,3:2,3:2:2); their flips "
-        "come of themselves. Default: the published ones",
+        "aspect ratios greater than 1 of the anchors, feature maps separated by ':', as in "
+        "2:2,3:2,3:2,3:2:2. Each ratio adds a wide and a tall anchor; square ones are always "
+        "there. Empty: the published ratios",
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
+        # For their errors alone: a list that cannot be read is refused with the flags.
         self.scales()
         self.ratios()
 
-    def scales(self):
-        """The scale list as floats, or None for published ones."""
+    def scales(self) -> tuple[float, ...] | None:
+        """The list of scales as fractions of the input side, or None for published ones.
+
+        Raises:
+            InputError: it is not a list of increasing positive numbers.
+        """
         if self.anchor_scales in _PUBLISHED:
             return None
         what = f"--anchor_scales={self.anchor_scales}"
         scales = _floats(self.anchor_scales, f"{what}: must be voc, coco or a list of numbers")
         if len(scales) < 2 or any(a >= b for a, b in pairwise(scales)) or scales[0] <= 0:
-            raise InputError(f"{what}: must rise from above 0, one a map and a last one")
+            raise InputError(
+                f"{what}: must be positive and in increasing order, one scale per feature map, "
+                "plus one"
+            )
         return scales
 
-    def ratios(self):
-        """The ratios of each map as tuples of floats, or None for the published ones."""
+    def ratios(self) -> tuple[tuple[float, ...], ...] | None:
+        """The aspect ratios of each feature map, or None for the published ones.
+
+        Raises:
+            InputError: a ratio is not a number greater than 1.
+        """
         if not self.aspect_ratios:
             return None
-        what = f"--aspect_ratios={self.aspect_ratios}: must be numbers above 1, maps apart by ':'"
+        what = (
+            f"--aspect_ratios={self.aspect_ratios}: must be numbers greater than 1, feature maps "
+            "separated by ':'"
+        )
         ratios = tuple(_floats(part, what) for part in self.aspect_ratios.split(":"))
         if any(ratio <= 1 for part in ratios for ratio in part):
             raise InputError(what)
         return ratios
 
     def check_maps(self, maps: FeatureMaps) -> None:
-        """Raises ``InputError`` unless there are as many scales and ratios as ``maps``."""
+        """Checks that there are as many scales and ratios as ``maps`` need.
+
+        Raises:
+            InputError: there are more or fewer.
+        """
         scales, ratios, num_maps = self.scales(), self.ratios(), len(maps.sides)
-        takes = f"--input_size={maps.input_size} takes"
+        size = f"--input_size={maps.input_size}"
+        # Map k has anchors of scale k and of sqrt(scale k * scale k + 1), hence one scale more.
         if scales and len(scales) != num_maps + 1:
             raise InputError(
-                f"--anchor_scales={self.anchor_scales}: has {len(scales)} scales; "
-                f"{takes} {num_maps + 1}, one per map and a last one"
+                f"--anchor_scales={self.anchor_scales}: has {len(scales)} scales; {size} needs "
+                f"{num_maps + 1}, one per feature map, plus one"
             )
         if ratios and len(ratios) != num_maps:
             raise InputError(
-                f"--aspect_ratios={self.aspect_ratios}: has {len(ratios)} maps; {takes} {num_maps}"
+                f"--aspect_ratios={self.aspect_ratios}: has ratios for {len(ratios)} feature maps; "
+                f"{size} has {num_maps}"
             )
 
 
-def _floats(text, message):
+def _floats(text: str, message: str) -> tuple[float, ...]:
     try:
         values = tuple(float(item) for item in text.split(","))
     except ValueError:
         raise InputError(message) from None
+    # float() accepts "nan" and "inf".
     if not all(math.isfinite(value) for value in values):
         raise InputError(message)
     return values
 
 
-def _sizes_of(backbone):
+def _sizes_of(backbone: Backbone) -> str:
     return " or ".join(map(str, backbone.inputs))
 
 
-def _input_sizes():
-    return "; ".join(f"{name} {_sizes_of(item)}" for name, item in BACKBONES.items())
+def _input_sizes() -> str:
+    return "; ".join(f"{_sizes_of(item)} for {name}" for name, item in BACKBONES.items())
 
 
-def _widths():
+def _widths() -> str:
     ranges = {name: item.widths for name, item in BACKBONES.items()}
     return "; ".join(
-        f"{name} {low:g} to {high:g}" for name, (low, high) in ranges.items() if low < high
+        f"{low:g} to {high:g} for {name}" for name, (low, high) in ranges.items() if low < high
     )
 
 
@@ -96,35 +120,47 @@ def _widths():
 class ModelOptions(Options):
     """The network."""
 
-    input_size: int = option(300, f"input side in pixels: {_input_sizes()}")
-    backbone: str = option("vgg16", "feature extractor", choices=BACKBONES)
-    width: float = option(1.0, f"channel multiplier of a backbone that has one: {_widths()}")
+    # Ranges that depend on the backbone are spelt out from BACKBONES, so that help and checks agree
+    # with a new one.
+    input_size: int = option(300, f"side of the square network input in pixels: {_input_sizes()}")
+    backbone: str = option(
+        "vgg16",
+        "feature extractor: vgg16, as published, or mobilenet_v2, which is much lighter",
+        choices=BACKBONES,
+    )
+    width: float = option(
+        1.0,
+        "factor for the number of channels, to make the backbone smaller or larger: "
+        f"{_widths()}; 1 for others",
+    )
     backbone_weights: str = option(
         "imagenet",
-        "imagenet (downloaded by Keras), none, or a Keras .h5 or .weights.h5 of the backbone "
-        "with or without its classifier",
+        "initial weights of the backbone: imagenet (downloaded by Keras into ~/.keras), none "
+        "(random), or a Keras file, .h5 or .weights.h5, with or without the classifier",
     )
     batch_norm: str = option(
         "sync",
-        "batch normalisation: over the global batch, or with its moving averages frozen",
+        "batch normalisation, for backbones that have it. sync: over the global batch of all "
+        "replicas; frozen: with the moving averages of the initial weights, as --xla on several "
+        "GPUs needs it",
         choices=("sync", "frozen"),
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         backbone = BACKBONES[self.backbone]
         if self.input_size not in backbone.inputs:
             raise InputError(
-                f"--input_size={self.input_size}: {backbone.name} takes {_sizes_of(backbone)}"
+                f"--input_size={self.input_size}: must be {_sizes_of(backbone)} for {backbone.name}"
             )
         low, high = backbone.widths
         if not low <= self.width <= high:
-            takes = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-            raise InputError(f"--width={self.width:g}: {backbone.name} takes {takes}")
+            wanted = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+            raise InputError(f"--width={self.width:g}: must be {wanted} for {backbone.name}")
 
     @property
     def maps(self) -> FeatureMaps:
-        """The maps that the heads look at."""
+        """The feature maps that the heads predict from."""
         return BACKBONES[self.backbone].inputs[self.input_size]
 
 
@@ -133,7 +169,16 @@ class LossOptions(Options):
     """The multibox loss."""
 
     box_loss: str = option(
-        "smooth_l1", "loss of the boxes", choices=("smooth_l1", "giou", "diou", "ciou")
+        "smooth_l1",
+        "loss of the boxes: smooth_l1, as published, or an IoU loss",
+        choices=("smooth_l1", "giou", "diou", "ciou"),
     )
-    box_loss_weight: float = option(1.0, "weight of the box loss", minimum=0.0)
-    negative_ratio: float = option(3.0, "mined negatives per positive", minimum=0.0)
+    box_loss_weight: float = option(
+        1.0, "weight of the box loss relative to the class loss", minimum=0.0
+    )
+    negative_ratio: float = option(
+        3.0,
+        "hard negative mining: number of background anchors in the class loss, per anchor that is "
+        "matched to an object",
+        minimum=0.0,
+    )

@@ -3,19 +3,20 @@
 import dataclasses
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ssd_tfrecord.errors import InputError
 
-# What another value of a field changes.
+# What changing a field's value affects. A run can be resumed with other values of every role but
+# "result" (runs/run_folder.py).
 Role = Literal[
-    "result",  # what comes out
-    "cadence",  # how long, and how often something is looked at or kept: each step stays as it is
+    "result",  # what is computed
+    "cadence",  # how long it runs, how often it looks or saves; each step stays the same
     "view",  # what is shown of a result
     "means",  # who does the work, and how fast
-    "place",  # where the outcome goes, and whether it replaces another
+    "place",  # where the outcome is written, and whether it replaces an earlier one
 ]
 
 
@@ -23,19 +24,33 @@ def option(
     default: Any,
     text: str,
     *,
-    choices: Collection | None = None,
+    choices: Collection[object] | None = None,
     minimum: float | None = None,
     maximum: float | None = None,
     above: float | None = None,
     role: Role = "result",
 ) -> Any:
-    """A dataclass field that carries its help ``text``, its allowed range and its role."""
+    """A dataclass field that carries its help text, its allowed range and its role.
+
+    The return type is Any, as that of ``dataclasses.field``: the field's own annotation counts.
+
+    Args:
+        default: the value of the flag if it is not given.
+        text: what ``--help`` says; the range is appended to it.
+        choices: the allowed values.
+        minimum: the smallest allowed value.
+        maximum: the largest allowed value.
+        above: the value must be greater than this.
+        role: what changing the value affects.
+
+    For a tuple, the range applies to each of its items.
+    """
     limits = {"choices": choices, "minimum": minimum, "maximum": maximum, "above": above}
     return dataclasses.field(default=default, metadata={"text": text, "role": role, **limits})
 
 
-def allowed(field):
-    """What ``field`` takes, in words; empty where everything of its type is taken."""
+def allowed(field: dataclasses.Field[Any]) -> str:
+    """The allowed range of ``field`` in words; empty if every value of its type is allowed."""
     limits = field.metadata
     if limits.get("choices"):
         return "one of " + ", ".join(str(choice) or "empty" for choice in limits["choices"])
@@ -46,14 +61,15 @@ def allowed(field):
     return " and ".join(parts)
 
 
-def _plain(number):
+def _plain(number: float) -> str:
     # :g would round whole numbers to six digits.
     return f"{number:g}" if isinstance(number, float) else str(number)
 
 
-def _fits(value, limits):
+def _fits(value: Any, limits: Mapping[str, Any]) -> bool:
     if limits.get("choices"):
         return value in limits["choices"]
+    # NaN and infinity would pass wherever a bound is missing.
     if isinstance(value, float) and not math.isfinite(value):
         return False
     low, high, above = limits.get("minimum"), limits.get("maximum"), limits.get("above")
@@ -66,9 +82,13 @@ def _fits(value, limits):
 
 @dataclass(frozen=True)
 class Options:
-    """Validates every field against its range when it is made."""
+    """Validates every field against its range on creation.
 
-    def __post_init__(self):
+    Raises:
+        InputError: a value is out of range; the message names the flag and the range.
+    """
+
+    def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             for item in value if isinstance(value, tuple) else (value,):
@@ -77,21 +97,27 @@ class Options:
 
 
 def names_of_role(options: Options | type[Options], *roles: Role) -> set[str]:
-    """Names of the fields of ``options``, and of the options within, that have one of ``roles``."""
+    """Names of the fields of ``options``, and of the options nested in it, that have a role.
+
+    Args:
+        options: options or their class.
+        *roles: the roles to look for; a field needs to have one of them.
+    """
     names = set()
     for field in dataclasses.fields(options):
         value = field.default
-        if dataclasses.is_dataclass(value):
+        if isinstance(value, Options):
             names |= names_of_role(value, *roles)
         elif field.metadata["role"] in roles:
             names.add(field.name)
     return names
 
 
-def flag_text(value):
-    """A field's value as its flag is written; ``flags`` reads it back to an equal value."""
+def flag_text(value: object) -> str:
+    """A field's value as it is written in a flag; ``flags`` reads it back as an equal value."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):
         return ",".join(flag_text(item) for item in value)
+    # 4.0 is written as 4, as in the recipes; repr keeps every digit of the others.
     return re.sub(r"\.0$", "", repr(value)) if isinstance(value, float) else str(value)

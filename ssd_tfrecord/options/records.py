@@ -1,4 +1,4 @@
-"""What the converters can be told."""
+"""The options of the converters."""
 
 from dataclasses import dataclass
 
@@ -10,111 +10,145 @@ from ssd_tfrecord.options.option import Options, option
 class RecordSetOptions(Options):
     """The record set that is written."""
 
-    output_dir: str = option("", "folder of the record set; made if need be", role="place")
-    set_name: str = option("", "first part of the shards' names; default: the folder's name")
+    output_dir: str = option(
+        "", "folder for the record set; created if it does not exist (required)", role="place"
+    )
+    set_name: str = option(
+        "", "name of the record set, which its shards' names begin with; empty: the folder's name"
+    )
     num_shards: int = option(
-        16, "shards to write; fewer where there are fewer images", minimum=1, maximum=99999
+        16,
+        "number of shards (TFRecord files); fewer are written if there are fewer images. At most "
+        "this many workers are busy",
+        minimum=1,
+        maximum=99999,
     )
     classes: str = option(
         "default",
-        "class list: default (VOC's 20, or the JSON's own), voc, coco (its 80), auto (every name "
-        "found, sorted), a file with a name a line, or another set's manifest.json",
+        "class list. default: VOC's 20, or the JSON's own categories; voc: VOC's 20; coco: COCO's "
+        "80; auto: every name found, sorted; or a text file with one name per line, or the "
+        "manifest.json of another record set. Use a training set's manifest.json for its test set",
     )
-    shuffle_seed: int = option(0, "seed of the order of the records", minimum=0)
+    shuffle_seed: int = option(0, "seed of the order in which images are written", minimum=0)
     workers: int = option(
         0,
-        "processes that read XML and write shards; 0: one a core, fewer for few images",
+        "number of processes that read XML and write shards; 0: one per core, fewer for few "
+        "images. The result does not depend on it",
         minimum=0,
         role="means",
     )
     beam_runner: str = option(
         "",
-        "write the shards by Apache Beam, one a task: DirectRunner works on this machine, the "
-        "others where --beam_options say; all workers must see --output_dir and the images under "
-        "the same paths; default: processes of this machine",
+        "write the shards with Apache Beam, on several machines, which must all see --output_dir "
+        "and the images under the same paths; DirectRunner tries it out on this machine. Empty: "
+        "write with --workers, without Beam",
         choices=("", "DirectRunner", "PrismRunner", "FlinkRunner", "SparkRunner", "PortableRunner"),
         role="means",
     )
     beam_options: tuple[str, ...] = option(
         (),
-        "options of the runner: --direct_num_workers=2,--direct_running_mode=multi_processing",
+        "options of the Beam runner, comma-separated, as in "
+        "--direct_num_workers=2,--direct_running_mode=multi_processing",
         role="means",
     )
     overwrite: bool = option(
         False,
-        "replace what is already in --output_dir: a record set, once the new one is whole, and an "
-        "unfinished one of other flags",
+        "replace what is in --output_dir: a record set, as soon as the new one is complete, or an "
+        "unfinished conversion with other flags",
         role="place",
     )
-    dry_run: bool = option(False, "do everything but write, and print the same table", role="place")
+    dry_run: bool = option(
+        False,
+        "check everything and print the summary, but write nothing",
+        role="place",
+    )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if "/" in self.set_name or "\\" in self.set_name:
             raise InputError(f"--set_name={self.set_name}: must be a name, not a path")
         if self.beam_options and not self.beam_runner:
-            raise InputError("--beam_options: goes with --beam_runner")
+            raise InputError("--beam_options requires --beam_runner")
         if self.beam_runner and self.workers:
             raise InputError(
-                "--workers: goes without --beam_runner, whose --beam_options say how many there are"
+                "--workers cannot be combined with --beam_runner; set the number of workers in "
+                "--beam_options"
             )
         if self.beam_runner and self.dry_run:
             raise InputError(
-                "--dry_run: goes without --beam_runner, whose workers report by what they write"
+                "--dry_run cannot be combined with --beam_runner, whose workers report through the "
+                "files that they write"
             )
 
 
 @dataclass(frozen=True)
 class ImageOptions(Options):
-    """Images on their way into records."""
+    """Checking and storing images."""
 
     verify: str = option(
         "decode",
-        "decode: every JPEG is decoded once, by training's decoder and to an eighth of its size; "
-        "header: its header and its end are looked at",
+        "how JPEGs are checked. decode: by decoding them with the decoder of training, at 1/8 of "
+        "their size; header: only the beginning and the end of the file, which is faster but "
+        "misses damage in between",
         choices=("decode", "header"),
     )
     bad_images: str = option(
         "fail",
-        "images that are missing, damaged or of another size than annotated: fail; drop; repair "
-        "(what can still be read of a damaged one is encoded anew, the others are dropped)",
+        "what to do with an image that is missing, damaged, too large or not of the annotated "
+        "size. fail: stop; drop: leave it out, and list it in rejects.jsonl; repair: store what "
+        "can be decoded of a damaged image, drop the others",
         choices=("fail", "drop", "repair"),
     )
     exif: str = option(
         "apply",
-        "EXIF orientation: apply (turned where the annotated size is the turned one's alone), "
-        "ignore, fail",
+        "what to do with an EXIF orientation. apply: rotate the image if the annotated size only "
+        "fits the rotated one; ignore: never rotate; fail: stop",
         choices=("apply", "ignore", "fail"),
     )
     jpeg_quality: int = option(
-        95, "quality of the images that are encoded anew", minimum=1, maximum=100
+        95,
+        "JPEG quality of images that are re-encoded (other formats, rotated, shrunk or repaired); "
+        "all other JPEGs are stored unchanged",
+        minimum=1,
+        maximum=100,
     )
     max_side: int = option(
-        0, "shrink images to this longer side in pixels; 0: as they are", minimum=0
+        0,
+        "shrink images whose longer side exceeds this many pixels; 0: keep their size",
+        minimum=0,
     )
     max_pixels: int = option(
         100_000_000,
-        "largest height x width that is decoded; a damaged or hostile file may claim any",
+        "largest image that is decoded, height x width in pixels; protects the memory against "
+        "damaged or malicious files that claim to be huge",
         minimum=1,
-        # TensorFlow's decoder refuses 2**29 pixels and more, but not an eighth of such an image, at
-        # which images are verified; a grey 23170x23170 was taken, 23171x23171 refused.
+        # TensorFlow's decoder refuses 2**29 pixels and more, but not an eighth of such an image,
+        # which is how images are verified. Tried in grey: it accepts 23170x23170 and refuses
+        # 23171x23171.
         maximum=2**29 - 1,
     )
 
 
 @dataclass(frozen=True)
 class BoxOptions(Options):
-    """Objects on their way into records."""
+    """Checking objects."""
 
     bad_boxes: str = option(
         "clip",
-        "boxes that leave the image by more than --box_tolerance, have no area, are inverted or "
-        "not finite: fail; drop; clip (what is inside the image is kept, the others are dropped)",
+        "what to do with a box that is inverted, not finite, without area, or beyond the image by "
+        "more than --box_tolerance. fail: stop; drop: leave the object out; clip: keep the part "
+        "inside the image, and leave the object out if there is none",
         choices=("fail", "drop", "clip"),
     )
     box_tolerance: float = option(
-        2.0, "pixels that a box may leave the image by: it is clipped and counted", minimum=0.0
+        2.0,
+        "boxes that reach beyond the image by up to this many pixels are always clipped, and "
+        "counted",
+        minimum=0.0,
     )
     unknown_classes: str = option(
-        "fail", "objects of a class that --classes does not have", choices=("fail", "drop")
+        "fail",
+        "what to do with an object whose class is not in --classes. fail: stop; drop: leave the "
+        "object out",
+        choices=("fail", "drop"),
     )

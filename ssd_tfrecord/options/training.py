@@ -1,4 +1,4 @@
-"""What optimizer, devices and checkpoints can be told."""
+"""The options of optimizer, devices and checkpoints."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,90 +13,131 @@ class OptimizerOptions(Options):
 
     optimizer: str = option(
         "sgd",
-        "sgd with momentum and Caffe's coupled weight decay; sgdw, lamb and novograd come from "
-        "TensorFlow Addons (Python 3.10 and 3.11)",
+        "sgd: momentum and coupled weight decay, as in Caffe SSD; sgdw, lamb and novograd need "
+        "TensorFlow Addons (Python 3.10 or 3.11)",
         choices=("sgd", "sgdw", "lamb", "novograd"),
     )
-    momentum: float = option(0.9, "momentum (beta_1 of lamb, novograd)", minimum=0.0, maximum=1.0)
-    weight_decay: float = option(5e-4, "L2 weight decay of the kernels", minimum=0.0)
-    learning_rate: float = option(1e-3, "first learning rate", above=0.0)
-    lr_schedule: str = option(
-        "steps", "fall of the rate after the warm-up", choices=("steps", "cosine")
+    momentum: float = option(
+        0.9, "momentum of sgd and sgdw; beta_1 of lamb and novograd", minimum=0.0, maximum=1.0
     )
-    lr_boundaries: tuple[int, ...] = option((), "steps at which the rate changes", minimum=1)
+    weight_decay: float = option(
+        5e-4,
+        "L2 weight decay of the kernels; biases and batch normalisation never decay. 0: none",
+        minimum=0.0,
+    )
+    learning_rate: float = option(1e-3, "initial learning rate, after the warm-up", above=0.0)
+    lr_schedule: str = option(
+        "steps",
+        "how the learning rate falls. steps: to the next of --lr_values at each of "
+        "--lr_boundaries; cosine: along a half cosine to 0 at --num_steps",
+        choices=("steps", "cosine"),
+    )
+    lr_boundaries: tuple[int, ...] = option(
+        (),
+        "steps at which --lr_schedule=steps changes the learning rate, comma-separated; empty: "
+        "never",
+        minimum=1,
+    )
     lr_values: tuple[float, ...] = option(
         (),
-        "rate of each stretch, one more than --lr_boundaries; default: --learning_rate, a tenth "
-        "of it after the first boundary, and so on",
+        "learning rates before, between and after --lr_boundaries, so one more of them; empty: "
+        "--learning_rate, divided by 10 at each boundary",
         minimum=0.0,
     )
     warmup_steps: int = option(
         0,
-        "steps of linear warm-up; the published recipes have none, own data likes 500",
+        "raise the learning rate linearly over this many steps at the start; 0: no warm-up, as "
+        "published. Try 500 for your own data",
         minimum=0,
     )
     gradient_clip_norm: float = option(
-        0.0, "largest norm of the whole gradient; 0: as it comes, as published", minimum=0.0
+        0.0,
+        "scale gradients down to this global norm if theirs is larger; 0: no clipping, as "
+        "published",
+        minimum=0.0,
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if any(a >= b for a, b in pairwise(self.lr_boundaries)):
-            raise InputError(f"--lr_boundaries={flag_text(self.lr_boundaries)}: must rise")
+            raise InputError(
+                f"--lr_boundaries={flag_text(self.lr_boundaries)}: must be in increasing order"
+            )
         if self.lr_values and len(self.lr_values) != len(self.lr_boundaries) + 1:
             raise InputError(
-                f"--lr_values={flag_text(self.lr_values)}: must be one more value than "
+                f"--lr_values={flag_text(self.lr_values)}: must have one more value than "
                 f"--lr_boundaries={flag_text(self.lr_boundaries)}"
             )
         if self.lr_schedule == "cosine" and (self.lr_boundaries or self.lr_values):
-            raise InputError("--lr_schedule=cosine: takes neither --lr_boundaries nor --lr_values")
+            raise InputError(
+                "--lr_schedule=cosine cannot be combined with --lr_boundaries or --lr_values"
+            )
 
 
 @dataclass(frozen=True)
 class DeviceOptions(Options):
-    """Where and how exactly it is computed."""
+    """Devices and precision."""
 
     num_virtual_devices: int = option(
         0,
-        "replicas on the CPU, to try several without GPUs; 0: every GPU, or the CPU",
+        "split the CPU into this many replicas, to try multi-GPU training without GPUs; 0: use all "
+        "GPUs, or the CPU if there are none",
         minimum=0,
         maximum=8,
         role="means",
     )
-    require_gpu: bool = option(False, "stop where there is no GPU", role="means")
+    require_gpu: bool = option(
+        False, "stop with an error if there is no GPU, instead of using the CPU", role="means"
+    )
+    # Not "means": half precision changes the weights that come out.
     precision: str = option(
         "float32",
-        "arithmetic of the network; losses and weights are always float32",
+        "arithmetic of the network. mixed_bfloat16 and mixed_float16 are faster on GPUs that "
+        "support them; weights and losses are float32 in any case",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.require_gpu and self.num_virtual_devices:
             raise InputError(
-                f"--require_gpu: --num_virtual_devices={self.num_virtual_devices} computes on the "
-                "CPU; give one of the two"
+                "--require_gpu cannot be combined with "
+                f"--num_virtual_devices={self.num_virtual_devices}, which uses the CPU"
             )
 
 
 @dataclass(frozen=True)
 class CheckpointOptions(Options):
-    """What is kept of a run, and how often it is looked at."""
+    """Checkpoints, evaluations and logs."""
 
-    checkpoint_every: int = option(1000, "steps between checkpoints", minimum=1, role="cadence")
-    keep_checkpoints: int = option(3, "latest checkpoints kept", minimum=1, role="cadence")
+    checkpoint_every: int = option(
+        1000, "number of steps between checkpoints", minimum=1, role="cadence"
+    )
+    keep_checkpoints: int = option(
+        3, "number of latest checkpoints to keep, besides the best one", minimum=1, role="cadence"
+    )
     eval_every: int = option(
-        5000, "steps between evaluations, if --eval_records", minimum=1, role="cadence"
+        5000,
+        "number of steps between evaluations on --eval_records; there is one at the end, too",
+        minimum=1,
+        role="cadence",
     )
     best_metric: str = option(
         "voc07_map",
-        "metric that chooses checkpoints/best",
+        "metric by which the best checkpoint is chosen: 11-point VOC2007 mAP, VOC2012 mAP (area "
+        "under the curve), COCO AP at IoU 0.50:0.95, or COCO AP at IoU 0.50",
         choices=("voc07_map", "voc12_map", "coco_ap", "coco_ap50"),
     )
     patience: int = option(
         0,
-        "stop after this many evaluations without a better --best_metric; 0: never",
+        "early stopping: end the run after this many evaluations in a row without a better "
+        "--best_metric; 0: never",
         minimum=0,
         role="cadence",
     )
-    summary_every: int = option(100, "steps between TensorBoard points", minimum=1, role="cadence")
+    summary_every: int = option(
+        100,
+        "number of steps between points in TensorBoard and rows in history.csv",
+        minimum=1,
+        role="cadence",
+    )

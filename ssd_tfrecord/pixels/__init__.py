@@ -1,4 +1,4 @@
-"""Images as tensors: colour on the device, and the resizing of one image.
+"""Images as tensors: the colours of a batch, and the resizing of one image.
 
 Imports options and backbones.
 """

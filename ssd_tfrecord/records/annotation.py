@@ -1,10 +1,11 @@
-"""What a record holds of an image: its objects, in fractions of the stored pixels."""
+"""What a record says about an image: its objects, as fractions of the stored image."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ssd_tfrecord.records.rejects import INVERTED, NOT_FINITE, ZERO_AREA
 
-# Floats count single pixels up to here.
+# Up to here a float64 can represent every whole number, so a pixel more or less is not lost.
 MAX_COORDINATE = 2.0**53
 
 
@@ -12,8 +13,8 @@ MAX_COORDINATE = 2.0**53
 class ObjectAnnotation:
     """One object of a record: ``label`` is 1…C, ``box`` float32 fractions of the image in [0, 1].
 
-    ``area`` is in pixels² of the stored image: COCO's own (of the mask), else the box's.
-    ``annotation_id`` is COCO's, -1 where there is none.
+    ``box`` is [ymin, xmin, ymax, xmax]. ``area`` is in pixels² of the stored image: COCO's own,
+    which is that of the mask, or else the box's. ``annotation_id`` is COCO's, or -1.
     """
 
     label: int
@@ -30,9 +31,9 @@ class ObjectAnnotation:
 
 @dataclass(frozen=True, slots=True)
 class ImageAnnotation:
-    """One record without its pixels: ``height`` and ``width`` are of the stored image.
+    """One record without its pixels: ``height`` and ``width`` are those of the stored image.
 
-    ``original_format`` is the file's own, which its bytes say: jpeg, png, …
+    ``original_format`` is the format of the image's file, as its bytes have it: jpeg, png, …
     """
 
     source_id: str
@@ -43,9 +44,17 @@ class ImageAnnotation:
     original_format: str = "jpeg"
 
 
-def degeneracy(box) -> str:
-    """What is wrong with ``box`` ([ymin, xmin, ymax, xmax] in any unit) in itself, or ""."""
-    if not all(abs(edge) <= MAX_COORDINATE for edge in box):  # as NaN is not
+def degeneracy(box: Sequence[float]) -> str:
+    """What is wrong with a box, whatever image it is in.
+
+    Args:
+        box: [ymin, xmin, ymax, xmax] in any unit.
+
+    Returns:
+        NOT_FINITE, INVERTED or ZERO_AREA, or "" for a sound box.
+    """
+    # Written as "not all within", since no comparison with NaN is true.
+    if not all(abs(edge) <= MAX_COORDINATE for edge in box):
         return NOT_FINITE
     height, width = box[2] - box[0], box[3] - box[1]
     if height < 0 or width < 0:

@@ -1,11 +1,13 @@
-"""manifest.json: what a record set holds. It is written last: a set without it is incomplete."""
+"""manifest.json: what a record set holds. It is written last; a set without it is incomplete."""
 
 import dataclasses
 import hashlib
 import json
 import os
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ssd_tfrecord.errors import InputError
 
@@ -13,7 +15,8 @@ FILE_NAME = "manifest.json"
 REJECTS_NAME = "rejects.jsonl"
 SCHEMA_VERSION = 2
 
-# TFRecord's frame of a record: length and its checksum before it, checksum of the data behind it.
+# TFRecord's frame around a record: its length (8 bytes) and a checksum of that (4) before it, a
+# checksum of the data (4) after it.
 FRAME_BYTES = 16
 
 _BLOCK = 2**18
@@ -21,7 +24,7 @@ _BLOCK = 2**18
 
 @dataclass(frozen=True)
 class ClassLabel:
-    """A class: ``id`` is 1…C, ``original_id`` the source's own (COCO's category id)."""
+    """A class: ``id`` is 1…C, ``original_id`` the source's own, such as COCO's category id."""
 
     id: int
     name: str
@@ -32,8 +35,8 @@ class ClassLabel:
 class Shard:
     """One TFRecord file, named relative to the manifest's folder; ``bytes`` is its size.
 
-    ``record_bytes`` is the length of each serialized record: from it a reader knows where a record
-    begins, whatever is damaged before it.
+    ``record_bytes`` is the length of each serialised record. It tells a reader where each record
+    begins, even if something before it is damaged.
     """
 
     file: str
@@ -47,13 +50,13 @@ class Shard:
 class Manifest:
     """A record set.
 
-    ``num_objects`` counts difficult and crowd objects too; ``max_objects`` is the most in one
-    image; ``num_pixels`` is the sum of all images' height x width; ``per_class`` is {name:
-    {objects, difficult, crowd, images}}; ``histograms`` is {name: {edges, counts}}, bin i from edge
-    i up to the next, the last one open; ``rejects`` is {reason: lines of rejects.jsonl},
+    ``num_objects`` includes difficult and crowd objects; ``max_objects`` is the most in one image;
+    ``num_pixels`` is the sum of height x width over all images; ``per_class`` is {name: {objects,
+    difficult, crowd, images}}; ``histograms`` is {name: {edges, counts}}, where bin i reaches from
+    edge i up to the next and the last is open; ``rejects`` is {reason: lines of rejects.jsonl} and
     ``actions`` {"images dropped: damaged": images} and so on; ``formats`` is {format of the image's
-    file: images}, ``notes`` {what was done with the image: images}; ``flags`` are the lines that
-    made the set.
+    file: images} and ``notes`` {what was done with the image: images}; ``flags`` are the flags that
+    the set was made with.
     """
 
     directory: str
@@ -69,18 +72,18 @@ class Manifest:
     max_objects: int
     num_pixels: int
     per_class: dict[str, dict[str, int]]
-    histograms: dict[str, dict[str, list]]
+    histograms: dict[str, dict[str, list[float]]]
     shards: tuple[Shard, ...]
     rejects: dict[str, int]
     flags: tuple[str, ...]
-    source: dict
+    source: dict[str, object]
     formats: dict[str, int] = field(default_factory=dict)
     notes: dict[str, int] = field(default_factory=dict)
     actions: dict[str, int] = field(default_factory=dict)
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Label i is ``class_names[i - 1]``."""
+        """The names of the classes; label i is ``class_names[i - 1]``."""
         return tuple(item.name for item in self.classes)
 
     @property
@@ -90,43 +93,50 @@ class Manifest:
 
     @property
     def num_classes(self) -> int:
-        """Classes without the background."""
+        """The number of classes, without the background."""
         return len(self.classes)
 
     @property
     def shard_paths(self) -> tuple[str, ...]:
-        """Paths of the TFRecord files, in record order."""
+        """The paths of the TFRecord files, in record order."""
         return tuple(os.path.join(self.directory, shard.file) for shard in self.shards)
 
     @property
     def shard_records(self) -> tuple[int, ...]:
-        """Records in each shard."""
+        """The number of records in each shard."""
         return tuple(shard.num_records for shard in self.shards)
 
-    def save(self):
-        """Writes manifest.json into ``directory``, aside first."""
+    def save(self) -> None:
+        """Writes manifest.json into ``directory``, under a temporary name first."""
         content = dataclasses.asdict(self)
         del content["directory"]
         path = os.path.join(self.directory, FILE_NAME)
+        # Each shard has its checksum already; these are the other files'.
         content["sha256"] = {REJECTS_NAME: _file_digest(self.directory, REJECTS_NAME)}
         content["sha256"][FILE_NAME] = _content_digest(content)
-        # Names on disk may be no UTF-8: what is not is escaped.
+        # File names on disk need not be UTF-8; bytes that are not are escaped.
         with open(path + ".tmp", "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(_to_json(content))
+            # Before the rename: after a crash, the name must not stand for an empty file.
             file.flush()
             os.fsync(file.fileno())
+        # Replaces an older manifest in one step: a reader finds the old one or the new one.
         os.replace(path + ".tmp", path)
 
     @classmethod
-    def load(cls, directory) -> "Manifest":
-        """Reads the manifest of ``directory``; shards must be there in full size.
+    def load(cls, directory: str | os.PathLike[str]) -> "Manifest":
+        """Reads the manifest of ``directory``; all shards must be there, with their full size.
+
+        Args:
+            directory: the folder of a record set.
 
         Raises:
-            InputError if anything is missing; checksums are not read.
+            InputError: anything is missing or does not fit. Checksums are not verified.
         """
         directory = os.fspath(directory)
         path = os.path.join(directory, FILE_NAME)
         content = _read_json(path)
+        # Not a field: only file_digests() reads it.
         content.pop("sha256", None)
         content["classes"] = load_classes(path)
         try:
@@ -136,35 +146,47 @@ class Manifest:
             )
             content["flags"] = tuple(content["flags"])
             manifest = cls(directory=directory, **content)
+        # The dataclasses raise TypeError for a key that is missing or unknown.
         except (KeyError, TypeError) as error:
-            raise InputError(f"{path}: no whole manifest ({error}); convert anew") from None
+            raise InputError(f"{path}: not a complete manifest ({error}); convert again") from None
         _check_shards(path, manifest)
         return manifest
 
 
-def file_digests(directory) -> dict[str, tuple[str, str]]:
-    """{file: (sha256 as manifest.json has it, sha256 as it is)} of the files beside the shards.
+def file_digests(directory: str | os.PathLike[str]) -> dict[str, tuple[str, str]]:
+    """Returns the checksums of the files beside the shards.
 
-    That of manifest.json is of its own content without it; "" stands for no file.
+    Args:
+        directory: the folder of a record set.
+
+    Returns:
+        {file: (sha256 in manifest.json, actual sha256)}; the latter is "" if there is no such file.
+        That of manifest.json itself is of its content without this checksum.
+
+    Raises:
+        InputError: manifest.json is missing or cannot be read.
     """
     content = _read_json(os.path.join(directory, FILE_NAME))
     wanted = content.get("sha256")
     if not isinstance(wanted, dict):
         return {FILE_NAME: ("a sha256", "none")}
+    # Taken out, so that what is left is the content that save() computed it from.
     own = wanted.pop(FILE_NAME, "")
     found = {file: (digest, _file_digest(directory, file)) for file, digest in wanted.items()}
     return {FILE_NAME: (own, _content_digest(content)), **found}
 
 
-def _content_digest(content):
+def _content_digest(content: Mapping[str, object]) -> str:
+    # Of the content rather than the text, as the checksum itself stands in the file.
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _file_digest(directory, name):
+def _file_digest(directory: str | os.PathLike[str], name: str) -> str:
     digest = hashlib.sha256()
     try:
+        # The name comes from a manifest, and must not lead out of the folder.
         with open(os.path.join(directory, os.path.basename(name)), "rb") as file:
-            # Rejects may be as many as objects.
+            # In blocks: there may be as many rejects as objects.
             while block := file.read(_BLOCK):
                 digest.update(block)
     except OSError:
@@ -172,88 +194,102 @@ def _file_digest(directory, name):
     return digest.hexdigest()
 
 
-def load_manifests(directories) -> tuple[Manifest, ...]:
-    """The manifests of several sets, whose class lists must agree.
+def load_manifests(directories: Iterable[str | os.PathLike[str]]) -> tuple[Manifest, ...]:
+    """Reads the manifests of several record sets, whose class lists must be the same.
+
+    Args:
+        directories: the folders of the sets.
 
     Raises:
-        InputError that names both lists where they do not.
+        InputError: the class lists differ; the message quotes both. Or as ``Manifest.load``.
     """
     manifests = tuple(Manifest.load(directory) for directory in directories)
     for other in manifests[1:]:
         if other.classes != manifests[0].classes:
             raise InputError(
                 f"{other.directory}: classes are {_list(other)}, but {manifests[0].directory} has "
-                f"{_list(manifests[0])}: must be the same; convert with --classes="
+                f"{_list(manifests[0])}; they must be the same: convert with --classes="
                 f"{os.path.join(manifests[0].directory, FILE_NAME)}"
             )
     return manifests
 
 
-def load_classes(path) -> tuple[ClassLabel, ...]:
-    """The class list alone of a manifest.json, whose shards need not be there."""
+def load_classes(path: str | os.PathLike[str]) -> tuple[ClassLabel, ...]:
+    """Reads only the class list of a manifest.json; its shards need not be there.
+
+    Args:
+        path: the file.
+
+    Raises:
+        InputError: the file cannot be read, or its class list is incomplete.
+    """
     path = os.fspath(path)
     content = _read_json(path)
     _check_version(path, content)
     try:
         classes = tuple(ClassLabel(**item) for item in content["classes"])
     except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: no whole manifest ({error}); convert anew") from None
+        raise InputError(f"{path}: not a complete manifest ({error}); convert again") from None
     ids = [item.id for item in classes]
     if ids != list(range(1, len(ids) + 1)) or len({item.name for item in classes}) != len(ids):
-        raise InputError(f"{path}: class ids {ids}: must be 1 to C, each name once; convert anew")
+        raise InputError(
+            f"{path}: class ids {ids}: must be 1 to C, with unique names; convert again"
+        )
     return classes
 
 
-def _to_json(content):
+def _to_json(content: Mapping[str, object]) -> str:
     text = json.dumps(content, indent=1, ensure_ascii=False)
-    # A list of numbers on one line: record_bytes has as many as there are records.
+    # Puts each list of numbers on one line: record_bytes has as many numbers as there are records.
     return re.sub(r"\[[\d.,\s]+\]", lambda match: re.sub(r"\s+", " ", match[0]), text) + "\n"
 
 
-def _list(manifest):
+def _list(manifest: Manifest) -> str:
+    # The source's ids are shown only where they add something.
     if all(item.id == item.original_id for item in manifest.classes):
         return "[" + ", ".join(manifest.class_names) + "]"
     return "[" + ", ".join(f"{item.name} ({item.original_id})" for item in manifest.classes) + "]"
 
 
-def _read_json(path):
+def _read_json(path: str) -> dict[str, Any]:
     try:
         with open(path, encoding="utf-8") as file:
             content = json.load(file)
     except FileNotFoundError:
         raise InputError(
             f"{os.path.dirname(path) or '.'}: no {FILE_NAME}: must be a folder that "
-            "`ssd-tfrecord convert-voc` or `convert-coco` has finished"
+            "`ssd-tfrecord convert-voc` or `convert-coco` has finished writing"
         ) from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
     if not isinstance(content, dict):
-        raise InputError(f"{path}: must hold a JSON object; convert anew")
+        raise InputError(f"{path}: must contain a JSON object; convert again")
     return content
 
 
-def _check_version(path, content):
+def _check_version(path: str, content: Mapping[str, object]) -> None:
     version = content.get("schema_version")
     if version != SCHEMA_VERSION:
         raise InputError(
-            f"{path}: schema_version {version}: must be {SCHEMA_VERSION}; convert anew"
+            f"{path}: schema_version {version}: must be {SCHEMA_VERSION}; convert again"
         )
 
 
-def _check_shards(path, manifest):
+def _check_shards(path: str, manifest: Manifest) -> None:
     for file, shard in zip(manifest.shard_paths, manifest.shards):
         size = os.path.getsize(file) if os.path.isfile(file) else None
         if size is None:
-            raise InputError(f"{path}: shard {shard.file} is missing; copy it or convert anew")
+            raise InputError(f"{path}: shard {shard.file} is missing; copy or convert it again")
         if size != shard.bytes:
             raise InputError(
-                f"{file}: {size} bytes: must be {shard.bytes}; copy it or convert anew"
+                f"{file}: has {size} bytes, must have {shard.bytes}; copy or convert it again"
             )
+        # A reader seeks by these numbers, so they must lead exactly to the end of the file.
         frames = sum(shard.record_bytes) + FRAME_BYTES * len(shard.record_bytes)
         if frames != shard.bytes or len(shard.record_bytes) != shard.num_records:
-            raise InputError(f"{path}: record_bytes of {shard.file} do not add up; convert anew")
+            raise InputError(f"{path}: record_bytes of {shard.file} do not add up; convert again")
     if sum(manifest.shard_records) != manifest.num_records:
         raise InputError(
-            f"{path}: shards hold {sum(manifest.shard_records)} records: must be num_records "
-            f"{manifest.num_records}; convert anew"
+            f"{path}: shards hold {sum(manifest.shard_records)} records, but num_records is "
+            f"{manifest.num_records}; convert again"
         )

@@ -1,11 +1,11 @@
-"""What was not taken as it is: reasons, and rejects.jsonl with one line per image or object."""
+"""What was not stored as it was: reasons, and rejects.jsonl, one line per image or object."""
 
 import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-# Reasons of object rejects.
+# Reasons for rejecting an object. Those for images are defined where they are found.
 ZERO_AREA = "zero_area"
 INVERTED = "inverted"
 NOT_FINITE = "not_finite"
@@ -14,30 +14,30 @@ BEYOND_TOLERANCE = "beyond_tolerance"
 CLIPPED = "clipped"
 DUPLICATE = "duplicate"
 UNKNOWN_CLASS = "unknown_class"
-# What was done.
+# Actions.
 DROPPED = "dropped"
 KEPT = "kept"
 
 
-class DroppedImage(Exception):  # noqa: N818 - no error: --bad_images asks for it
-    """An image that becomes no record, as --bad_images says: the message is a line for the user.
+class DroppedImage(Exception):  # noqa: N818 - not an error: --bad_images asks for it
+    """An image that is left out, as --bad_images asks; the message is a line for the user.
 
-    ``reason`` and ``detail`` are the Reject's.
+    ``reason`` and ``detail`` are those of its Reject.
     """
 
-    def __init__(self, reason: str, message: str, detail: str):
+    def __init__(self, reason: str, message: str, detail: str) -> None:
         super().__init__(message)
         self.reason, self.detail = reason, detail
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """What was not taken as it is: a line of rejects.jsonl.
+    """An image or object that was not stored as it was: a line of rejects.jsonl.
 
-    ``action`` says what was done: dropped, clipped, kept, rotated, repaired. ``object`` counts the
-    image's objects from 1 (-1: of an image that is unknown), and ``name`` and ``box`` are the
-    SourceObject's; for the image itself they are 0, "" and None. ``detail`` says more of the
-    reason, or is "". ``num_objects`` were dropped with the image.
+    ``action`` is what was done: dropped, clipped, kept, rotated or repaired. ``object`` is the
+    object's number in its image, counted from 1 (-1 if its image is unknown), and ``name`` and
+    ``box`` are the SourceObject's; for an image they are 0, "" and None. ``detail`` explains the
+    reason further, or is "". ``num_objects`` is how many objects were dropped with the image.
     """
 
     file: str
@@ -52,13 +52,13 @@ class Reject:
 
 
 def to_lines(rejects: Iterable[Reject]) -> bytes:
-    """The lines of ``rejects``, each with its end."""
+    """Serialises ``rejects``, one line of JSON each, ending with a line break."""
     lines = (json.dumps(_content(item), ensure_ascii=False) + "\n" for item in rejects)
-    # Names on disk may be no UTF-8: what is not is escaped.
+    # File names on disk need not be UTF-8; bytes that are not are escaped.
     return "".join(lines).encode(errors="backslashreplace")
 
 
-def _content(item):
+def _content(item: Reject) -> dict[str, object]:
     return {
         "file": item.file,
         "source_id": item.source_id,
@@ -68,6 +68,6 @@ def _content(item):
         "action": item.action,
         "detail": item.detail,
         "num_objects": item.num_objects,
-        # JSON has no infinity and no NaN.
+        # JSON has neither infinity nor NaN.
         "box": item.box and [edge if math.isfinite(edge) else str(edge) for edge in item.box],
     }

@@ -1,7 +1,7 @@
 """One record: a tf.train.Example with the TF Object Detection API's feature keys.
 
-The only file that spells a key. Tools that read that schema read these records, and
-``parse_example`` reads theirs.
+The only file that spells out a key. Tools that read that schema can read these records, and
+``parse_example`` can read records made by other tools.
 """
 
 import hashlib
@@ -15,13 +15,13 @@ from ssd_tfrecord.records.annotation import ImageAnnotation
 
 ENCODED = "image/encoded"
 FORMAT = "image/format"
-ORIGINAL_FORMAT = "image/original_format"  # ours: the file's, before it became a JPEG
+ORIGINAL_FORMAT = "image/original_format"  # ours: of the file, before it became a JPEG
 FILENAME = "image/filename"
 SOURCE_ID = "image/source_id"
 SHA256 = "image/key/sha256"
 HEIGHT = "image/height"
 WIDTH = "image/width"
-# In the order of a box.
+# In the order of a box's numbers.
 BOX_EDGES = tuple(f"image/object/bbox/{edge}" for edge in ("ymin", "xmin", "ymax", "xmax"))
 LABEL = "image/object/class/label"
 TEXT = "image/object/class/text"
@@ -33,15 +33,22 @@ AREA = "image/object/area"
 VIEW = "image/object/view"
 ANNOTATION_ID = "image/object/annotation_id"  # ours: COCO's
 
+_UNEQUAL = "a record must have as many labels as boxes"
+
 
 def to_example(annotation: ImageAnnotation, encoded: bytes) -> bytes:
-    """The serialized record of an image whose JPEG is ``encoded``; equal input, equal bytes."""
+    """Serialises a record; equal input gives equal bytes.
+
+    Args:
+        annotation: the record without its pixels.
+        encoded: the image as a JPEG.
+    """
     objects = annotation.objects
     features = {
         ENCODED: wire.byte_strings([encoded]),
         FORMAT: wire.byte_strings([b"jpeg"]),
         ORIGINAL_FORMAT: wire.byte_strings([annotation.original_format.encode()]),
-        # Names on disk may be no UTF-8.
+        # File names on disk need not be UTF-8; this returns their bytes.
         FILENAME: wire.byte_strings([os.fsencode(annotation.filename)]),
         SOURCE_ID: wire.byte_strings([os.fsencode(annotation.source_id)]),
         SHA256: wire.byte_strings([hashlib.sha256(encoded).hexdigest().encode()]),
@@ -62,18 +69,21 @@ def to_example(annotation: ImageAnnotation, encoded: bytes) -> bytes:
     return wire.example(features)
 
 
-def record_at(path: tf.Tensor, begin: tf.Tensor, buffer_size) -> tf.data.Dataset:
-    """The one serialized record whose frame begins at byte ``begin`` of a TFRecord file.
+def record_at(path: tf.Tensor, begin: tf.Tensor, buffer_size: int | tf.Tensor) -> tf.data.Dataset:
+    """A dataset of the one record whose frame begins at byte ``begin`` of a TFRecord file.
 
     Args:
         path: string scalar.
         begin: int64 scalar.
-        buffer_size: bytes that are read at once; 0: as many as are asked for.
+        buffer_size: number of bytes to read at once; 0: only as many as are needed.
+
+    Returns:
+        a dataset of one string scalar, the serialised record.
 
     Raises:
-        tf.errors.DataLossError, when it is read, where a checksum is wrong.
+        tf.errors.DataLossError: while reading, if a checksum is wrong.
     """
-    # TFRecordDataset(path), but from the middle of the file: no public function does that.
+    # TFRecordDataset(path), but from the middle of a file, which no public function can do.
     variant = tf.raw_ops.TFRecordDatasetV2(
         filenames=path[tf.newaxis],
         compression_type="",
@@ -84,7 +94,7 @@ def record_at(path: tf.Tensor, begin: tf.Tensor, buffer_size) -> tf.data.Dataset
 
 
 def parse_example(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-    """The tensors of one record, in a graph or eagerly.
+    """Parses one record, in a graph or eagerly.
 
     Args:
         serialized: string scalar.
@@ -92,18 +102,18 @@ def parse_example(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     Returns:
         ``encoded`` and ``source_id`` string scalars, ``height`` and ``width`` int32 scalars,
         ``boxes`` float32 [N, 4] as [ymin, xmin, ymax, xmax] in [0, 1], ``labels`` int32 [N] from 1,
-        ``difficult`` and ``crowd`` bool [N], ``area`` float32 [N] in pixels². Where a record has
-        no difficult, crowd or area, they are zeros.
+        ``difficult`` and ``crowd`` bool [N], ``area`` float32 [N] in pixels². If a record lacks
+        difficult, crowd or area, they are zeros.
 
     Raises:
-        tf.errors.InvalidArgumentError for a record of another schema.
+        tf.errors.InvalidArgumentError: the record has another schema.
     """
     parsed = tf.io.parse_single_example(serialized, _FEATURES)
     boxes = tf.stack([parsed[key] for key in BOX_EDGES], axis=-1)
     labels = tf.cast(parsed[LABEL], tf.int32)
     num_objects = tf.shape(boxes)[0]
     with tf.control_dependencies(
-        [tf.debugging.assert_equal(tf.size(labels), num_objects, "a record's labels and boxes")]
+        [tf.debugging.assert_equal(tf.size(labels), num_objects, _UNEQUAL)]
     ):
         labels = tf.identity(labels)
     return {
@@ -120,7 +130,7 @@ def parse_example(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
 
 
 class Parsed(NamedTuple):
-    """What training needs of B records, objects padded to the N of the record that has most.
+    """What training needs of B records; N is the number of objects of the record with the most.
 
     ``encoded`` string [B]; ``size`` int32 [B, 2], height and width in pixels; ``boxes`` float32
     [B, N, 4] as [ymin, xmin, ymax, xmax] in [0, 1]; ``labels`` int32 [B, N] from 1, 0 for padding;
@@ -141,21 +151,20 @@ def parse_batch(serialized: tf.Tensor) -> Parsed:
         serialized: string [B].
 
     Raises:
-        tf.errors.InvalidArgumentError for a record of another schema.
+        tf.errors.InvalidArgumentError: a record has another schema.
     """
     parsed = tf.io.parse_example(serialized, _BATCH_FEATURES)
     edges = [parsed[key] for key in BOX_EDGES]
     labels = parsed[LABEL]
-    # Padding has no edges: a record whose labels and boxes differ in number would shift in silence.
+    # Labels and edges must be padded in the same places: a record with more labels than boxes, or
+    # fewer, would otherwise be read without an error.
     is_object = [edge != _NO_EDGE for edge in edges]
     checks = [tf.debugging.assert_equal(tf.shape(labels), tf.shape(edge)) for edge in edges]
     with tf.control_dependencies(checks):
-        checks = [
-            tf.debugging.assert_equal(labels > 0, has, "a record's labels and boxes")
-            for has in is_object
-        ]
+        checks = [tf.debugging.assert_equal(labels > 0, has, _UNEQUAL) for has in is_object]
     with tf.control_dependencies(checks):
         labels = tf.cast(labels, tf.int32)
+    # Each list is padded to its own longest, and records of other tools may have no crowds.
     crowd = parsed[CROWD][:, : tf.shape(labels)[1]]
     crowd = tf.pad(crowd, [[0, 0], [0, tf.shape(labels)[1] - tf.shape(crowd)[1]]])
     return Parsed(
@@ -168,17 +177,18 @@ def parse_batch(serialized: tf.Tensor) -> Parsed:
 
 
 def without_image(serialized: bytes) -> bytes:
-    """The record with an empty string for its JPEG."""
+    """Returns the record with an empty string for its JPEG."""
     example = tf.train.Example.FromString(serialized)
     example.features.feature[ENCODED].bytes_list.value[:] = [b""]
     return example.SerializeToString(deterministic=True)
 
 
-def _or_zeros(values, num_objects):
+def _or_zeros(values: tf.Tensor, num_objects: tf.Tensor) -> tf.Tensor:
     return tf.pad(values, [[0, num_objects - tf.size(values)]])
 
 
-def _list_of(dtype):
+def _list_of(dtype: tf.DType) -> tf.io.FixedLenSequenceFeature:
+    # A missing key is read as an empty list: other tools leave out what they do not know.
     return tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True)
 
 
@@ -195,10 +205,11 @@ _FEATURES = {
 }
 
 
+# What pads the edges: no box has it, as edges are fractions of the image.
 _NO_EDGE = -1.0
 
 
-def _padded(dtype, padding):
+def _padded(dtype: tf.DType, padding: float) -> tf.io.FixedLenSequenceFeature:
     return tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True, default_value=padding)
 
 

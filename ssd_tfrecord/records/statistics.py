@@ -3,12 +3,17 @@
 import bisect
 import math
 from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-# Lower edges; the last bin is open.
-EDGES = {
-    # Square root of the box's share of the image.
+from ssd_tfrecord.records.annotation import ImageAnnotation, ObjectAnnotation
+from ssd_tfrecord.records.rejects import Reject
+
+# Lower edges of the bins; the last bin is open.
+EDGES: dict[str, list[float]] = {
+    # Square root of the fraction of the image that the box covers.
     "box_side": [0.0, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
-    # Width to height, in pixels.
+    # Width / height, in pixels.
     "box_aspect": [0.0, 0.25, 0.33, 0.5, 0.67, 0.8, 1.25, 1.5, 2.0, 3.0, 4.0],
     "objects_per_image": [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128],
     # Longer side, in pixels.
@@ -19,23 +24,28 @@ _COUNTERS = ("formats", "notes", "rejects", "actions")
 
 
 class Statistics:
-    """What the manifest says of a set's images; fed one record at a time, or a shard's counts."""
+    """What the manifest says about a set, gathered from records or from the counts of shards."""
 
-    def __init__(self, class_names):
+    def __init__(self, class_names: Iterable[str]) -> None:
         kinds = ("objects", "difficult", "crowd", "images")
         self.per_class = {name: dict.fromkeys(kinds, 0) for name in class_names}
-        self.histograms = {
+        self.histograms: dict[str, dict[str, list[float]]] = {
             name: {"edges": edges, "counts": [0] * len(edges)} for name, edges in EDGES.items()
         }
-        self.formats = Counter()
-        self.notes = Counter()
-        self.rejects = Counter()
-        self.actions = Counter()
+        self.formats: Counter[str] = Counter()
+        self.notes: Counter[str] = Counter()
+        self.rejects: Counter[str] = Counter()
+        self.actions: Counter[str] = Counter()
         self.max_objects = 0
         self.num_pixels = 0
 
-    def add(self, annotation, notes=()):
-        """Counts one ImageAnnotation, and ``notes`` of what was done with its image."""
+    def add(self, annotation: ImageAnnotation, notes: Iterable[str] = ()) -> None:
+        """Counts a record.
+
+        Args:
+            annotation: the record without its pixels.
+            notes: what was done with its image.
+        """
         self.formats[annotation.original_format] += 1
         self.notes.update(notes)
         self.max_objects = max(self.max_objects, len(annotation.objects))
@@ -44,30 +54,33 @@ class Statistics:
         self._bin("image_side", max(annotation.height, annotation.width))
         for item in annotation.objects:
             self._add_object(item, annotation.height, annotation.width)
+        # A set, as an image counts once for a class however many objects of it there are.
         for name in {item.name for item in annotation.objects}:
             self.per_class[name]["images"] += 1
 
-    def add_rejects(self, rejects):
-        """Counts Rejects by their reason, and images and objects by what was done with them."""
+    def add_rejects(self, rejects: Iterable[Reject]) -> None:
+        """Counts ``rejects`` by reason, and images and objects by what was done with them."""
         for item in rejects:
             self.rejects[item.reason] += 1
+            # Object 0 stands for the image itself.
             kind = "objects" if item.object else "images"
             self.actions[f"{kind} {item.action}: {item.reason}"] += 1
             if item.num_objects:
                 self.actions["objects dropped: with their image"] += item.num_objects
 
-    def counts(self) -> dict:
-        """All that was counted, as JSON keeps it; ``merge`` takes it."""
+    def counts(self) -> dict[str, Any]:
+        """Returns all counts in a form that JSON can hold and ``merge`` accepts."""
         return {
             "max_objects": self.max_objects,
             "num_pixels": self.num_pixels,
             "per_class": self.per_class,
             "histograms": self.histograms,
+            # Sorted, since a Counter keeps the order in which its keys first came.
             **{name: dict(sorted(getattr(self, name).items())) for name in _COUNTERS},
         }
 
-    def merge(self, counts: dict):
-        """Adds the ``counts()`` of another part of the set, of the same classes."""
+    def merge(self, counts: Mapping[str, Any]) -> None:
+        """Adds the ``counts()`` of another part of the set, which has the same classes."""
         self.max_objects = max(self.max_objects, counts["max_objects"])
         self.num_pixels += counts["num_pixels"]
         for name in _COUNTERS:
@@ -79,11 +92,11 @@ class Statistics:
             mine = self.histograms[name]["counts"]
             mine[:] = [one + other for one, other in zip(mine, histogram["counts"])]
 
-    def total(self, kind):
-        """Sum over the classes of ``objects``, ``difficult`` or ``crowd``."""
+    def total(self, kind: str) -> int:
+        """Sums ``objects``, ``difficult`` or ``crowd`` (``kind``) over the classes."""
         return sum(counts[kind] for counts in self.per_class.values())
 
-    def _add_object(self, item, image_height, image_width):
+    def _add_object(self, item: ObjectAnnotation, image_height: int, image_width: int) -> None:
         counts = self.per_class[item.name]
         counts["objects"] += 1
         counts["difficult"] += item.difficult
@@ -92,6 +105,7 @@ class Statistics:
         self._bin("box_side", math.sqrt(height * width))
         self._bin("box_aspect", (width * image_width) / (height * image_height))
 
-    def _bin(self, name, value):
+    def _bin(self, name: str, value: float) -> None:
         histogram = self.histograms[name]
+        # To the right of equal edges: a bin begins with its own edge.
         histogram["counts"][bisect.bisect_right(histogram["edges"], value) - 1] += 1

@@ -1,24 +1,27 @@
 """Protocol buffers' wire format of a tf.train.Example, as far as records need it.
 
-The same bytes as ``tf.train.Example(...).SerializeToString(deterministic=True)`` in a third of
-its time, and without TensorFlow. https://protobuf.dev/programming-guides/encoding;
-tensorflow/core/example/feature.proto has the field numbers.
+Writes the same bytes as ``tf.train.Example(...).SerializeToString(deterministic=True)`` in a third
+of the time, and without TensorFlow. See https://protobuf.dev/programming-guides/encoding; the field
+numbers are in tensorflow/core/example/feature.proto.
 """
 
 import functools
 import struct
 from collections.abc import Mapping, Sequence
 
-# Field n of the type length-delimited has the tag n << 3 | 2.
+# Tags of fields 1, 2 and 3: a length-delimited field n has the tag n << 3 | 2.
 _FIRST, _SECOND, _THIRD = b"\x0a", b"\x12", b"\x1a"
 
-# Parts of a message and the sum of their lengths: they are joined once, as an image is long.
+# The length of a message, and its parts. They are joined only once, since an image is long.
 Parts = tuple[int, Sequence[bytes]]
 
 
 def example(features: Mapping[str, Parts]) -> bytes:
-    """The Example of ``features``, each the result of a function below."""
-    entries, total = [], 0
+    """Serialises an Example of ``features``, each made by one of the functions below."""
+    entries: list[bytes] = []
+    total = 0
+    # Deterministic serialisation sorts the keys of a map. Each entry is a message of its own, with
+    # the key in field 1 and the value in field 2.
     for key, (length, parts) in sorted(features.items()):
         name = _name(key)
         size = _varint(length)
@@ -30,7 +33,8 @@ def example(features: Mapping[str, Parts]) -> bytes:
 
 
 def byte_strings(values: Sequence[bytes]) -> Parts:
-    """A Feature with a bytes_list."""
+    """Makes a Feature with a bytes_list."""
+    # The first part is the head, whose length field is known only at the end.
     parts, length = [b""], 0
     for value in values:
         head = _FIRST + _varint(len(value))
@@ -41,33 +45,37 @@ def byte_strings(values: Sequence[bytes]) -> Parts:
 
 
 def floats(values: Sequence[float]) -> Parts:
-    """A Feature with a float_list; ``values`` are rounded to float32."""
+    """Makes a Feature with a float_list; ``values`` are rounded to float32."""
     return _packed(_SECOND, struct.pack(f"<{len(values)}f", *values))
 
 
 def ints(values: Sequence[int]) -> Parts:
-    """A Feature with an int64_list."""
+    """Makes a Feature with an int64_list."""
+    # A varint below 128 is a single byte, and flags and labels nearly always are.
     if values and min(values) >= 0 and max(values) < 128:
         return _packed(_THIRD, bytes(values))
-    # Of a negative one, all 64 bits of its two's complement.
+    # A negative number is written as all 64 bits of its two's complement.
     return _packed(_THIRD, b"".join(_varint(value & 0xFFFFFFFFFFFFFFFF) for value in values))
 
 
-def _packed(tag, content):
+def _packed(tag: bytes, content: bytes) -> Parts:
+    # Numbers are packed into one field, which is absent where there are none.
     whole = tag + _delimited(_FIRST + _delimited(content) if content else b"")
     return len(whole), (whole,)
 
 
+# All records have the same few keys, in front of which stand the same bytes.
 @functools.lru_cache(maxsize=64)
-def _name(key):
+def _name(key: str) -> bytes:
     return _FIRST + _delimited(key.encode()) + _SECOND
 
 
-def _delimited(content):
+def _delimited(content: bytes) -> bytes:
     return _varint(len(content)) + content
 
 
-def _encode(value):
+def _encode(value: int) -> bytes:
+    # Seven bits per byte, the lowest first; the top bit says that more follow.
     parts = bytearray()
     while value > 127:
         parts.append(value & 127 | 128)
@@ -76,9 +84,9 @@ def _encode(value):
     return bytes(parts)
 
 
-# A record has ninety, nearly all of them below.
+# A record has about ninety varints, nearly all of them below 1024.
 _SHORT = tuple(map(_encode, range(1024)))
 
 
-def _varint(value):
+def _varint(value: int) -> bytes:
     return _SHORT[value] if value < len(_SHORT) else _encode(value)

@@ -1,8 +1,10 @@
-"""Checkpoints of a run: the last few and the best one, and a run's model read back."""
+"""Checkpoints of a run: the last few and the best one; and how a run's model is loaded."""
 
 import dataclasses
 import json
+import os
 import pathlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -20,31 +22,46 @@ CLASSES_FILE = "classes.json"
 class Checkpoints:
     """``checkpoints/ckpt-N``, ``checkpoints/best/ckpt-N`` and ``checkpoints/classes.json``.
 
-    A checkpoint holds the step, the weights and all of the optimizer: momenta, iterations and
-    the loss scale. N is the number of finished steps.
+    A checkpoint contains the step, the weights and the state of the optimizer: momenta, iterations
+    and the loss scale. N is the number of finished steps.
+
+    Args:
+        run_dir: the run folder.
+        model: whose weights are saved and restored.
+        optimizer: whose state is saved and restored.
+        keep: number of checkpoints to keep, besides the best one.
     """
 
-    def __init__(self, run_dir, *, model, optimizer, keep: int):
+    def __init__(
+        self,
+        run_dir: str | os.PathLike[str],
+        *,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        keep: int,
+    ) -> None:
         self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
         self._state = tf.train.Checkpoint(step=self.step, model=model, optimizer=optimizer)
         folder = pathlib.Path(run_dir) / run_folder.CHECKPOINTS
         self._folder = folder
         self._last = self._manager(folder, keep)
+        # A manager of its own: the other one deletes the oldest, which the best may be.
         self._best = self._manager(folder / "best", 1)
 
     def restore(self) -> int:
-        """Restores the last checkpoint; the number of its steps, 0 where there is none."""
+        """Restores the last checkpoint; returns its step, or 0 if there is none."""
         if self._last.latest_checkpoint:
             status = self._state.restore(self._last.latest_checkpoint)
+            # A restore is silent about variables that the file lacks.
             status.assert_existing_objects_matched()
         return int(self.step.numpy())
 
     def save(self, step: int) -> str:
-        """Saves ``ckpt-<step>``, removes the oldest beyond those kept; its path."""
+        """Saves ``ckpt-<step>``, deletes those older than the kept ones, and returns its path."""
         return self._save(self._last, step)
 
     def save_best(self, step: int) -> str:
-        """Saves ``best/ckpt-<step>`` in the place of the best one so far; its path."""
+        """Replaces the best checkpoint by ``best/ckpt-<step>``, and returns its path."""
         return self._save(self._best, step)
 
     def write_classes(self, classes: tuple[ClassLabel, ...]) -> None:
@@ -53,27 +70,41 @@ class Checkpoints:
         content = json.dumps([dataclasses.asdict(label) for label in classes], indent=1)
         run_folder.write_text(self._folder / CLASSES_FILE, content + "\n")
 
-    def _manager(self, folder, keep):
+    def _manager(self, folder: pathlib.Path, keep: int) -> tf.train.CheckpointManager:
         return tf.train.CheckpointManager(self._state, str(folder), max_to_keep=keep)
 
-    def _save(self, manager, step):
+    def _save(self, manager: tf.train.CheckpointManager, step: int) -> str:
+        # restore() reads the step from the checkpoint, not from its name.
         self.step.assign(step)
         return manager.save(checkpoint_number=step)
 
 
-def check_classes(run_dir, classes: tuple[ClassLabel, ...]) -> None:
-    """Raises ``InputError`` where the run in ``run_dir`` has other classes than ``classes``."""
+def check_classes(run_dir: str | os.PathLike[str], classes: tuple[ClassLabel, ...]) -> None:
+    """Checks that the run in ``run_dir``, if there is one, has the same classes.
+
+    Args:
+        run_dir: the run folder.
+        classes: those of the training set.
+
+    Raises:
+        InputError: they differ, or the run's class list cannot be read.
+    """
     path = pathlib.Path(run_dir) / run_folder.CHECKPOINTS / CLASSES_FILE
+    # As many classes with other names would fit the weights and train on without a word.
     if path.exists() and (before := _read_classes(path)) != list(classes):
         raise InputError(
             f"--train_records: classes are {_names(classes)}, but the run in {run_dir} has "
-            f"{_names(before)}: must be the same"
+            f"{_names(before)}; must be the same"
         )
 
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A trained model and what it was trained with; label i is ``class_names[i - 1]``."""
+    """A trained model, its config and classes.
+
+    Label i is ``class_names[i - 1]`` and ``original_ids[i - 1]``, the id in the source (COCO's
+    category id). ``step`` is the number of steps that the model was trained for.
+    """
 
     model: keras.Model
     config: TrainConfig
@@ -82,20 +113,26 @@ class LoadedRun:
     step: int
 
 
-def load_run(run_dir, checkpoint: str = "best") -> LoadedRun:
+def load_run(run_dir: str | os.PathLike[str], checkpoint: str = "best") -> LoadedRun:
     """The model of the run in ``run_dir``, built in the current strategy's scope.
 
-    ``checkpoint`` is best (the last where there is no best), last, or a path like
-    ``…/checkpoints/ckpt-N``. Raises ``InputError`` for a folder without a run or a checkpoint
-    that is not there.
+    Args:
+        run_dir: the run folder.
+        checkpoint: best (the last one if there is no best), last, or a path like
+            ``…/checkpoints/ckpt-N``.
+
+    Raises:
+        InputError: the folder is not a run's, or there is no such checkpoint.
     """
     config = run_folder.read_config(run_dir)
     folder = pathlib.Path(run_dir) / run_folder.CHECKPOINTS
     path = _checkpoint_path(folder, checkpoint)
     classes = _read_classes(folder / CLASSES_FILE)
+    # Without a seed: the checkpoint replaces all initial weights.
     model = ssd.build(config.model, config.anchors, len(classes))
     step = tf.Variable(0, trainable=False, dtype=tf.int64)
     status = tf.train.Checkpoint(step=step, model=model).restore(path)
+    # Everything here must be in the file; its optimizer is left there without a warning.
     status.assert_existing_objects_matched().expect_partial()
     return LoadedRun(
         model=model,
@@ -106,13 +143,21 @@ def load_run(run_dir, checkpoint: str = "best") -> LoadedRun:
     )
 
 
-def split_path(path) -> tuple[str, str]:
-    """(run folder, checkpoint) of ``--init_checkpoint``.
+def split_path(path: str | os.PathLike[str]) -> tuple[str, str]:
+    """The run folder and the checkpoint of ``--init_checkpoint``.
 
-    It is a run folder, whose best checkpoint is taken, a folder of checkpoints in it, whose last
-    one is, or a checkpoint (``…/checkpoints/ckpt-N``).
+    Args:
+        path: a run folder, for its best checkpoint; a folder of checkpoints in it, for the last
+            one; or a checkpoint (``…/checkpoints/ckpt-N``).
+
+    Returns:
+        (run folder, checkpoint), as ``load_run`` accepts them.
+
+    Raises:
+        InputError: it is none of these.
     """
     folder = run_folder.run_of_checkpoint(path)
+    # Resolved, as ``folder`` is.
     if pathlib.Path(path).resolve() == folder:
         return str(folder), "best"
     if not pathlib.Path(path).is_dir():
@@ -120,33 +165,38 @@ def split_path(path) -> tuple[str, str]:
     latest = tf.train.latest_checkpoint(str(path))
     if latest is None:
         raise InputError(
-            f"--init_checkpoint={path}: a folder without checkpoints; "
+            f"--init_checkpoint={path}: the folder contains no checkpoints; "
             f"must be {run_folder.INIT_CHECKPOINT_TEXT}"
         )
     return str(folder), latest
 
 
-def _checkpoint_path(folder, checkpoint):
+def _checkpoint_path(folder: pathlib.Path, checkpoint: str) -> str:
+    # Before the first evaluation there is no best one.
     places = {"best": (folder / "best", folder), "last": (folder,)}
     if checkpoint not in places:
         if not pathlib.Path(f"{checkpoint}.index").is_file():
             raise InputError(
-                f"--checkpoint={checkpoint}: no such checkpoint; must be best, last or a path like "
+                f"--checkpoint={checkpoint}: not found; must be best, last or a path like "
                 f"{folder}/ckpt-1000"
             )
         return checkpoint
     for place in places[checkpoint]:
         if latest := tf.train.latest_checkpoint(str(place)):
             return latest
-    raise InputError(f"{folder}: no checkpoint yet; train until the first --checkpoint_every")
+    raise InputError(
+        f"{folder}: no checkpoint yet; train until the first one is saved (--checkpoint_every)"
+    )
 
 
-def _read_classes(path):
+def _read_classes(path: pathlib.Path) -> list[ClassLabel]:
     try:
         return [ClassLabel(**item) for item in json.loads(path.read_text(encoding="utf-8"))]
     except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); train wrote it at its start") from None
+        raise InputError(
+            f"{path}: cannot be read ({error}); training writes it when it starts"
+        ) from None
 
 
-def _names(classes):
+def _names(classes: Iterable[ClassLabel]) -> str:
     return "[" + ", ".join(f"{label.name} ({label.original_id})" for label in classes) + "]"

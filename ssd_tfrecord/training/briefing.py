@@ -1,4 +1,6 @@
-"""What a run says before its first step: its data, and what shuffling it takes."""
+"""What a run prints before its first step: its data, and how they are read and shuffled."""
+
+from collections.abc import Callable
 
 from ssd_tfrecord.data.footprint import check_cache
 from ssd_tfrecord.data.order import buffered_records
@@ -7,16 +9,22 @@ from ssd_tfrecord.records.manifest import Manifest
 
 
 def data_table(train: tuple[Manifest, ...], evaluation: Manifest | None) -> str:
-    """Images and objects of each record set, then the objects of each class."""
+    """A table of the images and objects in each record set, in total and per class.
+
+    Args:
+        train: the training sets, whose class lists agree.
+        evaluation: the evaluation set, if any.
+    """
     sets = [*train, *([evaluation] if evaluation else [])]
     kinds = ["train"] * len(train) + ["eval"] * (len(sets) - len(train))
     rows = [("Data", *(f"{kind}: {item.name}" for kind, item in zip(kinds, sets)))]
-    for title, count in (
+    counters: tuple[tuple[str, Callable[[Manifest], int]], ...] = (
         ("images", lambda item: item.num_records),
         ("objects", lambda item: item.num_objects),
         ("difficult", lambda item: item.num_difficult),
         ("crowd", lambda item: item.num_crowd),
-    ):
+    )
+    for title, count in counters:
         rows.append((f"  {title}", *(f"{count(item):,}" for item in sets)))
     for name in sets[0].class_names:
         counts = [item.per_class.get(name, {}).get("objects", 0) for item in sets]
@@ -30,21 +38,29 @@ def data_table(train: tuple[Manifest, ...], evaluation: Manifest | None) -> str:
 
 
 def reading_lines(train: tuple[Manifest, ...], options: ReadOptions) -> str:
-    """How the records are read and shuffled, and the memory that this and a cache take."""
+    """How the records are read and shuffled, and the memory that a buffer or cache needs.
+
+    Args:
+        train: the training sets.
+        options: how they are read.
+
+    Raises:
+        InputError: a cache would exceed its limit.
+    """
     lines = [_shuffle_line(train, options), check_cache(train, options)]
     if options.data_service:
         lines.append(
             f"Data service: batches come from {options.data_service} in the order of its workers; "
-            "a resume is not exact"
+            "a resumed run is not exactly reproducible"
         )
     return "\n".join(line for line in lines if line)
 
 
-def _shuffle_line(train, options):
+def _shuffle_line(train: tuple[Manifest, ...], options: ReadOptions) -> str:
     num_records = sum(item.num_records for item in train)
     if not options.shuffle_buffer_mb:
-        return f"Shuffling: all {num_records:,} records anew each epoch, read at random"
+        return f"Shuffling: all {num_records:,} records in a new order each epoch"
     num_bytes = sum(shard.bytes for item in train for shard in item.shards)
     buffered = buffered_records(train, options)
     megabytes = num_bytes * buffered / max(1, num_records) / 1e6
-    return f"Shuffling: {buffered:,} of {num_records:,} records at a time, {megabytes:,.0f} MB"
+    return f"Shuffling: a buffer of {buffered:,} of {num_records:,} records, {megabytes:,.0f} MB"

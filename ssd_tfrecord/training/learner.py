@@ -1,4 +1,4 @@
-"""What learns: a network, its optimizer, its anchors and the step that joins them."""
+"""What is trained: a network with its optimizer, its anchors and its training step."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from ssd_tfrecord.config import BenchmarkConfig, TrainConfig
+from ssd_tfrecord.data.pipeline import Batch
 from ssd_tfrecord.devices.strategy import check_xla
 from ssd_tfrecord.geometry.anchors import anchor_boxes
 from ssd_tfrecord.keras import keras
@@ -19,13 +20,14 @@ from ssd_tfrecord.training.step import make_train_step
 class Learner:
     """A network with fresh weights and all that trains it, made in the scope of a strategy.
 
-    ``anchors`` float32 [A, 4]; ``step_fn`` takes a replica's batch, as ``strategy.run`` does.
+    ``anchors`` are float32 [A, 4] as [ymin, xmin, ymax, xmax]; ``step_fn`` is made by
+    ``make_train_step``, to be called with ``strategy.run``.
     """
 
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
     anchors: np.ndarray
-    step_fn: Callable
+    step_fn: Callable[[Batch], dict[str, tf.Tensor]]
 
 
 def build(
@@ -36,17 +38,17 @@ def build(
     num_steps: int,
     seed: int,
 ) -> Learner:
-    """The Learner of a run, or of a benchmark, with ``config``.
+    """Makes the Learner of a run or a benchmark.
 
     Args:
-        config: its options of model, anchors, loss, optimizer, colours and devices.
-        num_classes: without the background.
-        strategy: in whose scope variables are made.
-        num_steps: end of the learning rate's schedule.
-        seed: of the weights.
+        config: holds the options of model, anchors, loss, optimizer, colours and devices.
+        num_classes: number of classes without the background.
+        strategy: the variables are made in its scope.
+        num_steps: end of the learning rate schedule.
+        seed: of the initial weights.
 
     Raises:
-        InputError: the options do not fit each other, or this stack lacks the optimizer.
+        InputError: the options do not fit together, or this stack does not have the optimizer.
     """
     check_xla(config.xla, config.model, strategy.num_replicas_in_sync)
     with strategy.scope():

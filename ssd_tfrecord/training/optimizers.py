@@ -1,10 +1,13 @@
-"""Optimizers: SGD with Caffe's weight decay, and TensorFlow Addons' SGDW, LAMB and NovoGrad.
+"""Optimizers: SGD with Caffe's weight decay, and SGDW, LAMB and NovoGrad from TensorFlow Addons.
 
-Kernels, depthwise kernels and the L2 norm's scale decay; biases and batch normalisation do not.
+Weight decay applies to kernels, depthwise kernels and the scale of the L2 norm, not to biases and
+batch normalisation.
 """
 
 import re
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -17,15 +20,23 @@ from ssd_tfrecord.training.schedules import LearningRate
 _NOT_DECAYED = r"(bias|beta|gamma)(/replica_\d+)?:0$"
 
 
-def create(options: OptimizerOptions, num_steps: int, precision: str):
-    """The optimizer, with loss scaling under ``mixed_float16``; made inside the strategy's scope.
+def create(options: OptimizerOptions, num_steps: int, precision: str) -> keras.optimizers.Optimizer:
+    """Makes the optimizer; to be called in the strategy's scope.
 
-    The decoupled decay of sgdw and novograd is ``weight_decay`` times the rate of the step.
-    Raises ``InputError`` where this stack lacks the optimizer.
+    The decoupled decay of sgdw and novograd is ``weight_decay`` times the step's learning rate.
+
+    Args:
+        options: which optimizer, and its hyperparameters.
+        num_steps: end of the learning rate schedule.
+        precision: ``mixed_float16`` adds loss scaling, as half-precision gradients may underflow.
+
+    Raises:
+        InputError: this stack does not have the optimizer.
     """
     rate = LearningRate(options, num_steps)
     if options.optimizer == "sgd":
-        # Compiling the update of each variable by itself costs compile time and gains nothing.
+        # Keras would compile the update of each variable separately, which costs compile time and
+        # gains nothing.
         optimizer = keras.optimizers.SGD(rate, momentum=options.momentum, jit_compile=False)
     else:
         optimizer = _addons_optimizer(options, rate)
@@ -34,8 +45,9 @@ def create(options: OptimizerOptions, num_steps: int, precision: str):
     return optimizer
 
 
-def build(optimizer, variables) -> None:
+def build(optimizer: keras.optimizers.Optimizer, variables: Sequence[tf.Variable]) -> None:
     """Makes the optimizer's variables, so that a checkpoint and the first step find them."""
+    # Addons' optimizers are legacy ones, which have no build.
     inner = optimizer.inner_optimizer if scales(optimizer) else optimizer
     if isinstance(inner, keras.optimizers.legacy.Optimizer):
         optimizer._create_all_weights(variables)
@@ -43,12 +55,24 @@ def build(optimizer, variables) -> None:
         inner.build(variables)
 
 
-def apply_gradients(optimizer, gradients, variables, options: OptimizerOptions) -> None:
-    """Applies ``gradients``, summed over the replicas and unscaled, in replica context.
+def apply_gradients(
+    optimizer: keras.optimizers.Optimizer,
+    gradients: Sequence[tf.Tensor],
+    variables: Sequence[tf.Variable],
+    options: OptimizerOptions,
+) -> None:
+    """Clips and applies gradients; to be called in replica context.
 
-    Sgd adds ``weight_decay`` times the variable to the gradient of all that decays; sgd and sgdw
-    double the gradients of biases, which is twice the rate (lamb and novograd normalise a
-    variable's gradient, so a factor would be lost). Clipping comes before both.
+    For sgd, ``weight_decay`` times the variable is added to the gradients of all that decays. For
+    sgd and sgdw, the gradients of biases are doubled, which doubles their learning rate, as in
+    Caffe SSD (lamb and novograd normalise a variable's gradient, so a factor would have no effect).
+    Clipping comes before both.
+
+    Args:
+        optimizer: made by ``create``.
+        gradients: one per variable, summed over the replicas and unscaled.
+        variables: the variables to update.
+        options: those of ``create``.
     """
     if options.gradient_clip_norm:
         gradients, _ = tf.clip_by_global_norm(gradients, options.gradient_clip_norm)
@@ -56,30 +80,31 @@ def apply_gradients(optimizer, gradients, variables, options: OptimizerOptions) 
         (_prepare(gradient, variable, options), variable)
         for gradient, variable in zip(gradients, variables)
     ]
+    # The caller has already summed them: Keras would do so once more.
     optimizer.apply_gradients(prepared, experimental_aggregate_gradients=False)
 
 
-def scales(optimizer) -> bool:
+def scales(optimizer: keras.optimizers.Optimizer) -> bool:
     """Whether ``optimizer`` scales the loss."""
     return isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
 
 
-def scale_loss(optimizer, loss):
-    """``loss`` times the loss scale; as it is without loss scaling."""
+def scale_loss(optimizer: keras.optimizers.Optimizer, loss: tf.Tensor) -> tf.Tensor:
+    """``loss`` times the loss scale; unchanged without loss scaling."""
     return optimizer.get_scaled_loss(loss) if scales(optimizer) else loss
 
 
-def unscale(optimizer, gradients):
-    """``gradients`` of a scaled loss over the loss scale; as they are without loss scaling."""
+def unscale(optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+    """``gradients`` of a scaled loss, divided by the loss scale; unchanged without loss scaling."""
     return optimizer.get_unscaled_gradients(gradients) if scales(optimizer) else gradients
 
 
 def decays(name: str) -> bool:
-    """Whether the variable called ``name`` takes weight decay."""
+    """Whether weight decay applies to the variable called ``name``."""
     return re.search(_NOT_DECAYED, name) is None
 
 
-def _prepare(gradient, variable, options):
+def _prepare(gradient: tf.Tensor, variable: tf.Variable, options: OptimizerOptions) -> tf.Tensor:
     if options.optimizer == "sgd" and options.weight_decay and decays(variable.name):
         return gradient + options.weight_decay * tf.cast(variable, gradient.dtype)
     if options.optimizer in ("sgd", "sgdw") and re.search(r"bias(/replica_\d+)?:0$", variable.name):
@@ -88,23 +113,24 @@ def _prepare(gradient, variable, options):
 
 
 class _ScaledRate(keras.optimizers.schedules.LearningRateSchedule):
-    """``factor`` times the rate of each step."""
+    """``factor`` times the learning rate of each step."""
 
-    def __init__(self, rate, factor):
+    def __init__(self, rate: LearningRate, factor: float) -> None:
         super().__init__()
         self.rate, self.factor = rate, factor
 
-    def __call__(self, step):
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
         return self.factor * self.rate(step)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"rate": self.rate, "factor": self.factor}
 
 
-def _addons_optimizer(options, rate):
+def _addons_optimizer(options: OptimizerOptions, rate: LearningRate) -> keras.optimizers.Optimizer:
     require_addons(options.optimizer)
     with warnings.catch_warnings():
-        # Addons says at import that it has ended; the stack that has it is pinned to its last.
+        # At import, Addons warns that it is no longer developed; this stack is pinned to its last
+        # version.
         warnings.filterwarnings("ignore", message=r"[\s\S]*TensorFlow Addons", category=UserWarning)
         import tensorflow_addons as tfa
 
@@ -113,10 +139,12 @@ def _addons_optimizer(options, rate):
             rate,
             beta_1=options.momentum,
             weight_decay=options.weight_decay,
+            # Patterns, which Addons looks for in the variables' names.
             exclude_from_weight_decay=[_NOT_DECAYED],
         )
     if options.optimizer == "sgdw":
         return _sgdw_class(tfa)(
+            # Addons does not multiply the decay by the learning rate.
             weight_decay=_ScaledRate(rate, options.weight_decay),
             learning_rate=rate,
             momentum=options.momentum,
@@ -124,20 +152,22 @@ def _addons_optimizer(options, rate):
     return _novograd_class(tfa, options.weight_decay)(rate, beta_1=options.momentum)
 
 
-def _sgdw_class(tfa):
+def _sgdw_class(tfa: Any) -> Any:
     class SGDW(tfa.optimizers.SGDW):
-        # Addons' own exclusion compares references, which the copies of a mirrored variable never
-        # equal: on several replicas nothing would decay.
-        def _do_use_weight_decay(self, var):
+        # Addons' own exclusion compares references, and the copies of a mirrored variable never
+        # equal those that it was given: on several replicas nothing would decay.
+        def _do_use_weight_decay(self, var: tf.Variable) -> bool:
             return decays(var.name)
 
     return SGDW
 
 
-def _novograd_class(tfa, weight_decay):
+def _novograd_class(tfa: Any, weight_decay: float) -> Any:
     class NovoGrad(tfa.optimizers.NovoGrad):
-        # Addons' own decay takes in every variable.
-        def _resource_apply_dense(self, grad, var, apply_state=None):
+        # Addons' own decay includes every variable.
+        def _resource_apply_dense(
+            self, grad: tf.Tensor, var: tf.Variable, apply_state: Any = None
+        ) -> tf.Operation:
             factor = weight_decay * apply_state[var.device, var.dtype.base_dtype]["lr_t"]
             decayed = [var.assign_sub(factor * var)] if decays(var.name) else []
             with tf.control_dependencies(decayed):

@@ -1,4 +1,4 @@
-"""What can be known to be wrong before TensorFlow is imported."""
+"""Checks that need no TensorFlow, so that most errors come at once."""
 
 import importlib.util
 import pathlib
@@ -12,17 +12,26 @@ from ssd_tfrecord.runs.run_folder import run_of_checkpoint
 
 
 def check(config: TrainConfig) -> tuple[tuple[Manifest, ...], Manifest | None]:
-    """The manifests of the training sets, and of the evaluation set if there is one.
+    """Checks the files that ``config`` refers to.
 
-    Raises ``InputError`` for record sets that are missing or disagree in their classes, for
-    weights that are not there, and for an optimizer that this stack lacks.
+    Args:
+        config: of the run.
+
+    Returns:
+        The manifests of the training sets, and that of the evaluation set or None.
+
+    Raises:
+        InputError: a record set is missing, class lists differ, weights do not exist, a cache would
+            exceed its limit, or this stack does not have the optimizer.
     """
     require_addons(config.optimizer.optimizer)
+    # The weights of another run replace the backbone's, which then need not exist.
     if config.init_checkpoint:
         run_of_checkpoint(config.init_checkpoint)
     elif config.model.backbone_weights not in ("imagenet", "none"):
         _require_file("backbone_weights", config.model.backbone_weights, "imagenet, none or a file")
     evaluation = (config.eval_records,) if config.eval_records else ()
+    # All at once: their class lists are compared.
     manifests = load_manifests((*config.train_records, *evaluation))
     train = manifests[: len(config.train_records)]
     check_cache(train, config.input.reading)
@@ -30,15 +39,20 @@ def check(config: TrainConfig) -> tuple[tuple[Manifest, ...], Manifest | None]:
 
 
 def require_addons(optimizer: str) -> None:
-    """Raises ``InputError`` where ``optimizer`` is TensorFlow Addons' and that is not installed."""
+    """Checks that TensorFlow Addons is installed if ``optimizer`` comes from it.
+
+    Raises:
+        InputError: it is not.
+    """
+    # find_spec does not import it, and with it TensorFlow.
     if optimizer != "sgd" and importlib.util.find_spec("tensorflow_addons") is None:
         raise InputError(
-            f"--optimizer={optimizer}: comes from TensorFlow Addons, which ended with Python 3.11 "
-            f"and TensorFlow 2.15 (this is Python {sys.version_info[0]}.{sys.version_info[1]}); "
-            "use those, or --optimizer=sgd"
+            f"--optimizer={optimizer}: needs TensorFlow Addons, which exists up to Python 3.11 and "
+            f"TensorFlow 2.15 (this is Python {sys.version_info[0]}.{sys.version_info[1]}); use "
+            "those, or --optimizer=sgd"
         )
 
 
-def _require_file(name, path, what):
+def _require_file(name: str, path: str, what: str) -> None:
     if not pathlib.Path(path).is_file():
         raise InputError(f"--{name}={path}: no such file; must be {what}")

@@ -1,11 +1,13 @@
-"""Several steps in one call of the graph, with the time that they waited for data."""
+"""Several steps in one call of the graph, and the time that they waited for data."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
 
-# Scalars that the step gives, averaged over the steps of a call. A ``gradient_norm`` that is not
-# finite counts as 0.
+# Scalars that the step returns and that are summed over the steps of a call. A ``gradient_norm``
+# that is not finite counts as 0.
 METRICS = (
     "loss",
     "class_loss",
@@ -17,12 +19,17 @@ METRICS = (
 )
 
 
+# Finished steps, whether all were finite, seconds waited, sum of each metric.
+_LoopState = tuple[tf.Tensor, tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]
+
+
 @dataclass(frozen=True)
 class RunResult:
-    """What the steps of one call did; ``sums`` holds the sum of each metric over them.
+    """What the steps of one call did.
 
-    ``waited`` is in seconds. Where ``finite`` is False, the last of the ``num_steps`` steps met a
-    loss or gradient that is not finite.
+    ``num_steps`` have been run; ``sums`` holds the sum of each metric over them; ``waited`` is how
+    long they waited for data, in seconds. If ``finite`` is False, the loss or gradient of the last
+    one is not finite.
     """
 
     num_steps: int
@@ -32,22 +39,32 @@ class RunResult:
 
 
 class StepRunner:
-    """Runs ``step_fn`` on the batches of ``dataset``, on every replica of ``strategy``.
+    """Runs a step function on the batches of a dataset, on every replica.
 
-    ``step_fn`` takes a replica's batch and gives the scalars ``METRICS`` and ``finite``, equal on
-    all replicas. It is traced once, whatever the number of steps.
+    The function is traced once, whatever the number of steps.
+
+    Args:
+        step_fn: a replica's batch -> the scalars ``METRICS`` and ``finite``, equal on all replicas.
+        dataset: global batches.
+        strategy: where the replicas are.
     """
 
-    def __init__(self, step_fn, dataset, strategy):
+    def __init__(
+        self,
+        step_fn: Callable[[Any], Mapping[str, tf.Tensor]],
+        dataset: tf.data.Dataset,
+        strategy: tf.distribute.Strategy,
+    ) -> None:
         self._step_fn = step_fn
         self._strategy = strategy
         self._batches = iter(strategy.experimental_distribute_dataset(dataset))
+        # The number of steps is a tensor: as a Python number, each would be a trace of its own.
         self._function = tf.function(
             self._run_steps, input_signature=[tf.TensorSpec([], tf.int32)], autograph=False
         )
 
     def run(self, num_steps: int) -> RunResult:
-        """Runs ``num_steps`` steps, fewer where one of them is not finite."""
+        """Runs ``num_steps`` steps, or fewer if one of them is not finite."""
         done, finite, waited, sums = self._function(tf.constant(num_steps, tf.int32))
         return RunResult(
             num_steps=int(done),
@@ -56,10 +73,12 @@ class StepRunner:
             sums={name: float(value) for name, value in sums.items()},
         )
 
-    def _run_steps(self, num_steps):
-        def body(done, finite, waited, sums):
-            # ``finite`` comes to the host when all of the step before is done: the clock starts
-            # as the device becomes idle, and stops as the batch is there.
+    def _run_steps(self, num_steps: tf.Tensor) -> _LoopState:
+        def body(
+            done: tf.Tensor, finite: tf.Tensor, waited: tf.Tensor, sums: dict[str, tf.Tensor]
+        ) -> _LoopState:
+            # ``finite`` reaches the host when the whole previous step is done: the clock starts
+            # when the device becomes idle, and stops when the batch is there.
             with tf.control_dependencies([finite]):
                 idle = tf.timestamp()
             with tf.control_dependencies([idle]):
@@ -67,11 +86,12 @@ class StepRunner:
             with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
                 arrived = tf.timestamp()
             metrics = self._strategy.run(self._step_fn, args=(batch,))
+            # The step has already reduced them: every replica has the same values.
             first = {
                 name: self._strategy.experimental_local_results(value)[0]
                 for name, value in metrics.items()
             }
-            # Loss scaling skips a step whose gradient overflows: nothing was applied, so 0.
+            # Loss scaling skips a step whose gradient overflows: nothing was applied, hence 0.
             norm = first["gradient_norm"]
             first["gradient_norm"] = tf.where(tf.math.is_finite(norm), norm, 0.0)
             added = {name: sums[name] + first[name] for name in METRICS}

@@ -1,4 +1,4 @@
-"""Training samples as the network sees them, drawn with their boxes."""
+"""Training samples as the network sees them, with their boxes drawn."""
 
 import dataclasses
 
@@ -7,16 +7,26 @@ from PIL import Image
 
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.data import pipeline
+from ssd_tfrecord.data.reading import RecordSource
 from ssd_tfrecord.detection import pictures
 from ssd_tfrecord.detection.ground_truth import GroundTruth
 from ssd_tfrecord.pixels import color
 
 
-def sample_pictures(config: TrainConfig, source, step: int, count: int) -> list[Image.Image]:
-    """``count`` augmented samples, other ones at each ``step``.
+def sample_pictures(
+    config: TrainConfig, source: RecordSource, step: int, count: int
+) -> list[Image.Image]:
+    """Augmented samples, different ones at each step.
 
-    They are drawn as those of the run are, but in another order: no buffer is filled for them.
+    They are augmented as those of the run, but in another order: no buffer is filled for them.
+
+    Args:
+        config: of the run.
+        source: of the records that it trains on.
+        step: number of finished steps; it chooses the samples.
+        count: number of samples.
     """
+    # On this machine, and without reading many records to fill a buffer for a handful of samples.
     reading = dataclasses.replace(config.input.reading, shuffle_buffer_mb=0, data_service="")
     batches = pipeline.batches(
         source,
@@ -26,6 +36,7 @@ def sample_pictures(config: TrainConfig, source, step: int, count: int) -> list[
         seed=(config.seed + step) % 2**31,
     )
     batch = next(iter(batches))
+    # What the network gets is RGB minus the mean.
     seen = pipeline.network_images(batch, config.input.color).numpy()
     pixels = np.clip(seen + color.MEAN_RGB, 0, 255).astype(np.uint8)
     names = source.manifests[0].class_names
@@ -35,7 +46,8 @@ def sample_pictures(config: TrainConfig, source, step: int, count: int) -> list[
     ]
 
 
-def _truth(image, boxes, labels):
+def _truth(image: np.ndarray, boxes: np.ndarray, labels: np.ndarray) -> GroundTruth:
+    # Label 0 is padding.
     boxes, labels = boxes[labels > 0], labels[labels > 0]
     nothing = np.zeros(len(labels), bool)
     return GroundTruth(

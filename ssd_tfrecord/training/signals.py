@@ -1,28 +1,33 @@
-"""Ctrl-C and SIGTERM as a wish: the loop ends at its next look, with a checkpoint."""
+"""Ctrl-C and SIGTERM as requests: the loop ends after its current call, with a checkpoint."""
 
 import contextlib
 import signal
+from collections.abc import Iterator
+from types import FrameType
+from typing import NoReturn
 
 
 class StopRequest:
-    """``signal`` is the number of the signal that came, 0 until then."""
+    """``signal`` is the number of the signal that was received, 0 until then."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.signal = 0
 
-    def end(self) -> None:
-        """Ends the program as the signal would have: 130 for Ctrl-C, 143 for SIGTERM."""
+    def end(self) -> NoReturn:
+        """Ends the program as the signal would have done: exit code 130 (Ctrl-C), 143 (SIGTERM)."""
+        # flags.run makes 130 of it.
         if self.signal == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(128 + self.signal)
 
 
 @contextlib.contextmanager
-def caught():
-    """Catches both signals and gives a ``StopRequest``; a second Ctrl-C interrupts at once."""
+def caught() -> Iterator[StopRequest]:
+    """Catches both signals and yields a ``StopRequest``; a second signal interrupts at once."""
     request = StopRequest()
 
-    def handle(number, _):
+    def handle(number: int, _: FrameType | None) -> None:
+        # The second one does not wait for the call to end.
         if request.signal:
             raise KeyboardInterrupt
         request.signal = number

@@ -1,14 +1,21 @@
-"""The periodic evaluation: metrics.json's numbers, and the training loss on the evaluation set."""
+"""The periodic evaluation: the metrics, and the training loss on the evaluation set."""
 
+from typing import Any
+
+import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.data import pipeline
+from ssd_tfrecord.data.pipeline import Batch
 from ssd_tfrecord.data.reading import RecordReader
 from ssd_tfrecord.detection import pictures
+from ssd_tfrecord.detection.detections import Detections
 from ssd_tfrecord.detection.detector import Detector
 from ssd_tfrecord.detection.ground_truth import read_ground_truths
 from ssd_tfrecord.evaluation.metrics import compute_metrics
+from ssd_tfrecord.keras import keras
 from ssd_tfrecord.model import losses
 from ssd_tfrecord.options import ColorOptions, FramingOptions, InputOptions, ReadOptions
 from ssd_tfrecord.records.manifest import Manifest
@@ -16,9 +23,24 @@ from ssd_tfrecord.training.step import assign_targets
 
 
 class Validator:
-    """Evaluates ``model`` on ``manifest`` as ``config`` says."""
+    """Evaluates a model while it is being trained.
 
-    def __init__(self, model, anchors, manifest: Manifest, config: TrainConfig, strategy):
+    Args:
+        model: with its current weights at each call.
+        anchors: float32 [A, 4].
+        manifest: the evaluation set.
+        config: of the run.
+        strategy: the one that ``model`` was built under.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        anchors: np.ndarray,
+        manifest: Manifest,
+        config: TrainConfig,
+        strategy: tf.distribute.Strategy,
+    ) -> None:
         self._model = model
         self._detector = Detector(
             model,
@@ -33,11 +55,11 @@ class Validator:
         self._config = config
         self._strategy = strategy
         self._ground_truths = read_ground_truths(manifest)
-        self._detections = []
+        self._detections: list[Detections] = []
         self._loss_sums = tf.function(self._replica_loss_sums, autograph=False)
 
-    def metrics(self) -> dict:
-        """Detects on every image once; the numbers of metrics.json but ``step``."""
+    def metrics(self) -> dict[str, Any]:
+        """Detects on every image once; returns the numbers of metrics.json without ``step``."""
         self._detections = self._detector.detect_records(
             self._manifest,
             self._ground_truths,
@@ -52,16 +74,18 @@ class Validator:
         )
 
     def loss(self) -> float:
-        """The training loss without augmentation, over every image once; 0 without objects."""
+        """The training loss over every image once, without augmentation; 0 without any object."""
         dataset = loss_dataset(self._manifest, self._config)
+        # Sums, not means of batches: the last batch has fewer objects, and replicas differ too.
         sums = tf.zeros([2])
         for batch in self._strategy.experimental_distribute_dataset(dataset):
             sums += self._loss_sums(batch)
         total, positives = (float(value) for value in sums)
         return total / positives if positives else 0.0
 
-    def pictures(self, count: int) -> list:
-        """Detections of the last ``metrics`` beside ground truth: ``count`` Pillow images."""
+    def pictures(self, count: int) -> list[Image.Image]:
+        """At most ``count`` pictures: detections of the last ``metrics`` beside ground truth."""
+        # The first point of a run comes before its first evaluation.
         if not self._detections:
             return []
         drawn = pictures.record_pictures(
@@ -69,8 +93,11 @@ class Validator:
         )
         return [picture for _, picture in drawn]
 
-    def _replica_loss_sums(self, batch):
-        def replica_fn(batch):
+    def _replica_loss_sums(self, batch: Batch) -> tf.Tensor:
+        """(weighted loss, positives) summed over the batch and all replicas: float32 [2]."""
+
+        def replica_fn(batch: Batch) -> tf.Tensor:
+            # Without augmentation no colours change, whatever the options.
             images = pipeline.network_images(batch, ColorOptions())
             anchors = tf.constant(self._anchors)
             targets, _ = assign_targets(batch.boxes, batch.labels, anchors)
@@ -84,14 +111,19 @@ class Validator:
 
 
 def loss_dataset(manifest: Manifest, config: TrainConfig) -> tf.data.Dataset:
-    """Whole batches without augmentation that hold every record's objects once.
+    """Full batches without augmentation that contain the objects of every record once.
 
-    The last batch is filled up from the next epoch; its labels are 0, which adds nothing.
+    The last batch is filled up with records of the next epoch, whose labels are set to 0: they add
+    nothing to the sums.
+
+    Args:
+        manifest: the evaluation set.
+        config: of the run.
     """
     batch_size = config.global_batch_size
     num_batches = -(-manifest.num_records // batch_size)
 
-    def keep_first_epoch(number, batch):
+    def keep_first_epoch(number: tf.Tensor, batch: Batch) -> Batch:
         position = number * batch_size + tf.range(batch_size, dtype=tf.int64)
         first = position < manifest.num_records
         return batch._replace(labels=tf.where(first[:, tf.newaxis], batch.labels, 0))

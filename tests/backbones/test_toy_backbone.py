@@ -18,13 +18,13 @@ TOY = ("--backbone=toy", "--input_size=64", "--backbone_weights=none")
 
 
 def test_help_and_errors_know_it():
-    text = flags.help_text(TrainConfig)
+    text = " ".join(flags.help_text(TrainConfig).split())
     assert "(one of vgg16, mobilenet_v2, toy)" in text
-    with pytest.raises(InputError, match="--input_size=512: toy takes 300 or 64"):
+    with pytest.raises(InputError, match="--input_size=512: must be 300 or 64 for toy"):
         ModelOptions(backbone="toy", input_size=512)
-    with pytest.raises(InputError, match="--width=2: toy takes 1"):
+    with pytest.raises(InputError, match="--width=2: must be 1 for toy"):
         ModelOptions(backbone="toy", width=2.0)
-    message = "--anchor_scales=0.1,0.5: has 2 scales; --input_size=64 takes 3, one per map"
+    message = "--anchor_scales=0.1,0.5: has 2 scales; --input_size=64 needs 3, one per feat"
     with pytest.raises(InputError, match=message):
         AnchorOptions(anchor_scales="0.1,0.5").check_maps(SSD64)
 

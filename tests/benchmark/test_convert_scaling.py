@@ -149,8 +149,11 @@ def test_annotations_repeat_the_files(tiny_records, tmp_path):
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("import sys; print('a'); sys.exit('error: no disk')", "ended with code 1: error: no disk"),
-        ("", "ended before a shard was seen: must have more images"),
+        (
+            "import sys; print('a'); sys.exit('error: no disk')",
+            "exited with code 1: error: no disk",
+        ),
+        ("", "exited before a shard was seen; needs more images"),
     ],
     ids=["the command fails", "it has nothing to do"],
 )

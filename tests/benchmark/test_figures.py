@@ -107,8 +107,8 @@ def test_saved_report_is_loaded(tmp_path):
     [
         (None, "no such file"),
         ("images_per_s 7", "is not JSON"),
-        ("[1, 2]", "has no machine and flags"),
-        ('{"machine": {}}', "has no machine and flags"),
+        ("[1, 2]", 'has no "machine" and "flags"'),
+        ('{"machine": {}}', 'has no "machine" and "flags"'),
     ],
     ids=["missing", "other text", "a list", "no flags"],
 )
@@ -118,4 +118,4 @@ def test_foreign_file_is_refused(tmp_path, content, message):
         path.write_text(content)
     with pytest.raises(InputError) as raised:
         figures.load(str(path))
-    assert str(raised.value) == f"--compare={path}: {message}; must be a report of --json"
+    assert str(raised.value) == f"--compare={path}: {message}; must be a report written by --json"

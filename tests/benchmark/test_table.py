@@ -27,11 +27,11 @@ def test_conversion_is_a_row_beside_bare_decoding_and_its_parts():
     found = {"verify_decode": row, "verify_header": row, "scaling": scaling}
     lines = table.text({"machine": MACHINE, "convert": found}).splitlines()
     assert lines[0] == (
-        "A, 2 cores, B, TensorFlow 2.15.1, load 0.2 before and 1.0 after; ± is half of what lies "
-        "between the quartiles of the rounds"
+        "A, 2 cores, B, TensorFlow 2.15.1, load 0.2 before and 1.0 after; ± is half the "
+        "interquartile range over the rounds"
     )
     words = [line.split() for line in lines]
-    assert lines[1] == "convert --verify=decode: 320 images a round, one worker"
+    assert lines[1] == "convert --verify=decode: 320 images per round, one worker"
     rate = ["images/s", "±1.0%"]
     assert words[2] == [
         *("bare", "JPEG", "decoding", "1000.0", *rate, "1.000", "CPU", "ms/image", "±2.0%")
@@ -42,24 +42,28 @@ def test_conversion_is_a_row_beside_bare_decoding_and_its_parts():
     ]
     assert words[4] == ["reading", "0.050", "CPU", "ms/image", "4.0%"]
     assert words[5] == ["writing", "1.200", "CPU", "ms/image", "96.0%"]
-    assert lines[6] == "convert --verify=header: 320 images a round, one worker"
+    assert lines[6] == "convert --verify=header: 320 images per round, one worker"
     assert lines[7:11] == lines[2:6]
-    assert lines[11] == "convert: 12,000 images, whole commands, from their first shard on"
+    assert lines[11] == "convert: 12,000 images, complete commands, from their first shard on"
     assert words[12][:2] == ["1", "worker"]
     assert words[13] == [
         *("2", "workers", "1250.0", "images/s", "1.500", "CPU", "ms/image", "1.750"),
         *("with", "the", "start", "90.0%", "busy"),
     ]
     assert lines[14:] == [
-        "  2 workers take 1.012 times the CPU time of 1, 1.100 times with the start"
+        "  2 workers need 1.012 times the CPU time of 1, 1.100 times with the start"
     ]
 
 
 @pytest.mark.parametrize(
     ("feeds", "takes", "words"),
     [
-        (340.0, 100.0, "The model bounds the run: the input could feed 3.4 times as many images;"),
-        (50.0, 125.0, "The input bounds the run: the model could take 2.5 times as many images;"),
+        (340.0, 100.0, "The model limits the run: the input could feed 3.4 times as many images;"),
+        (
+            50.0,
+            125.0,
+            "The input limits the run: the model could process 2.5 times as many images;",
+        ),
     ],
 )
 def test_sentence_says_what_bounds_the_run(feeds, takes, words):
@@ -69,5 +73,5 @@ def test_sentence_says_what_bounds_the_run(feeds, takes, words):
         "end_to_end": {"images_per_s": 48.0, "data_wait": 0.125},
     }
     assert table.bound(figures) == (
-        f"{words} end to end it makes 48.0 images/s and waits for data 12% of the time."
+        f"{words} end to end, it reaches 48.0 images/s and waits for data 12% of the time."
     )

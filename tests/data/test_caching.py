@@ -90,36 +90,36 @@ def test_what_a_cache_takes(manifests):
     assert footprint.cache_bytes([manifest], "records") == sum(s.bytes for s in manifest.shards)
     assert footprint.check_cache([manifest], ReadOptions()) == ""
     line = footprint.check_cache([manifest], ReadOptions(cache="decoded", cache_limit_mb=5))
-    assert line == "Cache: decoded, 0 MB of memory (at most 5)"
+    assert line == "Cache: decoded, 0 MB of memory (limit 5 MB)"
 
 
 def test_a_cache_beyond_its_limit_is_refused(manifests, tmp_path, monkeypatch):
     many = manifests * 20  # 3.1 MB of pixels
-    with pytest.raises(InputError, match=r"--cache=decoded: takes 3 MB of memory: must be at mo"):
+    with pytest.raises(InputError, match=r"--cache=decoded: needs 3 MB of memory, but must n"):
         footprint.check_cache(many, ReadOptions(cache="decoded", cache_limit_mb=2))
     free = types.SimpleNamespace(available=1_000_000)
     monkeypatch.setattr(footprint.psutil, "virtual_memory", lambda: free)
-    with pytest.raises(InputError, match=r"must be at most 1 \(80% of what is free\); choose a"):
+    with pytest.raises(InputError, match=r"not exceed 1 MB \(80% of what is free\); choose"):
         footprint.check_cache(many, ReadOptions(cache="decoded"))
     line = footprint.check_cache(many, ReadOptions(cache="decoded", cache_dir=str(tmp_path / "x")))
-    assert line.startswith(f"Cache: decoded, 3 MB in {tmp_path / 'x'} (at most ")
+    assert line.startswith(f"Cache: decoded, 3 MB in {tmp_path / 'x'} (limit ")
 
 
 def test_a_folder_that_cannot_be_written(manifests, tmp_path):
     (tmp_path / "file").write_text("")
     options = ReadOptions(cache="records", cache_dir=str(tmp_path / "file"))
-    with pytest.raises(InputError, match=r"--cache_dir=.*file: Not a directory: must be a folder"):
+    with pytest.raises(InputError, match=r"--cache_dir=.*file: must be a writable folder: Not"):
         caching.opened(manifests, options)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"cache_dir": "x"}, "--cache_dir: goes with --cache=records or decoded"),
-        ({"cache": "decoded", "shuffle_buffer_mb": 5}, "--cache=decoded: goes with --shuffle_bu"),
-        ({"on_bad_record": "skip", "shuffle_buffer_mb": 5}, "--on_bad_record=skip: goes with"),
+        ({"cache_dir": "x"}, "--cache_dir requires --cache=records or --cache=dec"),
+        ({"cache": "decoded", "shuffle_buffer_mb": 5}, "--cache=decoded requires --shuffle_buff"),
+        ({"on_bad_record": "skip", "shuffle_buffer_mb": 5}, "--on_bad_record=skip requires"),
         ({"data_service": "localhost:1"}, "--data_service=localhost:1: must be grpc://host:port"),
-        ({"data_service": "grpc://a:1", "cache": "records"}, "--data_service: goes with neither"),
+        ({"data_service": "grpc://a:1", "cache": "records"}, "--data_service cannot be combined"),
     ],
 )
 def test_choices_that_do_not_go_together(options, message):

@@ -52,7 +52,7 @@ def test_a_flipped_bit_is_named_by_shard_and_record(copied, record, byte):
     path, begin = flip_bit(copied, record, byte)
     with pytest.raises(tf.errors.DataLossError):
         read(RecordReader([copied]), record)
-    message = f"{path}: record {record % 3} (from byte {begin}) is damaged: its checksum differs."
+    message = f"{path}: record {record % 3} (from byte {begin}) is damaged: its checksum does not"
     assert str(first_damaged([copied])).startswith(message)
     others = [other for other in range(6) if other != record]
     for other in others:  # even those behind it, in the same shard

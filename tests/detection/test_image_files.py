@@ -34,7 +34,7 @@ def test_files_folders_and_globs_each_image_once(tmp_path):
 @pytest.mark.parametrize("pattern", ["nothing", "*.jpg", "empty"])
 def test_no_match_is_an_error(tmp_path, pattern):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"--images=.*: no image there; must be a file, a folder"):
+    with pytest.raises(InputError, match=r"--images=.*: no image found; must be a file, a folder"):
         find_images([str(tmp_path / pattern)])
 
 
@@ -62,19 +62,19 @@ def test_formats_are_those_of_the_suffixes(tmp_path):
     assert open_image(tmp_path / "a.mpo").size == (4, 2)
     # By content: EPS would start Ghostscript.
     image.save(tmp_path / "b.jpg", "EPS")
-    with pytest.raises(InputError, match=r"b\.jpg: cannot be decoded .*; must be a whole JPEG,"):
+    with pytest.raises(InputError, match=r"b\.jpg: cannot be decoded .*; must be an intact JPEG,"):
         open_image(tmp_path / "b.jpg")
 
 
 def test_damaged_files_and_pixel_bombs_are_errors(tmp_path, monkeypatch):
     path = _save(tmp_path / "a.jpg", size=(100, 100))
     path.write_bytes(path.read_bytes()[:400])
-    with pytest.raises(InputError, match=r"a\.jpg: cannot be decoded .*; must be a whole JPEG, "):
+    with pytest.raises(InputError, match=r"a\.jpg: cannot be decoded .*; must be an intact JPEG, "):
         open_image(path)
     path = _save(tmp_path / "bomb.png", size=(100, 30))
     for limit in (2000, 1000):
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-        with pytest.raises(InputError, match=rf"bomb\.png: too many pixels: .* at most {limit}"):
+        with pytest.raises(InputError, match=rf"bomb\.png: too many pixels; .* at most {limit}"):
             open_image(path)
 
 
@@ -86,7 +86,7 @@ def test_output_folder_must_not_hold_an_image(tmp_path):
     link.symlink_to(image)
     (tmp_path / "same").symlink_to(tmp_path / "in")
     for folder, path in (("in", image), ("same", image), ("in/../in", image), ("in", link)):
-        message = rf"--output_dir=.*{folder}: holds .*{path.name}, .*; must be another folder$"
+        message = rf"--output_dir=.*{folder}: contains .*{path.name}, .*; must be another folder$"
         with pytest.raises(InputError, match=message):
             check_output_dir(tmp_path / folder, [path])
     for folder in (".", "in/new"):

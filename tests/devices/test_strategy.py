@@ -46,13 +46,15 @@ def test_table_names_the_devices_that_compute_and_no_others(monkeypatch):
 
 @NO_GPU
 def test_required_gpu_that_is_missing_is_an_error():
-    with pytest.raises(InputError, match=r"TensorFlow sees no GPU \(TF_CPP_MIN_LOG_LEVEL=0"):
+    with pytest.raises(InputError, match=r"TensorFlow finds no GPU \(TF_CPP_MIN_LOG_LEVEL=0"):
         create_strategy(DeviceOptions(require_gpu=True))
 
 
 def test_more_devices_than_tensorflow_began_with():
     tf.config.list_logical_devices()
-    with pytest.raises(InputError, match="--num_virtual_devices=3: TensorFlow has begun with 2"):
+    with pytest.raises(
+        InputError, match="--num_virtual_devices=3: TensorFlow has already started with 2"
+    ):
         create_strategy(DeviceOptions(num_virtual_devices=3))
 
 
@@ -75,5 +77,5 @@ def test_xla_and_synchronised_batch_norm_on_several_replicas():
     check_xla(False, mobilenet, 2)
     check_xla(True, mobilenet, 1)
     check_xla(True, vgg, 2)
-    with pytest.raises(InputError, match="--xla with --batch_norm=sync on 2 replicas"):
+    with pytest.raises(InputError, match="--xla cannot be combined with --batch_norm=sync on 2"):
         check_xla(True, mobilenet, 2)

@@ -48,7 +48,9 @@ def test_nothing_found_and_nothing_there():
 
 
 def test_other_images_are_an_error():
-    with pytest.raises(ValueError, match=r"1 ground truths and 1 detections: must be of the same"):
+    with pytest.raises(
+        ValueError, match=r"1 ground truths and 1 detections: must belong to the same"
+    ):
         compute_metrics([TRUTH], [_found(1, source_id="b")], NAMES, (1, 2, 3))
 
 

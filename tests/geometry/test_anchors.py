@@ -134,12 +134,12 @@ def test_maps_and_anchors_of_a_cell():
     [
         (
             AnchorOptions(anchor_scales="0.1,0.5,0.9"),
-            "--anchor_scales=0.1,0.5,0.9: has 3 scales; --input_size=300 takes 7, one per map and "
-            "a last one",
+            "--anchor_scales=0.1,0.5,0.9: has 3 scales; --input_size=300 needs 7, one per "
+            "feature map, plus one",
         ),
         (
             AnchorOptions(aspect_ratios="2:2,3"),
-            "--aspect_ratios=2:2,3: has 2 maps; --input_size=300 takes 6",
+            "--aspect_ratios=2:2,3: has ratios for 2 feature maps; --input_size=300 has 6",
         ),
     ],
     ids=["scales", "aspect ratios"],

@@ -37,7 +37,7 @@ def test_frames_are_found_by_scanning_and_by_their_lengths(path):
 @pytest.mark.parametrize(
     ("position", "what"),
     [
-        (37, "length is 1001, in the manifest 1000"),
+        (37, "length is 1001, but the manifest says 1000"),
         (46, "checksum of its length is wrong"),
         (49, "checksum of its data is wrong"),
         (1048, "checksum of its data is wrong"),
@@ -72,9 +72,9 @@ def test_damage_costs_no_checksum_in_python(path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda content: content[:-1], r"record 2 \(byte 37 on\): is cut off"),
-        (lambda content: content[:40], r"record 2 \(byte 37 on\): is cut off"),
-        (lambda content: b"\x1f\x8b" + content, r"record 0 \(byte 0 on\): checksum of its length"),
+        (lambda content: content[:-1], "record 2 at byte 37: is cut off"),
+        (lambda content: content[:40], "record 2 at byte 37: is cut off"),
+        (lambda content: b"\x1f\x8b" + content, "record 0 at byte 0: checksum of its length"),
     ],
 )
 def test_a_file_that_is_no_whole_tfrecord(path, change, message):

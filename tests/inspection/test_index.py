@@ -114,14 +114,14 @@ def test_training_takes_what_is_indexed(folder):
         seed=1,
     )
     batch = next(batches.as_numpy_iterator())
-    assert sorted(batch["indices"]) == [0, 1, 2, 3]
-    assert sorted(batch["labels"][:, 0]) == [1, 1, 3, 3]
+    assert sorted(batch.indices) == [0, 1, 2, 3]
+    assert sorted(batch.labels[:, 0]) == [1, 1, 3, 3]
 
 
 def test_records_without_names_need_a_label_map(folder):
     with tf.io.TFRecordWriter(str(folder / "coco_val.record-00000-of-00002")) as writer:
         writer.write(_example(1, texts=()))
-    with pytest.raises(InputError, match=r"00000-of-00002: record 0: has no class names: pass --l"):
+    with pytest.raises(InputError, match=r"00000-of-00002: record 0 has no class names; pass --l"):
         _index(folder)
     assert _index(folder, label_map=str(folder / "map.pbtxt")).num_records == 3
 
@@ -129,35 +129,35 @@ def test_records_without_names_need_a_label_map(folder):
 def test_a_label_of_two_names(folder):
     with tf.io.TFRecordWriter(str(folder / "z.record")) as writer:
         writer.write(_example(1, texts=(b"person", b"truck")))
-    with pytest.raises(InputError, match=r"z\.record: record 0: label 3 is 'truck', before 'car'"):
+    with pytest.raises(InputError, match=r"z\.record: record 0: label 3 is 'truck', but 'car' in"):
         _index(folder)
 
 
 def test_a_manifest_is_not_replaced(folder):
     _index(folder)
     with pytest.raises(
-        InputError, match=r"has a manifest\.json already: remove it to make another"
+        InputError, match=r"already has a manifest\.json; remove it to write a new one"
     ):
         _index(folder)
 
 
 def test_no_files(tmp_path):
-    with pytest.raises(InputError, match=r"--pattern=\*record\*: no such file in "):
+    with pytest.raises(InputError, match=r"--pattern=\*record\*: no file in .* matches$"):
         _index(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("example", "message"),
     [
-        (_example(1, encoded=_encoded("PNG")), "record 1: image is no JPEG: convert anew"),
-        (_example(1, encoded=_encoded()[:-9]), "record 1: image does not decode"),
+        (_example(1, encoded=_encoded("PNG")), "record 1: image is not a JPEG; convert again"),
+        (_example(1, encoded=_encoded()[:-9]), "record 1: image cannot be decoded"),
         (_example(1, labels=(1, 4)), "record 1: object 2: label 4: must be 1 to 3"),
         (
             _example(1, **{"image/object/bbox/xmax": [0.5, 1.2]}),
             r"record 1: object 2: box .* must be inside \[0, 1\]",
         ),
-        (_example(1, **{"image/height": []}), "record 1: does not parse: Feature: image/height"),
-        (b"text", "record 1: does not parse: Could not parse example input"),
+        (_example(1, **{"image/height": []}), "record 1: cannot be parsed: Feature: image/height"),
+        (b"text", "record 1: cannot be parsed: Could not parse example input"),
     ],
     ids=["png", "cut", "label", "box", "schema", "no example"],
 )
@@ -175,7 +175,7 @@ def test_a_damaged_or_compressed_file_is_refused(folder):
     content = bytearray(path.read_bytes())
     content[300] ^= 1
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"record 0 \(byte 0 on\): checksum of its data is wrong"):
+    with pytest.raises(InputError, match=r"record 0 at byte 0: checksum of its data is wrong"):
         _index(folder)
     with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions("GZIP")) as writer:
         writer.write(_example(1))

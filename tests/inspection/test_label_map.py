@@ -56,12 +56,12 @@ def test_braces_in_names_and_nested_messages(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"map\.pbtxt: must hold items as item \{ id: 1 name: \"cat\" \}"),
-        ("cat\ndog\n", r"must hold items"),
-        ("item { id: 1 }", r"item 1: must have a name and an id of its own"),
-        ("item { name: 'a' }", r"item 1: must have a name and an id"),
-        (PASCAL + PASCAL, r"item 3: must have a name and an id of its own"),
-        ("item { id: 1 name: 'a' } item { id: 2 name: 'a' }", "must hold items"),
+        ("", r"map\.pbtxt: must contain items such as item \{ id: 1 name: \"cat\" \}"),
+        ("cat\ndog\n", r"must contain items"),
+        ("item { id: 1 }", r"item 1: must have a name and a unique id"),
+        ("item { name: 'a' }", r"item 1: must have a name and a unique id"),
+        (PASCAL + PASCAL, r"item 3: must have a name and a unique id"),
+        ("item { id: 1 name: 'a' } item { id: 2 name: 'a' }", "must contain items"),
     ],
 )
 def test_a_wrong_file(tmp_path, text, message):

@@ -11,12 +11,12 @@ def test_the_text_holds_totals_classes_and_histograms(tiny_records):
     text = tables.to_text(Manifest.load(tiny_records))
     rows = [line.split() for line in text.splitlines()]
     assert ["images", "6"] in rows
-    assert ["objects", "an", "image", "1.17,", "at", "most", "2"] in rows
+    assert ["objects", "per", "image", "1.17,", "at", "most", "2"] in rows
     assert ["class", "objects", "difficult", "crowd", "images"] in rows
     assert ["cat", "2", "1", "0", "2"] in rows
     assert ["dog", "3", "0", "0", "3"] in rows
     # One image has no object, three have one, two have two.
-    first = text.index("objects in an image")
+    first = text.index("number of objects in an image")
     lines = [line.split() for line in text[first:].splitlines()[1:4]]
     assert lines == [
         ["0", "1", "16.7", "%", "#" * 13],

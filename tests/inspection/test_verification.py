@@ -120,8 +120,8 @@ def test_the_damaged_record_is_named_and_no_other(folder, record):
     content[frame.offset + 200] ^= 4
     (folder / shard.file).write_bytes(content)
     assert _verify(folder) == [
-        f"{shard.file}: sha256 is another than the manifest's",
-        f"{shard.file}: record {record}: (byte {frame.offset} on) checksum of its data is wrong",
+        f"{shard.file}: sha256 does not match the manifest",
+        f"{shard.file}: record {record}: at byte {frame.offset}: checksum of its data is wrong",
     ]
 
 
@@ -130,7 +130,7 @@ def test_files_that_are_missing_or_longer(folder):
     assert _verify(folder) == ["rejects.jsonl: is missing"]
     with open(folder / "set-00000-of-00002.tfrecord", "ab") as file:
         file.write(b"x")
-    with pytest.raises(InputError, match=r"set-00000-of-00002\.tfrecord: \d+ bytes: must be"):
+    with pytest.raises(InputError, match=r"set-00000-of-00002\.tfrecord: has \d+ bytes, must have"):
         _verify(folder)
 
 
@@ -144,24 +144,25 @@ def _edit_manifest(folder, edit):
 def test_a_manifest_that_counts_otherwise(folder, key):
     _edit_manifest(folder, lambda content: content.update({key: content[key] + 1}))
     assert _verify(folder) == [
-        "manifest.json: sha256 is another than the manifest's",
-        f"manifest.json: {key} is not what the records have",
+        "manifest.json: sha256 does not match the manifest",
+        f"manifest.json: {key} does not match the records",
     ]
 
 
 def test_a_manifest_of_other_flags_or_without_a_checksum(folder):
     _edit_manifest(folder, lambda content: content.update(flags=["--a=c"]))
-    assert _verify(folder) == ["manifest.json: sha256 is another than the manifest's"]
+    assert _verify(folder) == ["manifest.json: sha256 does not match the manifest"]
     _edit_manifest(folder, lambda content: content.pop("sha256"))
-    assert _verify(folder) == ["manifest.json: sha256 is another than the manifest's"]
+    assert _verify(folder) == ["manifest.json: sha256 does not match the manifest"]
 
 
 def test_a_count_of_rejects_that_is_another(folder):
     lines = (folder / "rejects.jsonl").read_bytes()
     (folder / "rejects.jsonl").write_bytes(lines * 2)
     assert _verify(folder) == [
-        "rejects.jsonl: sha256 is another than the manifest's",
-        "rejects.jsonl: counts {'beyond_tolerance': 2}, the manifest {'beyond_tolerance': 1}",
+        "rejects.jsonl: sha256 does not match the manifest",
+        "rejects.jsonl: contains {'beyond_tolerance': 2}, but the manifest says "
+        "{'beyond_tolerance': 1}",
     ]
 
 
@@ -195,12 +196,15 @@ BOX = "image/object/bbox/"
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        (_half_jpeg, "image is not the one whose checksum the record has"),
-        (_half_jpeg, "image does not decode"),
-        (lambda f: f["image/encoded"].bytes_list.value.__setitem__(0, b"\x89PNG"), "is no JPEG"),
-        (lambda f: f["image/height"].int64_list.value.__setitem__(0, 7), r"in the record \d+x7"),
-        (lambda f: f["image/object/class/label"].int64_list.value.append(1), "does not parse: "),
-        (lambda f: f.pop("image/width"), "does not parse: .*image/width"),
+        (_half_jpeg, "image does not match the checksum in the record"),
+        (_half_jpeg, "image cannot be decoded"),
+        (lambda f: f["image/encoded"].bytes_list.value.__setitem__(0, b"\x89PNG"), "is not a JPEG"),
+        (
+            lambda f: f["image/height"].int64_list.value.__setitem__(0, 7),
+            r"but the record says \d+x7",
+        ),
+        (lambda f: f["image/object/class/label"].int64_list.value.append(1), "cannot be parsed: "),
+        (lambda f: f.pop("image/width"), "cannot be parsed: .*image/width"),
         (
             lambda f: f["image/object/class/label"].int64_list.value.__setitem__(0, 4),
             "object 1: label 4: must be 1 to 3",
@@ -219,11 +223,11 @@ BOX = "image/object/bbox/"
         ),
         (
             lambda f: f["image/object/area"].float_list.value.__setitem__(0, -1.0),
-            "object 1: area -1.0: must be a number of pixels",
+            "object 1: area -1.0: must be a finite number of pixels, at least 0",
         ),
         (
             lambda f: f["image/object/class/text"].bytes_list.value.__setitem__(0, b"ox"),
-            r"classes are ox.*: by their labels (cat|dog|person)",
+            r"class names are ox.*, but its labels mean (cat|dog|person)",
         ),
     ],
 )

@@ -106,5 +106,5 @@ def test_vgg_outputs_are_float32_under_mixed_precision(bfloat16):
 
 
 def test_anchors_that_do_not_fit_are_an_error():
-    with pytest.raises(InputError, match="--aspect_ratios=2:2: has 2 maps"):
+    with pytest.raises(InputError, match="--aspect_ratios=2:2: has ratios for 2 feature maps"):
         build(SMALL, AnchorOptions(aspect_ratios="2:2"), 2)

@@ -93,19 +93,19 @@ def test_no_json(copied):
 
 def test_no_object(copied):
     (copied / "manifest.json").write_text("[]")
-    with pytest.raises(InputError, match="must hold a JSON object; convert anew"):
+    with pytest.raises(InputError, match="must contain a JSON object; convert again"):
         Manifest.load(copied)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema_version": 1}, r"schema_version 1: must be 2; convert anew"),
-        ({"shards": [{"file": "a"}]}, r"no whole manifest \(.*; convert anew"),
+        ({"schema_version": 1}, r"schema_version 1: must be 2; convert again"),
+        ({"shards": [{"file": "a"}]}, r"not a complete manifest \(.*; convert again"),
         ({"classes": [{"id": 2, "name": "a", "original_id": 1}]}, r"class ids \[2\]: must be 1"),
-        ({"classes": [{"id": 1}]}, r"no whole manifest \("),
-        ({"num_records": 7}, r"shards hold 6 records: must be num_records 7"),
-        ({"extra": 7}, r"no whole manifest \("),
+        ({"classes": [{"id": 1}]}, r"not a complete manifest \("),
+        ({"num_records": 7}, r"shards hold 6 records, but num_records is 7"),
+        ({"extra": 7}, r"not a complete manifest \("),
     ],
 )
 def test_wrong_content(copied, changes, message):
@@ -118,7 +118,7 @@ def test_missing_key(copied):
     content = json.loads((copied / "manifest.json").read_text())
     del content["max_objects"]
     (copied / "manifest.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"no whole manifest \(.*max_objects"):
+    with pytest.raises(InputError, match=r"not a complete manifest \(.*max_objects"):
         Manifest.load(copied)
 
 
@@ -132,7 +132,9 @@ def test_shard_of_another_size(copied):
     shard = copied / "tiny-00000-of-00002.tfrecord"
     size = shard.stat().st_size
     shard.write_bytes(shard.read_bytes()[:-1])
-    with pytest.raises(InputError, match=rf"tfrecord: {size - 1} bytes: must be {size}; copy"):
+    with pytest.raises(
+        InputError, match=rf"tfrecord: has {size - 1} bytes, must have {size}; copy"
+    ):
         Manifest.load(copied)
 
 
@@ -150,8 +152,8 @@ def test_sets_must_agree_in_their_classes(tiny_records, copied):
     classes = [{"id": 1, "name": "cat", "original_id": 17}]
     _edit(copied, classes=classes)
     message = (
-        r"copy: classes are \[cat \(17\)\], but .*tiny has \[cat, dog, person\]: must be the same; "
-        r"convert with --classes=.*tiny/manifest\.json"
+        r"copy: classes are \[cat \(17\)\], but .*tiny has \[cat, dog, person\]; "
+        r"they must be the same: convert with --classes=.*tiny/manifest\.json"
     )
     with pytest.raises(InputError, match=message):
         load_manifests([tiny_records, copied])

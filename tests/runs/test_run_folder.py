@@ -52,7 +52,7 @@ def test_other_flags_are_listed_with_old_and_new_value(config):
     other = changed(config, seed=3, optimizer=OptimizerOptions(lr_boundaries=(5, 9)))
     with pytest.raises(InputError) as error:
         run_folder.check(other)
-    assert "(--seed: 0 -> 3; --lr_boundaries: empty -> 5,9); give them as" in str(error.value)
+    assert "(--seed: 0 -> 3; --lr_boundaries: empty -> 5,9); set them back" in str(error.value)
     assert run_folder.read_config(config.run_dir) == config
 
 
@@ -75,7 +75,9 @@ def test_number_of_steps_may_not_change_where_it_changes_the_rates(config):
     run_folder.begin(cosine)
     with pytest.raises(InputError) as error:
         run_folder.begin(changed(cosine, num_steps=7))
-    said = "(--num_steps: 120000 -> 7, which changes the rates of --lr_schedule=cosine); give them"
+    said = (
+        "(--num_steps: 120000 -> 7, which changes the learning rates of --lr_schedule=cosine); set"
+    )
     assert said in str(error.value)
     run_folder.begin(changed(cosine, steps_per_loop=3))
 
@@ -95,7 +97,9 @@ def test_restart_removes_what_a_run_wrote_and_nothing_else(config, tmp_path):
 @pytest.mark.parametrize("restart", [False, True])
 def test_foreign_folder_is_refused_and_left_alone(config, tmp_path, restart):
     (tmp_path / "run" / "train").mkdir(parents=True)
-    with pytest.raises(InputError, match=r"holds files but no flags\.txt, so no run; must be"):
+    with pytest.raises(
+        InputError, match=r"contains files but no flags\.txt, so it is not a run folder"
+    ):
         run_folder.begin(changed(config, restart=restart))
     assert (tmp_path / "run" / "train").is_dir()
 
@@ -115,5 +119,5 @@ def test_flags_of_another_version_are_named_with_their_file(config, tmp_path):
 
 
 def test_reading_a_folder_without_a_run(tmp_path):
-    with pytest.raises(InputError, match=r"has no flags\.txt; must be the folder of a run"):
+    with pytest.raises(InputError, match=r"contains no flags\.txt; must be a run folder"):
         run_folder.read_config(tmp_path)

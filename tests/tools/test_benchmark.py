@@ -77,7 +77,7 @@ def test_command_measures_conversion(tiny_records, tmp_path):
     # TensorFlow is imported once for all workers, in most of the CPU time of so few images.
     assert 0.8 < scaling["whole_cpu_ratio"] < 1.8
     assert 0 < scaling["all_workers"]["busy_share"] < 1.1
-    assert f"2 workers take {scaling['cpu_ratio']:.3f} times the CPU time of 1" in result.stdout
+    assert f"2 workers need {scaling['cpu_ratio']:.3f} times the CPU time of 1" in result.stdout
     assert os.listdir(tmp_path) == ["convert.json"]
 
 
@@ -149,27 +149,27 @@ def test_help_comes_before_tensorflow():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "--records: must be given"),
-        (["--only=end_to_end"], "--records: must be given"),
+        ([], "--records is required"),
+        (["--only=end_to_end"], "--records is required"),
         (
             ["--records=a", "--only=train"],
             "--only=train: must be one of all, convert, input, model, end_to_end, match",
         ),
-        (["--records=a", "--input_size=320"], "--input_size=320: vgg16 takes 300 or 512"),
+        (["--records=a", "--input_size=320"], "--input_size=320: must be 300 or 512 for vgg16"),
         (["--records=a", "--num_batches=0"], "--num_batches=0: must be at least 1"),
-        (["--records=a", "--fail_above=5"], "--compare: must be given"),
-        (["--only=convert"], "--records: must be given"),
+        (["--records=a", "--fail_above=5"], "--compare is required"),
+        (["--only=convert"], "--records is required"),
         (
             ["--records=a", "--convert_workers=1"],
-            "--convert_workers=1: must be 0, or 2 at least",
+            "--convert_workers=1: must be 0, or at least 2",
         ),
         (
             ["--records=a", "--only=input", "--convert_workers=2"],
-            "--convert_workers=2: --only=input leaves conversion out: must be all or convert",
+            "--convert_workers=2 requires --only=all or convert, not --only=input",
         ),
         (
             ["--only=model", "--num_virtual_devices=3"],
-            "--batch_size=32: must be a multiple of the 3 replicas",
+            "--batch_size=32: must be a multiple of the number of replicas, 3",
         ),
     ],
     ids=[
@@ -195,11 +195,12 @@ def test_wrong_files_are_named_before_anything_is_measured(tmp_path):
     result = _run("--records=none", f"--json={tmp_path}/none/a.json")
     assert result.returncode == 2
     assert result.stderr == (
-        f"error: --json={tmp_path}/none/a.json: no such folder; must be a file to write\n"
+        f"error: --json={tmp_path}/none/a.json: no such folder; must be a file in an existing "
+        "folder\n"
     )
     assert _run("--records=none").stderr.startswith("error: none")
     old = tmp_path / "old.json"
     old.write_text(json.dumps({"machine": {}, "flags": [], "input": {}}))
     result = _run("--only=match", f"--compare={old}")
     assert result.returncode == 2
-    assert result.stderr == f"error: --compare={old}: has no figures of --only=match\n"
+    assert result.stderr == f"error: --compare={old}: has no figures for --only=match\n"

@@ -179,9 +179,9 @@ def test_image_depends_on_its_number_not_on_how_many_there_are(tmp_path):
 
 def test_folder_that_holds_something_is_refused(tmp_path):
     (tmp_path / "thesis.txt").write_text("dear")
-    with pytest.raises(InputError, match=r"holds 'thesis.txt' already; .*or pass --overwrite"):
+    with pytest.raises(InputError, match=r"already holds 'thesis.txt'; .*or pass --overwrite"):
         write_small(tmp_path)
-    with pytest.raises(InputError, match=r"thesis.txt: is a file; a folder is wanted"):
+    with pytest.raises(InputError, match=r"thesis.txt: is a file; must be a folder"):
         write_small(tmp_path / "thesis.txt", overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
@@ -221,14 +221,14 @@ def test_tool_draws_the_set_and_prints_its_table(tmp_path):
     assert f"--voc_root={tmp_path} --sets=demo_train" in ran.stdout
     again = run_tool(f"--output_dir={tmp_path}")
     assert again.returncode == 2
-    assert again.stderr.startswith(f"error: --output_dir={tmp_path}: holds 'VOCdemo' already")
+    assert again.stderr.startswith(f"error: --output_dir={tmp_path}: already holds 'VOCdemo'")
     assert again.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("--output_dir=", "--output_dir: must be given"),
+        ("--output_dir=", "--output_dir is required"),
         ("--num_train=0", "--num_train=0: must be at least 1"),
         ("--seed=-1", "--seed=-1: must be at least 0"),
     ],

@@ -78,12 +78,12 @@ def test_help_and_flag_errors_do_not_import_tensorflow(tool):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "give either --voc_root with --sets, or --annotations_dir with --images_dir"),
-        (["--voc_root=a"], "--sets: must be given"),
-        (["--annotations_dir=a"], "--images_dir: must be given"),
-        (["--voc_root=a", "--sets=b", "--image_set=c"], "--images_dir, --image_set: go with"),
-        (["--annotations_dir=a", "--images_dir=b", "--sets=c"], "--sets: goes with --voc_root"),
-        (["--voc_root=a", "--sets=b", "--output_dir="], "--output_dir: must be given"),
+        ([], "give either --voc_root and --sets, or --annotations_dir and --images_dir"),
+        (["--voc_root=a"], "--sets is required"),
+        (["--annotations_dir=a"], "--images_dir is required"),
+        (["--voc_root=a", "--sets=b", "--image_set=c"], "--images_dir and --image_set require"),
+        (["--annotations_dir=a", "--images_dir=b", "--sets=c"], "--sets requires --voc_root"),
+        (["--voc_root=a", "--sets=b", "--output_dir="], "--output_dir is required"),
         (["--voc_root=a", "--sets=b", "--set_name=c/d"], "--set_name=c/d: must be a name, not a"),
         (["--voc_root=a", "--sets=b", "--pixel_origin=2"], "--pixel_origin=2: must be one of 0, 1"),
     ],
@@ -97,5 +97,5 @@ def test_voc_flags_that_do_not_go_together(words, message):
 def test_coco_flags_that_must_be_given(missing):
     words = [f"--{name}=x" for name in ("annotations", "images_dir", "output_dir")]
     words.remove(f"--{missing}=x")
-    with pytest.raises(InputError, match=f"^--{missing}: must be given$"):
+    with pytest.raises(InputError, match=f"^--{missing} is required$"):
         flags.parse(config.ConvertCocoConfig, ["prog", *words])

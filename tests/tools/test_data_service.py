@@ -88,8 +88,8 @@ def test_every_record_of_an_epoch_comes_once_from_two_workers(tiny_records, serv
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--role=dispatcher",), "error: --port: must be given to a dispatcher"),
-        (("--role=worker",), "error: --dispatcher: must be given"),
+        (("--role=dispatcher",), "error: --port is required for a dispatcher"),
+        (("--role=worker",), "error: --dispatcher is required"),
         (("--role=cook",), "error: --role=cook: must be one of dispatcher, worker"),
     ],
 )

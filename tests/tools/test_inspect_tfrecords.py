@@ -21,8 +21,8 @@ def run(monkeypatch):
 def test_a_whole_set(run, tiny_records, capsys):
     assert run(f"--records={tiny_records}", "--verify", "--stats") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"{tiny_records}: 6 records of 3 classes"
-    assert lines[1] == f"{tiny_records}: whole: checksums, counts and every record are right"
+    assert lines[0] == f"{tiny_records}: 6 records, 3 classes"
+    assert lines[1] == f"{tiny_records}: intact: checksums, counts and all records are correct"
     assert "cat" in [line.split()[0] for line in lines if line]
 
 
@@ -42,11 +42,11 @@ def test_damages_are_named_and_end_with_an_error(run, tiny_records, tmp_path, ca
     shard.write_bytes(content)
     assert run(f"--records={tiny_records},{folder}", "--verify") == 2
     output = capsys.readouterr()
-    assert f"{folder}: tiny-00001-of-00002.tfrecord: record 0: (byte 0 on) checksum of its d" in (
+    assert f"{folder}: tiny-00001-of-00002.tfrecord: record 0: at byte 0: checksum of its data" in (
         output.out
     )
     assert output.err.splitlines()[-1] == (
-        "error: 2 damages, listed above: copy the files again, or convert again"
+        "error: problems found: 2, listed above; copy the files again, or convert again"
     )
 
 
@@ -63,7 +63,7 @@ def test_plots_and_pictures(run, tiny_records, tmp_path, capsys):
         "pictures-01.png",
     ]
     last = capsys.readouterr().out.splitlines()[-1]
-    found = re.fullmatch(r"pictures: .*/tiny/pictures-01\.png: row by row (.*)", last)
+    found = re.fullmatch(r"pictures: .*/tiny/pictures-01\.png, row by row: (.*)", last)
     assert sorted(found[1].split(", ")) == [f"VOC2007/00000{number}" for number in range(1, 7)]
     sheet = np.asarray(Image.open(tmp_path / "out/tiny/pictures-01.png"))
     # Two rows of three cells, 640x260 each, 8 apart.
@@ -80,19 +80,19 @@ def test_records_of_another_tool(run, tiny_records, tmp_path, capsys):
     )
     words = ["--index", f"--label_map={tmp_path / 'map.pbtxt'}", "--pattern=*.tfrecord"]
     assert run(f"--records={tmp_path}", *words, "--verify") == 0
-    assert f"{tmp_path}: 6 records of 3 classes" in capsys.readouterr().out
+    assert f"{tmp_path}: 6 records, 3 classes" in capsys.readouterr().out
     assert (tmp_path / "manifest.json").exists()
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--verify"], "--records: must be given"),
-        (["--records=a"], "give --verify, --stats, --draw or --index"),
-        (["--records=a", "--verify", "--plots"], "--plots: goes with --stats"),
-        (["--records=a", "--stats", "--plots"], "--output_dir: must be given"),
-        (["--records=a", "--draw=3"], "--output_dir: must be given"),
-        (["--records=a", "--verify", "--label_map=b"], "--label_map: goes with --index"),
+        (["--verify"], "--records is required"),
+        (["--records=a"], "give at least one of --verify, --stats, --draw and --index"),
+        (["--records=a", "--verify", "--plots"], "--plots requires --stats"),
+        (["--records=a", "--stats", "--plots"], "--output_dir is required"),
+        (["--records=a", "--draw=3"], "--output_dir is required"),
+        (["--records=a", "--verify", "--label_map=b"], "--label_map requires --index"),
     ],
 )
 def test_flags_that_do_not_go_together(words, message):

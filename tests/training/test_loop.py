@@ -140,8 +140,10 @@ def test_run_killed_after_its_best_checkpoint_has_no_row_of_it(tmp_path, stop):
 def test_patience_ends_the_run(tmp_path, stop):
     recorder = Recorder(tmp_path, maps={6: 0.5, 12: 0.5, 18: 0.25})
     assert make(recorder, config(tmp_path, num_steps=100, patience=2)).run(0, stop) == 18
-    said = "2 evaluations without a better voc07_map than at step 6: stopping (--patience=2)"
-    assert recorder.events[-1] == said
+    assert recorder.events[-1] == (
+        "stopping: voc07_map has not improved since step 6 (evaluations since then: 2, "
+        "--patience=2)"
+    )
 
 
 def test_patience_that_has_ended_runs_no_further_step(tmp_path, stop):

@@ -114,7 +114,7 @@ def test_addons_decay_decoupled_and_leave_biases_and_batch_norm(
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="this stack has Addons")
 @pytest.mark.parametrize("name", ["sgdw", "lamb", "novograd"])
 def test_stack_without_addons_says_which_has_it(name):
-    with pytest.raises(InputError, match=f"--optimizer={name}: comes from TensorFlow Addons"):
+    with pytest.raises(InputError, match=f"--optimizer={name}: needs TensorFlow Addons"):
         optimizers.create(OptimizerOptions(optimizer=name), 100, "float32")
 
 

@@ -22,7 +22,7 @@ CONFIG = TrainConfig(train_records=("nowhere",), run_dir="run")
         ),
         (
             dataclasses.replace(CONFIG, init_checkpoint="runs/none"),
-            "--init_checkpoint=runs/none: no such run; must be a run folder or a checkpoint",
+            "--init_checkpoint=runs/none: not found; must be a run folder or a checkpoint",
         ),
     ],
 )

@@ -114,6 +114,6 @@ def test_data_table_counts_images_and_classes(manifest):
 
 def test_reading_lines_say_how(manifest):
     line = briefing.reading_lines((manifest,), ReadOptions())
-    assert line == "Shuffling: all 6 records anew each epoch, read at random"
+    assert line == "Shuffling: all 6 records in a new order each epoch"
     line = briefing.reading_lines((manifest,), ReadOptions(shuffle_buffer_mb=1))
-    assert line == "Shuffling: 6 of 6 records at a time, 0 MB"
+    assert line == "Shuffling: a buffer of 6 of 6 records, 0 MB"

@@ -4,16 +4,17 @@ import os
 import pathlib
 import shutil
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from lxml import etree
-from lxml.builder import E
+from lxml.builder import E  # type: ignore[import-not-found] # lxml-stubs does not have it
 from PIL import Image
 from tqdm import tqdm
 
 from ssd_tfrecord.datasets.demo.objects import CLASSES
-from ssd_tfrecord.datasets.demo.scenes import compose_scene
+from ssd_tfrecord.datasets.demo.scenes import Box, Scene, SceneObject, compose_scene
 from ssd_tfrecord.errors import InputError
 
 FOLDER = "VOCdemo"
@@ -21,14 +22,15 @@ FOLDER = "VOCdemo"
 
 @dataclass
 class Tally:
-    """What one set holds: images, objects, and each kind of object by its name."""
+    """What one set holds: images, objects, and objects by class and by kind."""
 
     images: int = 0
     objects: int = 0
-    per_class: Counter = field(default_factory=Counter)
-    kinds: Counter = field(default_factory=Counter)
+    per_class: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
 
-    def add(self, scene):
+    def add(self, scene: Scene) -> None:
+        """Counts ``scene`` and its objects."""
         height, width = scene.pixels.shape[:2]
         boxes = [item.box for item in scene.objects]
         self.images += 1
@@ -42,23 +44,43 @@ class Tally:
             self.kinds["difficult"] += item.difficult
 
 
-def write_demo_dataset(output_dir, *, num_train, num_test, seed, overwrite=False):
-    """Draws the set and writes it; returns {"train": Tally, "test": Tally}.
+def write_demo_dataset(
+    output_dir: str | os.PathLike[str],
+    *,
+    num_train: int,
+    num_test: int,
+    seed: int,
+    overwrite: bool = False,
+) -> dict[str, Tally]:
+    """Draws the data set and writes it, in a folder of another name until it is complete.
 
-    Image i of a set depends on ``seed``, the set and i alone. All is written to a folder aside
-    that takes its name at the end. Raises InputError where ``output_dir`` is a file, or holds
-    anything and ``overwrite`` is false; with it, the VOCdemo in there is replaced and nothing else.
+    Image i of a set depends on ``seed``, the set and i alone.
+
+    Args:
+        output_dir: where the folder VOCdemo goes; created if it does not exist.
+        num_train: images of the training set.
+        num_test: images of the test set.
+        seed: of all images.
+        overwrite: replace the VOCdemo in ``output_dir``, and nothing else there.
+
+    Returns:
+        what was written, {"train": Tally, "test": Tally}.
+
+    Raises:
+        InputError: ``output_dir`` is a file, or holds anything and ``overwrite`` is false.
     """
-    output_dir = pathlib.Path(output_dir)
-    partial, final = output_dir / f"{FOLDER}.partial", output_dir / FOLDER
-    _check_output_dir(output_dir, partial.name, overwrite)
+    root = pathlib.Path(output_dir)
+    partial, final = root / f"{FOLDER}.partial", root / FOLDER
+    _check_output_dir(root, partial.name, overwrite)
+    # An earlier run may have been stopped.
     shutil.rmtree(partial, ignore_errors=True)
     for folder in ("Annotations", "JPEGImages", "ImageSets/Main"):
         (partial / folder).mkdir(parents=True)
     tallies = {"train": Tally(), "test": Tally()}
-    stems = {"train": [], "test": []}
+    stems: dict[str, list[str]] = {"train": [], "test": []}
     jobs = [(0, "train", i) for i in range(num_train)] + [(1, "test", i) for i in range(num_test)]
     for number, (stream, name, index) in enumerate(tqdm(jobs, "scenes", unit="image"), start=1):
+        # A generator per image, so that no image depends on how many others there are.
         scene = compose_scene(np.random.default_rng([seed, stream, index]))
         stem = f"{number:06d}"
         Image.fromarray(scene.pixels).save(partial / f"JPEGImages/{stem}.jpg", quality=90)
@@ -67,26 +89,27 @@ def write_demo_dataset(output_dir, *, num_train, num_test, seed, overwrite=False
         stems[name].append(stem)
     for name, lines in stems.items():
         (partial / f"ImageSets/Main/{name}.txt").write_text("".join(f"{s}\n" for s in lines))
+    # As late as possible: a folder cannot be renamed to one that is not empty.
     if final.exists():
         shutil.rmtree(final)
     os.replace(partial, final)
     return tallies
 
 
-def _check_output_dir(output_dir, partial_name, overwrite):
+def _check_output_dir(output_dir: pathlib.Path, partial_name: str, overwrite: bool) -> None:
     if output_dir.exists() and not output_dir.is_dir():
-        raise InputError(f"--output_dir={output_dir}: is a file; a folder is wanted")
+        raise InputError(f"--output_dir={output_dir}: is a file; must be a folder")
     held = sorted(p.name for p in output_dir.iterdir()) if output_dir.exists() else []
     held = [name for name in held if name != partial_name]
     if held and not overwrite:
         raise InputError(
-            f"--output_dir={output_dir}: holds {held[0]!r} already; name an empty or new folder, "
+            f"--output_dir={output_dir}: already holds {held[0]!r}; choose an empty or new folder, "
             f"or pass --overwrite to replace its {FOLDER}"
         )
 
 
-def annotation_xml(scene, filename):
-    """The scene's VOC XML as bytes; VOC counts pixels from 1 and includes xmax and ymax."""
+def annotation_xml(scene: Scene, filename: str) -> bytes:
+    """The VOC XML of ``scene``, whose image is called ``filename``."""
     height, width, depth = scene.pixels.shape
     root = E.annotation(
         E.folder(FOLDER),
@@ -99,8 +122,10 @@ def annotation_xml(scene, filename):
     return etree.tostring(root, pretty_print=True)
 
 
-def _object_element(item):
+def _object_element(item: SceneObject) -> etree._Element:
     left, top, right, bottom = item.box
+    # VOC counts pixels from 1 and includes xmax and ymax: as SceneObject excludes right and bottom,
+    # these stay as they are.
     return E.object(
         E.name(item.name),
         E.pose("Unspecified"),
@@ -112,12 +137,12 @@ def _object_element(item):
     )
 
 
-def is_small(box, height, width):
+def is_small(box: Box, height: int, width: int) -> bool:
     """Whether both sides of ``box`` (left, top, right, bottom) are under a tenth of the image's."""
     return box[2] - box[0] < width / 10 and box[3] - box[1] < height / 10
 
 
-def overlap(first, second):
+def overlap(first: Box, second: Box) -> float:
     """Intersection of two boxes (left, top, right, bottom), as a share of the smaller one."""
     wide = min(first[2], second[2]) - max(first[0], second[0])
     high = min(first[3], second[3]) - max(first[1], second[1])
@@ -125,9 +150,9 @@ def overlap(first, second):
     return max(wide, 0) * max(high, 0) / min(areas)
 
 
-def format_tallies(tallies):
-    """The closing table: a column a set, objects by class, and shares of all objects."""
-    rows = [
+def format_tallies(tallies: Mapping[str, Tally]) -> str:
+    """The closing table, one column per set: objects by class, kinds as shares of all objects."""
+    rows: list[Sequence[object]] = [
         ("", *tallies),
         ("images", *(t.images for t in tallies.values())),
         ("objects", *(t.objects for t in tallies.values())),

@@ -1,23 +1,38 @@
 """The demo's six classes, each a shape and a texture: formulas of u, v, at any size and angle.
 
-Shapes live in u to the right and v down, both within [-1, 1]; a shape gives the distance to its
-edge (positive inside), a texture RGB in [0, 1]. Both take float32 [H, W] and broadcast.
+Shapes live in u to the right and v down, both within [-1, 1]; a shape returns the distance to its
+edge (positive inside), a texture RGB in [0, 1]. Both accept float32 [H, W] and broadcast.
 """
 
 import colorsys
 import math
+from collections.abc import Callable
 
 import numpy as np
 
-# Under this side a sprite is drawn at twice its size and averaged, or its texture would alias.
+# (u, v, proportion) -> distance to the edge, and (u, v, rng) -> RGB; ``proportion`` in [0, 1]
+# varies a shape from one object to the next.
+Shape = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
+Texture = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
+
+# Below this side a sprite is drawn at twice its size and averaged, or its texture would alias.
 SUPERSAMPLED_BELOW = 96
 
 
-def draw_object(name, side, light, rng):
-    """An object whose longer visible side is about ``side`` pixels, lit from ``light`` = (x, y).
+def draw_object(
+    name: str, side: float, light: tuple[float, float], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws an object of a class; colour, angle and proportions vary.
 
-    Returns ``rgb`` float32 [H, W, 3] in [0, 1] and ``alpha`` float32 [H, W] in [0, 1], with a
-    narrow transparent margin. Colour, angle and proportions vary with ``rng``.
+    Args:
+        name: a key of CLASSES.
+        side: about how many pixels the longer visible side has.
+        light: (x, y), the direction that the light comes from, of length 1.
+        rng: the source of all randomness.
+
+    Returns:
+        ``rgb`` float32 [H, W, 3] in [0, 1] and ``alpha`` float32 [H, W] in [0, 1], with a narrow
+        transparent margin.
     """
     shape_fn, texture_fn, max_tilt = CLASSES[name]
     proportion = rng.random()
@@ -25,9 +40,11 @@ def draw_object(name, side, light, rng):
     mirror = 1 - 2 * int(rng.integers(2))
     cos, sin = math.cos(angle), math.sin(angle)
 
-    def turned(x, y):
+    def turned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return mirror * (cos * x + sin * y), cos * y - sin * x
 
+    # Coarsely first, to see how far the turned shape extends. Its corners are at most sqrt(2) from
+    # the middle.
     coarse = np.linspace(-1.45, 1.45, 88, dtype=np.float32)
     inside = shape_fn(*turned(coarse[None, :], coarse[:, None]), proportion) > 0
     columns, rows = coarse[inside.any(axis=0)], coarse[inside.any(axis=1)]
@@ -38,49 +55,59 @@ def draw_object(name, side, light, rng):
     u, v = turned(x[None, :], y[:, None])
     distance = shape_fn(u, v, proportion)
     rgb = np.clip(texture_fn(u, v, rng) * _shading(distance, scale, light)[..., None], 0, 1)
+    # The edge is a ramp of one pixel, half of it on each side.
     alpha = np.clip(distance * scale + 0.5, 0, 1)
     return (_halve(rgb), _halve(alpha)) if factor == 2 else (rgb, alpha)
 
 
-def _pixel_centers(extent, step, scale, factor):
+def _pixel_centers(extent: np.ndarray, step: float, scale: float, factor: int) -> np.ndarray:
     """Coordinates of the pixels that cover ``extent`` and two steps around, for sharp tips."""
+    # A multiple of ``factor``, since so many pixels become one.
     count = factor * math.ceil((float(np.ptp(extent)) + 4 * step) * scale / factor + 2)
     middle = (extent[0] + extent[-1]) / 2
     return (middle + (np.arange(count) - (count - 1) / 2) / scale).astype(np.float32)
 
 
-def _halve(image):
-    """Means of 2 x 2 pixels; slices are ten times as fast as a mean over two axes."""
+def _halve(image: np.ndarray) -> np.ndarray:
+    """Means of 2 x 2 pixels."""
+    # Slices are ten times as fast as a mean over two axes.
     rows = image[::2] + image[1::2]
     return (rows[:, ::2] + rows[:, 1::2]) / 4
 
 
-def _shading(distance, scale, light):
+def _shading(distance: np.ndarray, scale: float, light: tuple[float, float]) -> np.ndarray:
     """Brightness of a pillow that rises from the edge over half a unit, in place of a 3-D model."""
     rise = np.clip(distance / 0.5, 0, 1)
     height = 0.5 * np.sqrt(1 - (1 - rise) ** 2)
     slope_y, slope_x = np.gradient(height, np.float32(1 / scale))
+    # Clipped, since the quarter circle is vertical at the edge.
     slope = np.clip(light[0] * slope_x + light[1] * slope_y, -1.5, 1.5)
     return 1 - 0.25 * slope
 
 
-def _color(rng, hue, saturation, value):
+def _color(
+    rng: np.random.Generator,
+    hue: tuple[float, float],
+    saturation: tuple[float, float],
+    value: tuple[float, float],
+) -> np.ndarray:
     """RGB float32 [3] drawn from three ranges; hue wraps at 1."""
     drawn = (rng.uniform(*hue) % 1, rng.uniform(*saturation), rng.uniform(*value))
     return np.array(colorsys.hsv_to_rgb(*drawn), np.float32)
 
 
-def _mix(first, second, share):
+def _mix(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
     """``first`` where ``share`` [H, W] is 0, ``second`` where it is 1; colours [3] or [H, W, 3]."""
     share = np.asarray(share, np.float32)[..., None]
     return first + (second - first) * share
 
 
-def _ball(u, v, proportion):
+def _ball(u: np.ndarray, v: np.ndarray, proportion: float) -> np.ndarray:
+    # A ball is round whatever its proportion.
     return 1 - np.hypot(u, v) + 0 * proportion
 
 
-def _ball_texture(u, v, rng):
+def _ball_texture(u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A beach ball: meridians of a sphere that is turned towards the viewer."""
     tilt = rng.uniform(0.3, 1.0)
     cos, sin = math.cos(tilt), math.sin(tilt)
@@ -96,23 +123,23 @@ def _ball_texture(u, v, rng):
     return _mix(palette[sector], white, pole > 0.96)
 
 
-def _lifebuoy(u, v, proportion):
+def _lifebuoy(u: np.ndarray, v: np.ndarray, proportion: float) -> np.ndarray:
     half_width = 0.2 + 0.07 * proportion
     return half_width - np.abs(np.hypot(u, v) - 1 + half_width)
 
 
-def _lifebuoy_texture(u, v, rng):
+def _lifebuoy_texture(u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     paint = _color(rng, (-0.03, 0.05), (0.8, 0.95), (0.8, 0.95))
     turn = np.arctan2(v, u) / (2 * np.pi) + 0.5
     bands = np.abs((turn * 4) % 1 - 0.5) < rng.uniform(0.14, 0.24)
     return _mix(paint, np.full(3, 0.95, np.float32), bands)
 
 
-def _crate(u, v, proportion):
+def _crate(u: np.ndarray, v: np.ndarray, proportion: float) -> np.ndarray:
     return np.minimum(1 - np.abs(u), 0.72 + 0.28 * proportion - np.abs(v))
 
 
-def _crate_texture(u, v, rng):
+def _crate_texture(u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Planks between a frame, held by a brace."""
     wood = _color(rng, (0.06, 0.1), (0.5, 0.7), (0.6, 0.8))
     edge = np.abs(np.stack(np.broadcast_arrays(u, v))).max(axis=0)
@@ -125,28 +152,28 @@ def _crate_texture(u, v, rng):
     return wood * np.where(edge > 0.75, frame, tone)[..., None].astype(np.float32)
 
 
-def _leaf(u, v, proportion):
+def _leaf(u: np.ndarray, v: np.ndarray, proportion: float) -> np.ndarray:
     along = np.clip((u + 0.65) / 1.65, 0, 1)
     width = (0.42 + 0.16 * proportion) * np.sin(np.pi * along**0.8).clip(0) ** 0.85
     stem = np.minimum(0.05 - np.abs(v), 0.7 - np.abs(u + 0.3))
     return np.maximum(0.85 * (width - np.abs(v)) - 0.02, stem)
 
 
-def _leaf_texture(u, v, rng):
+def _leaf_texture(u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     green = _color(rng, (0.22, 0.37), (0.65, 0.9), (0.45, 0.8))
     veins = np.abs((u - 0.8 * np.abs(v)) * rng.uniform(3.5, 5) % 1 - 0.5) < 0.1
     veins = np.maximum(veins * 0.6, np.abs(v) < 0.045)
     return _mix(green * (1 - 0.25 * (v > 0))[..., None].astype(np.float32), green + 0.35, veins)
 
 
-def _starfish(u, v, proportion):
+def _starfish(u: np.ndarray, v: np.ndarray, proportion: float) -> np.ndarray:
     radius = np.hypot(u, v)
     arm = 0.5 + 0.5 * np.cos(5 * np.arctan2(u, -v))
     inner = 0.33 + 0.1 * proportion
     return 0.6 * (inner + (1 - inner) * arm**1.6 - radius)
 
 
-def _starfish_texture(u, v, rng):
+def _starfish_texture(u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Light warts in rows along the arms."""
     skin = _color(rng, (0.83, 0.95), (0.6, 0.85), (0.7, 0.95))
     radius = np.hypot(u, v)
@@ -155,14 +182,14 @@ def _starfish_texture(u, v, rng):
     return _mix(_mix(skin, skin * 0.7, radius < 0.3), np.minimum(skin + 0.4, 1), warts)
 
 
-def _fish(u, v, proportion):
+def _fish(u: np.ndarray, v: np.ndarray, proportion: float) -> np.ndarray:
     height = 0.4 + 0.14 * proportion
     body = (1 - np.hypot((u - 0.25) / 0.75, v / height)) * height
     tail = np.minimum(0.6 * (-u - 0.28 - 0.9 * np.abs(v)) + 0.12, u + 1)
     return np.maximum(body, tail)
 
 
-def _fish_texture(u, v, rng):
+def _fish_texture(u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Bands across, a pale belly and an eye."""
     scales = _color(rng, (0.5, 0.66), (0.65, 0.9), (0.65, 0.95))
     bands = np.sin((u + 0.15 * v * v) * rng.uniform(9, 13)) > 0.35
@@ -173,8 +200,8 @@ def _fish_texture(u, v, rng):
     return _mix(rgb, np.zeros(3, np.float32), eye < 0.065)
 
 
-# name: shape, texture, largest turn in radians. Crates and fish have an upright.
-CLASSES = {
+# name: shape, texture, largest turn in radians. Crates and fish have an upright position.
+CLASSES: dict[str, tuple[Shape, Texture, float]] = {
     "ball": (_ball, _ball_texture, np.pi),
     "crate": (_crate, _crate_texture, 0.4),
     "fish": (_fish, _fish_texture, 0.6),

@@ -1,4 +1,4 @@
-"""The demo data set from its flags to what it holds."""
+"""The demo data set, from its flags to a table of what it holds."""
 
 from ssd_tfrecord.config import DemoConfig
 from ssd_tfrecord.datasets.demo.dataset import format_tallies, write_demo_dataset

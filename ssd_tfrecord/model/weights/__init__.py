@@ -1,5 +1,5 @@
-"""Weights from files into a network.
+"""Loads weights from files into a network.
 
-In reading order: pretrained (a backbone's weights), keras_files (the formats they come in), and
+In reading order: pretrained (a backbone's weights), keras_files (the formats of their files),
 transfer (from another run). Imports backbones and keras.
 """

@@ -1,12 +1,14 @@
 """Weights in Keras's HDF5 files, read as arrays: nothing in a file is executed or unpickled."""
 
+from collections.abc import Iterable, Mapping, Sequence
+
 import h5py
 import numpy as np
 
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.keras import keras
 
-# How a .weights.h5 of Keras 2 calls its layers: by class, numbered in the order of the model.
+# How Keras 2 names layers in a .weights.h5: by class, numbered in the order of the model.
 _NUMBERED = {
     "conv2d": keras.layers.Conv2D,
     "depthwise_conv2d": keras.layers.DepthwiseConv2D,
@@ -15,21 +17,24 @@ _NUMBERED = {
 
 
 def read_layers(
-    path: str, wanted: list[keras.layers.Layer], classifier: tuple[str, ...] = ()
+    path: str, wanted: Sequence[keras.layers.Layer], classifier: Sequence[str] = ()
 ) -> dict[str, list[np.ndarray]]:
-    """Arrays of each layer by its name, in Keras's order (kernel, bias; gamma, beta, mean, var).
+    """Reads the arrays of each layer.
 
-    Three layouts are known: the ``.h5`` of Keras 2, of weights or of a whole model, and the
+    Three layouts are supported: the ``.h5`` of Keras 2, with weights or a complete model; and the
     ``.weights.h5`` of Keras 3, which names its layers, or of Keras 2, which numbers them.
 
     Args:
         path: of the file.
         wanted: the backbone's layers with weights, in the order of the model.
-        classifier: names of dense layers of the file's classifier, in their order; no other layer
-            is read.
+        classifier: names of the dense layers of the file's classifier, in order. Layers in neither
+            are not read.
+
+    Returns:
+        {layer: arrays in Keras's order (kernel, bias; gamma, beta, mean, variance)}.
 
     Raises:
-        InputError: there is no such file, or it is not one of these.
+        InputError: there is no such file, or it has none of these layouts.
     """
     what = f"--backbone_weights={path}"
     try:
@@ -42,13 +47,17 @@ def read_layers(
         raise InputError(f"{what}: not an HDF5 file; must be a Keras .h5 or .weights.h5") from None
     names = [layer.name for layer in wanted]
     with file:
+        # A file of a complete model has its weights in this group, one of weights at the top.
         group = file.get("model_weights", file)
         if "layer_names" in group.attrs:
             layers = _keras2_layers(group, names)
         else:
             layers = _numbered_layers(file, wanted, classifier)
         if not layers:
-            raise InputError(f"{what}: holds no Keras layers; must be a Keras .h5 or .weights.h5")
+            raise InputError(
+                f"{what}: contains no Keras layers; must be a Keras .h5 or .weights.h5"
+            )
+        # Datasets are read only here, so that the classifier of a large file is skipped.
         return {
             name: [dataset[()] for dataset in datasets]
             for name, datasets in layers.items()
@@ -56,29 +65,33 @@ def read_layers(
         }
 
 
-def _keras2_layers(group, names):
-    layers = {}
+def _keras2_layers(group: h5py.Group, names: Sequence[str]) -> dict[str, list[h5py.Dataset]]:
+    layers: dict[str, list[h5py.Dataset]] = {}
     for outer in map(_text, group.attrs["layer_names"]):
         for weight in map(_text, group[outer].attrs["weight_names"]):
-            # As a rule layer/kernel:0, below the model's name where models are nested; the VGG-16
-            # that Keras offers has block1_conv1_W_1:0 without its layer.
+            # As a rule layer/kernel:0, preceded by the model's name in nested models; the VGG-16
+            # that Keras offers has block1_conv1_W_1:0 without the layer.
             name = f"{outer}/{weight}".split("/")[-2]
             layers.setdefault(name, []).append(group[outer][weight])
     if layers.keys().isdisjoint(names):
-        # The MobileNetV2 that Keras offers holds the names of an earlier version; Keras itself
-        # goes by order.
+        # The MobileNetV2 that Keras offers has the names of an earlier version; Keras itself loads
+        # it by order.
         return dict(zip(names, layers.values()))
     return layers
 
 
-def _numbered_layers(file, wanted, classifier):
+def _numbered_layers(
+    file: h5py.File, wanted: Iterable[keras.layers.Layer], classifier: Iterable[str]
+) -> dict[str, list[h5py.Dataset]]:
     names = _names_by_number(wanted, classifier)
-    layers = {}
+    layers: dict[str, list[h5py.Dataset]] = {}
 
-    def visit(path, group):
+    def visit(path: str, group: h5py.Group | h5py.Dataset) -> None:
+        # Weights lie in …/<layer>/vars/0, 1, …; vars of a layer without weights is empty.
         *parents, last = path.split("/")
         if last == "vars" and parents and isinstance(group, h5py.Group) and len(group):
             number = parents[-1]
+            # Keras 3 writes the attribute, Keras 2 does not.
             name = _text(group.attrs.get("name", names.get(number, number)))
             layers[name] = [group[str(index)] for index in range(len(group))]
 
@@ -86,7 +99,10 @@ def _numbered_layers(file, wanted, classifier):
     return layers
 
 
-def _names_by_number(wanted, classifier):
+def _names_by_number(
+    wanted: Iterable[keras.layers.Layer], classifier: Iterable[str]
+) -> Mapping[str, str]:
+    """{conv2d_3 and the like: name of the layer}; the first of a class has no number."""
     names = {f"dense_{n}" if n else "dense": name for n, name in enumerate(classifier)}
     for kind, layer_class in _NUMBERED.items():
         of_kind = (layer.name for layer in wanted if isinstance(layer, layer_class))
@@ -94,5 +110,6 @@ def _names_by_number(wanted, classifier):
     return names
 
 
-def _text(name):
+def _text(name: bytes | str) -> str:
+    # Keras 2 writes lists of bytes, Keras 3 str.
     return name.decode() if isinstance(name, bytes) else str(name)

@@ -1,6 +1,10 @@
-"""Pretrained weights of a backbone, put into a network."""
+"""Loads the pretrained weights of a backbone into a network."""
 
-from ssd_tfrecord.backbones import BACKBONES, Backbone
+from collections.abc import Mapping
+
+import numpy as np
+
+from ssd_tfrecord.backbones import BACKBONES, Backbone, PublishedWeights
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.keras import keras
 from ssd_tfrecord.model.summary import block_of
@@ -9,33 +13,41 @@ from ssd_tfrecord.options import ModelOptions
 
 
 def load_backbone(model: keras.Model, options: ModelOptions) -> list[str]:
-    """Puts ``--backbone_weights`` into a network made by ``ssd.build`` and says what it did.
+    """Loads ``--backbone_weights`` into a network and reports what it did.
 
-    VGG-16's fc6 and fc7 are made from the classifier where the file has one. The rest of the
-    network stays as it is.
+    If the file has a classifier, VGG-16's fc6 and fc7 are made from it. The other layers of the
+    network stay as they are.
+
+    Args:
+        model: made by ``ssd.build``.
+        options: those that ``model`` was made with.
 
     Returns:
-        Lines for the start of a run: what was loaded, what starts fresh.
+        Lines for the start of a run: which layers were loaded, which are initialised at random.
 
     Raises:
-        InputError: the weights cannot be had, or a layer is missing or of another shape.
+        InputError: the weights cannot be downloaded or read, or a layer is missing or has another
+            shape.
     """
     source = options.backbone_weights
     if source == "none":
-        return ["backbone weights: none, every layer starts fresh"]
+        return ["backbone weights: none; all layers are initialised at random"]
     backbone = BACKBONES[options.backbone]
     if backbone.weights is None:
-        raise InputError(f"--backbone_weights={source}: {backbone.name} has none; must be none")
+        raise InputError(
+            f"--backbone_weights={source}: there are none for {backbone.name}; must be none"
+        )
     wanted = backbone_layers(model, backbone)
     if source == "imagenet":
-        arrays = _download(backbone, options.width)
+        arrays = _download(backbone.name, backbone.weights, options.width)
     else:
         arrays = read_layers(source, wanted, backbone.weights.classifier)
     try:
         arrays = backbone.weights.adapt_fn(arrays)
+    # adapt_fn does not know where the arrays come from.
     except InputError as error:
         raise InputError(f"--backbone_weights={source}: {error}") from None
-    # Ours alone, and made of the file's: VGG-16's fc6 and fc7.
+    # Layers that only our network has, made from the file's: VGG-16's fc6 and fc7.
     wanted += [layer for layer in model.layers if layer.name in arrays and layer not in wanted]
     for layer in wanted:
         _assign(layer, arrays, source)
@@ -45,21 +57,22 @@ def load_backbone(model: keras.Model, options: ModelOptions) -> list[str]:
     return [
         f"backbone weights: {len(loaded)} layers from {source}, {wanted[0].name} to "
         f"{wanted[-1].name}",
-        f"start fresh: {', '.join(blocks)}",
+        f"initialised at random: {', '.join(blocks)}",
     ]
 
 
 def backbone_layers(model: keras.Model, backbone: Backbone) -> list[keras.layers.Layer]:
-    """The layers of ``model`` that published weights of ``backbone`` have, without classifier."""
+    """The layers of ``model`` for which ``backbone`` has published weights, without classifier."""
     return [
         layer for layer in model.layers if layer.weights and layer.name.startswith(backbone.layers)
     ]
 
 
-def _assign(layer, arrays, source):
+def _assign(layer: keras.layers.Layer, arrays: Mapping[str, list[np.ndarray]], source: str) -> None:
     what = f"--backbone_weights={source}"
     if layer.name not in arrays:
         raise InputError(f"{what}: has no layer {layer.name}, which the backbone needs")
+    # Checked here, because the ValueError of set_weights does not say which file it is about.
     got = [array.shape for array in arrays[layer.name]]
     expected = [tuple(weight.shape) for weight in layer.weights]
     if got != expected:
@@ -67,19 +80,18 @@ def _assign(layer, arrays, source):
     layer.set_weights(arrays[layer.name])
 
 
-def _download(backbone, width):
-    weights = backbone.weights
+def _download(name: str, weights: PublishedWeights, width: float) -> dict[str, list[np.ndarray]]:
     if width not in weights.widths:
         raise InputError(
-            f"--backbone_weights=imagenet: there is no {backbone.name} of --width={width:g}; must "
-            f"be one of {', '.join(map(str, weights.widths))}"
+            f"--backbone_weights=imagenet: there are none for {name} with --width={width:g}; "
+            f"--width must be one of {', '.join(map(str, weights.widths))}"
         )
     try:
         pretrained = weights.keras_fn(width)
-    except Exception as error:  # Keras raises a bare Exception where a download fails.
+    except Exception as error:  # Keras raises a bare Exception when a download fails.
         raise InputError(
-            f"--backbone_weights=imagenet: Keras cannot download it "
-            f"({' '.join(str(error).split())}); fetch {weights.url_fn(width)} and pass its path, "
-            "or pass none"
+            f"--backbone_weights=imagenet: Keras cannot download the weights "
+            f"({' '.join(str(error).split())}); fetch {weights.url_fn(width)} and pass the path of "
+            "the file, or pass none"
         ) from None
     return {layer.name: layer.get_weights() for layer in pretrained.layers}

@@ -1,14 +1,15 @@
-"""EXIF orientation: what a photograph says of how it is to be turned, and whether to believe it."""
+"""EXIF orientation: how a photograph says it should be turned, and whether to believe it."""
 
 import warnings
 
 from PIL import Image
 
 UPRIGHT = 1
-# What is no orientation; 0 and 65537 are seen in real files.
+# Stands for any value that is not an orientation; 0 and 65537 are seen in real files.
 ILLEGAL = 0
 _TAG = 0x0112
-# As EXIF 2.32 table 6 has them: how the stored pixels become upright.
+# As in EXIF 2.32, table 6: how the stored pixels become upright. Pillow rotates counter-clockwise:
+# the quarter turn clockwise that 6 asks for is its ROTATE_270.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -21,34 +22,46 @@ _TURNS = {
 
 
 def read_orientation(segment: bytes) -> int:
-    """1…8 of an EXIF segment (from "Exif" on, or b""); UPRIGHT without one, ILLEGAL for others."""
+    """Reads the orientation from an EXIF segment.
+
+    Args:
+        segment: from "Exif" on, or b"".
+
+    Returns:
+        1…8; UPRIGHT if the segment has none, ILLEGAL if it has any other value or is damaged.
+    """
     if not segment:
         return UPRIGHT
     try:
-        # Pillow warns of damaged tags, which are not ours.
+        # Pillow warns about any damaged tag, and only this one matters here.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tags = Image.Exif()
             tags.load(segment)
             value = tags.get(_TAG, UPRIGHT)
-    # Whatever Pillow's parser meets in damaged segments: struct.error, SyntaxError, TypeError …
+    # Pillow's parser raises all kinds on damaged segments: struct.error, SyntaxError, TypeError …
     except Exception:
         return ILLEGAL
     return value if value in (UPRIGHT, *_TURNS) else ILLEGAL
 
 
-def is_believed(orientation: int, size, claimed_size) -> bool:
+def is_believed(
+    orientation: int, size: tuple[int, int], claimed_size: tuple[float, float] | None
+) -> bool:
     """Whether boxes were drawn on the turned image: it has the claimed size, the stored has not.
 
-    Where both have it (half turns, mirrors, squares) or no size is claimed nothing tells, and the
-    pixels stay as they are: a decoder that does not turn them is what most tools use.
+    Where both have it (half turns, mirrors, squares) or no size is claimed, nothing decides, and
+    the pixels stay as they are: most tools decode without turning.
 
     Args:
-        size, claimed_size: (width, height); the claimed one may be None.
+        orientation: 1…8.
+        size: (width, height) of the stored pixels.
+        claimed_size: (width, height) in the annotation, or None.
     """
+    # Only 5 to 8 swap width and height; the others leave no trace in the size.
     return orientation >= 5 and claimed_size == size[::-1] and claimed_size != size
 
 
 def turn(image: Image.Image, orientation: int) -> Image.Image:
-    """``image`` (Pillow), stored with ``orientation`` 2…8, upright."""
+    """Returns ``image``, stored with ``orientation`` 2…8, upright."""
     return image.transpose(_TURNS[orientation])

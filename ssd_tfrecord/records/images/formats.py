@@ -1,18 +1,19 @@
-"""Images that training's JPEG decoder does not take, read by Pillow: PNG, BMP, GIF and others."""
+"""Images that training's JPEG decoder does not accept, read by Pillow: PNG, BMP, GIF and others."""
 
 import contextlib
 import io
 import threading
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image, ImageFile
 
-# Beside JPEG. Image files come from strangers, and Pillow's other plugins start programs
+# Besides JPEG. Image files come from strangers, and Pillow's other plugins start programs
 # (EPS: Ghostscript) or are hardly ever used.
 FORMATS = ("PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 
-# Pillow's settings are global.
+# Pillow's settings are module globals, so one thread at a time may change them.
 _PILLOW = threading.Lock()
 
 
@@ -21,49 +22,57 @@ class UnreadableImageError(Exception):
 
 
 class TooManyPixelsError(Exception):
-    """An image that is not decoded; the message gives its size and the limit."""
+    """An image that is not decoded; the message states its size and the limit."""
 
 
-def load_image(content: bytes, max_pixels: int, *, lenient: bool = False):
-    """The first frame of an image file in RGB.
-
-    Args:
-        max_pixels: more are not decoded.
-        lenient: fill what is missing at the end instead of refusing it.
+def load_image(
+    content: bytes, max_pixels: int, *, lenient: bool = False
+) -> tuple[Image.Image, str, bytes]:
+    """Reads the first frame of an image file in RGB.
 
     TIFF comes upright: Pillow itself turns it by its orientation.
 
+    Args:
+        content: the bytes of the file.
+        max_pixels: larger images are not decoded.
+        lenient: fill in what is missing at the end instead of refusing the image.
+
     Returns:
-        (Pillow image, format in lower case, EXIF segment or b"").
+        (image, format in lower case, EXIF segment or b"").
 
     Raises:
-        UnreadableImageError, TooManyPixelsError.
+        UnreadableImageError: Pillow cannot decode it.
+        TooManyPixelsError: it has more than ``max_pixels``.
     """
     with _settings(lenient):
-        # Whatever plugins meet in damaged files: OSError, SyntaxError, struct.error, IndexError…
+        # Plugins raise all kinds on damaged files: OSError, SyntaxError, struct.error, IndexError …
         try:
             with Image.open(io.BytesIO(content), formats=("JPEG", *FORMATS)) as image:
                 width, height = image.size
+                # open() has read the header only; to_rgb() is what decodes.
                 if width * height <= max_pixels:
                     name = (image.format or "").lower()
                     segment = image.info.get("exif", b"")
+                    # MPO is a JPEG with more frames behind it, of which the first is read.
                     return to_rgb(image), "jpeg" if name == "mpo" else name, segment
         except Exception as error:
             raise UnreadableImageError(_reason(error)) from None
+    # Outside the try, which would turn it into an UnreadableImageError.
     raise TooManyPixelsError(too_many_pixels(width, height, max_pixels))
 
 
-def too_many_pixels(width, height, max_pixels) -> str:
-    """What to say of an image that is not decoded."""
-    return f"{width}x{height} are too many pixels: must be {max_pixels} at most (--max_pixels)"
+def too_many_pixels(width: int, height: int, max_pixels: int) -> str:
+    """The message about an image that is too large to be decoded."""
+    return f"{width}x{height} is too many pixels: must be at most {max_pixels} (--max_pixels)"
 
 
 @contextlib.contextmanager
-def _settings(lenient):
+def _settings(lenient: bool) -> Iterator[None]:
+    # Pillow warns about damaged metadata, which does not keep an image from being used.
     with _PILLOW, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS
-        # The size is looked at here, against the user's own limit.
+        # Pillow's own limit is off: load_image checks the size against the user's.
         ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = lenient, None
         try:
             yield
@@ -71,20 +80,28 @@ def _settings(lenient):
             ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = before
 
 
-def _reason(error):
+def _reason(error: Exception) -> str:
+    # Its own message prints the BytesIO object, which tells a user nothing.
     if isinstance(error, Image.UnidentifiedImageError):
-        return "no image of these formats"
+        return "not an image in any of these formats"
+    # On one line, and not pages long.
     return " ".join(str(error).split())[:100] or type(error).__name__
 
 
-def to_rgb(image):
-    """A Pillow image in RGB; 16 bits a channel are scaled to 8. ValueError for more, and floats."""
-    # Pillow would cut off what 8 bits do not hold: all but the darkest grey would be white.
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Converts an image to RGB; 16 bits per channel are scaled to 8.
+
+    Raises:
+        ValueError: it has more than 16 bits per channel, or floating-point pixels.
+    """
+    # Pillow would clip to 8 bits: all but the darkest grey would be white.
     if image.mode.startswith("I"):
+        # Both I;16 and I, the 32-bit mode, in which Pillow reads some 16-bit files too.
         pixels = np.asarray(image).astype(np.int32)
         if pixels.min() < 0 or pixels.max() > 65535:
-            raise ValueError("more than 16 bits a channel")
-        image = Image.fromarray(np.uint8((pixels + 128) // 257))
+            raise ValueError("more than 16 bits per channel")
+        # 257 = 65535 / 255, so white stays white; 128 rounds to the nearest.
+        image = Image.fromarray(((pixels + 128) // 257).astype(np.uint8))
     if image.mode == "F":
-        raise ValueError("floats that have no known white")
+        raise ValueError("floating-point pixels, for which no white is defined")
     return image.convert("RGB")

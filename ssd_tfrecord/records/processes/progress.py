@@ -6,12 +6,12 @@ import tqdm
 
 
 def bar(total: int, unit: str, title: str) -> tqdm.tqdm:
-    """A bar for what is quick as a rule: it shows after a second, and leaves nothing behind."""
+    """A bar for what is usually quick: it shows after a second, and is removed at the end."""
     return tqdm.tqdm(
         total=total, desc=title, unit=unit, unit_scale=True, delay=1, leave=False, file=sys.stderr
     )
 
 
 def steady_bar(total: int | None, unit: str, done: int = 0) -> tqdm.tqdm:
-    """A bar that shows at once and stays, ``done`` of ``total`` steps already taken."""
+    """A bar that shows at once and stays, with ``done`` of ``total`` steps already taken."""
     return tqdm.tqdm(total=total, initial=done, unit=unit, file=sys.stderr)

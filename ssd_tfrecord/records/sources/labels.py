@@ -1,13 +1,14 @@
-"""The class list of a record set: which names there are, and in which order."""
+"""The class list of a record set: its names and their order."""
 
 import collections
 import reprlib
+from collections.abc import Iterable, Mapping, Sequence
 
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.records.manifest import ClassLabel, load_classes
 from ssd_tfrecord.records.sources.source_set import SourceSet
 
-# The devkit's order (VOCinit.m), which is the alphabet's.
+# In the devkit's order (VOCinit.m), which is alphabetical.
 VOC_CLASSES = (
     "aeroplane",
     "bicycle",
@@ -31,7 +32,8 @@ VOC_CLASSES = (
     "tvmonitor",
 )
 
-# id and name of COCO's 80 (2017), whose ids have gaps.
+# Ids and names of COCO's 80 categories (2017). The ids have gaps: 11 of the paper's 91 categories
+# were not released.
 _COCO = (
     "1 person, 2 bicycle, 3 car, 4 motorcycle, 5 airplane, 6 bus, 7 train, 8 truck, 9 "
     "boat, 10 traffic light, 11 fire hydrant, 13 stop sign, 14 parking meter, 15 "
@@ -50,70 +52,79 @@ COCO_CATEGORIES = {
     name: int(number) for number, _, name in (entry.partition(" ") for entry in _COCO.split(", "))
 }
 
-# COCO's fit in a message; LVIS's 1,203 do not.
+# How many names a message lists: COCO's 80 fit in, LVIS's 1,203 do not.
 _NUM_LISTED = 90
 
 
 def choose_classes(
     classes: str, sources: SourceSet, unknown_classes: str = "fail"
 ) -> tuple[ClassLabel, ...]:
-    """The class list that --classes asks for.
+    """Returns the class list that --classes asks for.
 
     Args:
-        classes: ``default`` (the source's own list, else VOC's 20), ``voc`` (its 20), ``coco`` (its
-            80, with its ids), ``auto`` (every name found, sorted), a file with a name a line, or a
-            manifest.json.
-        unknown_classes: drop, or fail: the list must hold every object's class.
+        classes: ``default`` (the source's own list, or else VOC's 20), ``voc`` (its 20), ``coco``
+            (its 80, with its ids), ``auto`` (every name found, sorted), a text file with one name
+            per line, or a manifest.json.
+        sources: the set whose objects are to be labelled.
+        unknown_classes: drop, or fail: the list must contain every object's class.
 
     Raises:
-        InputError that names the first object of another class.
+        InputError: the list cannot be read, does not fit the source's own, or lacks a class; the
+            message then names the first object of that class.
     """
     if classes.endswith(".json"):
         chosen = load_classes(classes)
     else:
         chosen = _numbered(_names(classes, sources), classes, sources.category_ids)
-    # Auto has just found every object's class.
+    # Auto has just collected every object's class.
     if unknown_classes == "fail" and classes != "auto":
         _check_objects(chosen, sources)
     return chosen
 
 
-def _names(classes, sources):
+def _names(classes: str, sources: SourceSet) -> tuple[str, ...]:
     if classes == "default":
+        # Only a COCO JSON has a list of its own.
         return tuple(sources.category_ids) or VOC_CLASSES
     if classes in ("voc", "coco"):
         return VOC_CLASSES if classes == "voc" else tuple(COCO_CATEGORIES)
     if classes == "auto":
         names = {item.name for image in sources.images for item in image.objects}
         if not names:
-            raise InputError("--classes=auto: no object has a class; name a file of classes")
+            raise InputError(
+                "--classes=auto: there are no objects; pass a file of class names instead"
+            )
         return tuple(sorted(names))
     return _names_of_file(classes)
 
 
-def _names_of_file(path):
+def _names_of_file(path: str) -> tuple[str, ...]:
     try:
+        # With or without a byte order mark, which some Windows editors write.
         with open(path, encoding="utf-8-sig") as file:
             names = [line.strip() for line in file if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"--classes={path}: cannot be read ({error}): must be default, voc, coco, auto, a file "
-            "with a name a line, or a manifest.json"
+            f"--classes={path}: cannot be read ({error}); must be default, voc, coco, auto, a text "
+            "file with one name per line, or a manifest.json"
         ) from None
     twice = [name for name, count in collections.Counter(names).items() if count > 1]
     if twice or not names:
-        found = f"has {reprlib.repr(twice[0])} twice" if twice else "is empty"
-        raise InputError(f"--classes={path}: {found}: must have each class on a line of its own")
+        found = f"duplicate class {reprlib.repr(twice[0])}" if twice else "is empty"
+        raise InputError(f"--classes={path}: {found}; must list each class once, one per line")
     return tuple(names)
 
 
-def _numbered(names, classes, category_ids):
+def _numbered(
+    names: Sequence[str], classes: str, category_ids: Mapping[str, int]
+) -> tuple[ClassLabel, ...]:
     unknown = [name for name in names if category_ids and name not in category_ids]
     if unknown:
         raise InputError(
-            f"--classes={classes}: {reprlib.repr(unknown[0])} is no category of the JSON, which "
+            f"--classes={classes}: {reprlib.repr(unknown[0])} is not a category of the JSON, which "
             f"has: {_listed(category_ids)}"
         )
+    # VOC XML can be converted with COCO's classes; its own ids are then COCO's.
     if classes == "coco" and not category_ids:
         category_ids = COCO_CATEGORIES
     return tuple(
@@ -122,20 +133,20 @@ def _numbered(names, classes, category_ids):
     )
 
 
-def _check_objects(chosen, sources):
+def _check_objects(chosen: Sequence[ClassLabel], sources: SourceSet) -> None:
     allowed = {item.name for item in chosen}
     for image in sources.images:
         for item in image.objects:
             if item.name not in allowed:
                 raise InputError(
-                    f"{image.file}: object {item.index}: class {reprlib.repr(item.name)} must be "
-                    f"one of {_listed(entry.name for entry in chosen)}; or pass --classes=auto or "
-                    "--unknown_classes=drop"
+                    f"{image.file}: object {item.index}: class {reprlib.repr(item.name)} is not "
+                    f"one of {_listed(entry.name for entry in chosen)}; add it to --classes, or "
+                    "pass --classes=auto or --unknown_classes=drop"
                 )
 
 
-def _listed(names):
-    """``names`` in a line, whatever they are and however many."""
+def _listed(names: Iterable[str]) -> str:
+    """Joins ``names`` into one line, whatever they contain and however many there are."""
     names = list(names)
     shown = [
         name if name.isprintable() and len(name) <= 40 else reprlib.repr(name)

@@ -1,20 +1,25 @@
-"""What a source says of its images: the one form that every reader gives and every writer takes.
+"""What a source says about its images: the form that every reader returns and the writer accepts.
 
-Boxes are [ymin, xmin, ymax, xmax] in pixels, before anything was decoded.
+Boxes are [ymin, xmin, ymax, xmax] in pixels; nothing has been decoded yet.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ssd_tfrecord.records.rejects import DROPPED, Reject
+
+# Spool keeps what is defined here, so it imports this file.
+if TYPE_CHECKING:
+    from ssd_tfrecord.records.sources.spool import Spool
 
 
 @dataclass(frozen=True, slots=True)
 class SourceObject:
     """One object as its file has it: ``box`` in pixels, edges counted from 0, not yet clipped.
 
-    ``index`` counts the image's objects from 1; ``area`` None: the box's; ``flaw`` is what the
-    reader found wrong with the box (ZERO_AREA, INVERTED, NOT_FINITE), or "".
+    ``index`` is its number in the image, counted from 1; ``area`` is None if it is the box's;
+    ``flaw`` is what the reader found wrong with the box (ZERO_AREA, INVERTED, NOT_FINITE), or "".
     """
 
     index: int
@@ -34,14 +39,14 @@ class SourceObject:
 class SourceImage:
     """An image and its objects before decoding.
 
-    ``file`` is the annotation's, for messages, with the image's id where it holds many; ``size``
-    is (width, height) as it is claimed there, None where it is not.
+    ``file`` is the annotation file, for messages, with the image's id if the file holds many.
+    ``size`` is (width, height) as claimed there, or None; floats if the file has floats.
     """
 
     source_id: str
     image_path: str
     file: str
-    size: tuple[int, int] | None = None
+    size: tuple[float, float] | None = None
     objects: tuple[SourceObject, ...] = ()
 
 
@@ -49,13 +54,13 @@ class SourceImage:
 class SourceSet:
     """All images that become one record set.
 
-    ``images``, and ``rejects`` of what the reader has dropped, lie on disk (``spool.Spool``).
-    ``category_ids`` is {name: the source's own id} in label order, empty where the source has no
-    class list of its own; ``origin`` says in the manifest where the set comes from; ``notes`` are
-    lines for the user.
+    ``images``, and ``rejects`` for what the reader has dropped, are kept on disk (``spool.Spool``).
+    ``category_ids`` is {name: the source's own id} in label order, empty if the source has no class
+    list of its own; ``origin`` tells the manifest where the set comes from; ``notes`` are lines for
+    the user.
     """
 
-    images: Sequence[SourceImage]
+    images: "Spool[SourceImage]"
     origin: Mapping[str, object]
     pixel_origin: int = 0
     category_ids: Mapping[str, int] = field(default_factory=dict)
@@ -66,7 +71,8 @@ class SourceSet:
 def reject_image(
     source: SourceImage, reason: str, action: str = DROPPED, detail: str = ""
 ) -> Reject:
-    """The Reject of a whole image."""
+    """Makes the Reject of an image; ``reason``, ``action`` and ``detail`` become its own."""
+    # Objects are lost only if their image is; a rotated one keeps them.
     num_objects = len(source.objects) if action == DROPPED else 0
     return Reject(
         source.file, source.source_id, reason, action, detail=detail, num_objects=num_objects

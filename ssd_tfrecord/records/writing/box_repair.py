@@ -1,6 +1,7 @@
 """From the boxes of a source to those of a record: clipped, refused or dropped, and counted.
 
-A box in pixels of the annotated image becomes fractions, which needs the decoded image's size.
+A box in pixels of the annotated image becomes fractions, for which the image must be decoded: its
+annotation need not state a size. All boxes are (ymin, xmin, ymax, xmax).
 """
 
 import reprlib
@@ -11,6 +12,7 @@ import numpy as np
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import BoxOptions
 from ssd_tfrecord.records.annotation import ImageAnnotation, ObjectAnnotation, degeneracy
+from ssd_tfrecord.records.images.stored_image import StoredImage
 from ssd_tfrecord.records.rejects import (
     BEYOND_TOLERANCE,
     CLIPPED,
@@ -24,28 +26,36 @@ from ssd_tfrecord.records.rejects import (
     ZERO_AREA,
     Reject,
 )
-from ssd_tfrecord.records.sources.source_set import SourceImage, reject_image
+from ssd_tfrecord.records.sources.source_set import SourceImage, SourceObject, reject_image
+
+Box = tuple[float, float, float, float]
 
 
-def fit(source: SourceImage, image, labels: Mapping[str, int], options: BoxOptions):
-    """The record of ``source``, and what was not taken as it is.
+def fit(
+    source: SourceImage, image: StoredImage, labels: Mapping[str, int], options: BoxOptions
+) -> tuple[ImageAnnotation, tuple[Reject, ...]]:
+    """Fits the objects of ``source`` to its decoded image.
 
-    Boxes are clipped to the image. A second object of the same class and box is kept and named.
+    Boxes are clipped to the image. A second object of the same class and box is kept, but reported.
 
     Args:
-        image: an ``images.StoredImage``.
-        labels: name -> label.
+        source: the image and its objects as annotated.
+        image: the same image, decoded.
+        labels: {class name: 1…C}.
+        options: what to do with faulty objects.
 
     Returns:
-        (ImageAnnotation, tuple of Reject, those of ``image`` included).
+        (what the record holds, what was not converted as it was, ``image`` itself included).
 
     Raises:
-        InputError for what ``options`` call an error.
+        InputError: an object has a fault that ``options`` call an error.
     """
-    objects, seen = [], set()
+    objects: list[ObjectAnnotation] = []
+    seen: set[tuple[str, Box]] = set()
     rejects = [reject_image(source, *change) for change in image.changes]
     for item in source.objects:
         found, reason, action = _fit_object(source, item, image, labels, options)
+        # Boxes as annotated: two that differ may be clipped to the same pixels.
         if found and (item.name, item.box) in seen:
             rejects.append(_reject_object(source, item, DUPLICATE, KEPT, image))
         seen.add((item.name, item.box))
@@ -64,8 +74,10 @@ def fit(source: SourceImage, image, labels: Mapping[str, int], options: BoxOptio
     return annotation, tuple(rejects)
 
 
-def _reject_object(source, item, reason, action, image):
-    # What the box was compared with.
+def _reject_object(
+    source: SourceImage, item: SourceObject, reason: str, action: str, image: StoredImage
+) -> Reject:
+    # What the box was compared with: the annotation may state another size, or none.
     size = f"image of {image.annotated_width}x{image.annotated_height}"
     detail = "" if reason in (UNKNOWN_CLASS, DUPLICATE) else size
     return Reject(
@@ -73,31 +85,44 @@ def _reject_object(source, item, reason, action, image):
     )
 
 
-def _fit_object(source, item, image, labels, options):
-    """(ObjectAnnotation or None, reason or "", action)."""
+def _fit_object(
+    source: SourceImage,
+    item: SourceObject,
+    image: StoredImage,
+    labels: Mapping[str, int],
+    options: BoxOptions,
+) -> tuple[ObjectAnnotation | None, str, str]:
+    """Returns (the object, or None if it is dropped; reason or ""; action)."""
     if item.name not in labels:
         _refuse(options.unknown_classes, source, item, UNKNOWN_CLASS, image)
         return None, UNKNOWN_CLASS, DROPPED
     pixels = _clip(item.box, image.annotated_height, image.annotated_width)
     reason = item.flaw or _reason(item.box, pixels, image, options.box_tolerance)
+    # Clipping within the tolerance is not a fault.
     if reason not in ("", CLIPPED):
         _refuse(options.bad_boxes, source, item, reason, image)
+        # Only of a box that overlaps the image is anything left to clip.
         if reason != BEYOND_TOLERANCE or options.bad_boxes == "drop":
             return None, reason, DROPPED
     return _object(item, pixels, image, labels[item.name]), reason, CLIPPED
 
 
-def _clip(box, height, width):
-    return tuple(min(max(edge, 0.0), side) for edge, side in zip(box, (height, width) * 2))
+def _clip(box: Box, height: int, width: int) -> Box:
+    sides = (height, width) * 2
+    ymin, xmin, ymax, xmax = (min(max(edge, 0.0), side) for edge, side in zip(box, sides))
+    return ymin, xmin, ymax, xmax
 
 
-def _fractions(pixels, image):
-    # Rounded as records keep them, so that a box without area shows before it is written.
+def _fractions(pixels: Box, image: StoredImage) -> Box:
+    # Of the annotated size: what is a fraction of it is the same fraction of a shrunk image.
     sides = (image.annotated_height, image.annotated_width) * 2
-    return tuple(float(np.float32(edge / side)) for edge, side in zip(pixels, sides))
+    # Rounded as records keep them, so that a box that loses its area by it is found in time.
+    ymin, xmin, ymax, xmax = (float(np.float32(edge / side)) for edge, side in zip(pixels, sides))
+    return ymin, xmin, ymax, xmax
 
 
-def _reason(given, pixels, image, tolerance):
+def _reason(given: Box, pixels: Box, image: StoredImage, tolerance: float) -> str:
+    # A box without area of its own has been found by the reader: this one lost it by clipping.
     if degeneracy(_fractions(pixels, image)):
         return OUTSIDE_IMAGE
     excess = max(abs(edge - inside) for edge, inside in zip(given, pixels))
@@ -106,7 +131,8 @@ def _reason(given, pixels, image, tolerance):
     return CLIPPED if excess <= tolerance else BEYOND_TOLERANCE
 
 
-def _object(item, pixels, image, label):
+def _object(item: SourceObject, pixels: Box, image: StoredImage, label: int) -> ObjectAnnotation:
+    # COCO states the area of the mask, which is less than the box's.
     area = (pixels[2] - pixels[0]) * (pixels[3] - pixels[1]) if item.area is None else item.area
     shrinkage = (image.height * image.width) / (image.annotated_height * image.annotated_width)
     return ObjectAnnotation(
@@ -123,23 +149,26 @@ def _object(item, pixels, image, label):
     )
 
 
-def _refuse(policy, source, item, reason, image):
+def _refuse(
+    policy: str, source: SourceImage, item: SourceObject, reason: str, image: StoredImage
+) -> None:
     """Raises InputError if ``policy`` is to fail."""
     if policy != "fail":
         return
+    # repr(), shortened: a name from a hostile file may be long, or hold line ends.
     where = f"{source.file}: object {item.index} ({reprlib.repr(item.name)})"
     if reason == UNKNOWN_CLASS:
-        raise InputError(f"{where}: must be a class of --classes; or pass --unknown_classes=drop")
+        raise InputError(f"{where}: must be one of --classes; or pass --unknown_classes=drop")
     size = f"{image.annotated_width}x{image.annotated_height}"
     words = {
-        ZERO_AREA: "covers nothing: xmax must be above xmin, and ymax above ymin",
-        INVERTED: "is inverted: xmax must be above xmin, and ymax above ymin",
-        NOT_FINITE: "must be of finite numbers of pixels",
-        OUTSIDE_IMAGE: f"covers nothing of the image: must be inside {size}",
-        BEYOND_TOLERANCE: f"must be inside {size}, up to --box_tolerance",
+        ZERO_AREA: "has no area: must have xmax above xmin, and ymax above ymin",
+        INVERTED: "is inverted: must have xmax above xmin, and ymax above ymin",
+        NOT_FINITE: "must have finite edges",
+        OUTSIDE_IMAGE: f"has no area inside the image: must be inside {size}",
+        BEYOND_TOLERANCE: f"must be inside {size}, give or take --box_tolerance",
     }
     ymin, xmin, ymax, xmax = item.box
     raise InputError(
-        f"{where}: box of x {xmin:.12g} to {xmax:.12g} and y {ymin:.12g} to {ymax:.12g}, pixels "
-        f"from 0, {words[reason]}; fix it, or pass --bad_boxes=drop"
+        f"{where}: box with x {xmin:.12g} to {xmax:.12g} and y {ymin:.12g} to {ymax:.12g} (pixels "
+        f"from 0) {words[reason]}; fix it, or pass --bad_boxes=drop"
     )

@@ -1,6 +1,6 @@
 """From a SourceSet to a record set: shards written by workers, then the manifest, then names.
 
-TensorFlow is imported by those who write shards alone, after all that can be checked before.
+TensorFlow is imported only where shards are written, after all that can be checked without it.
 """
 
 import contextlib
@@ -10,6 +10,8 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import ssd_tfrecord
 from ssd_tfrecord.errors import InputError
@@ -21,23 +23,28 @@ from ssd_tfrecord.options import (
     names_of_role,
 )
 from ssd_tfrecord.records import manifest, rejects
-from ssd_tfrecord.records.manifest import Manifest
+from ssd_tfrecord.records.manifest import ClassLabel, Manifest
 from ssd_tfrecord.records.processes import workers
 from ssd_tfrecord.records.processes.progress import steady_bar
+from ssd_tfrecord.records.rejects import Reject
 from ssd_tfrecord.records.sources import labels
 from ssd_tfrecord.records.sources.source_set import SourceSet
 from ssd_tfrecord.records.statistics import Statistics
 from ssd_tfrecord.records.writing import journal, shard_workers, shards
-from ssd_tfrecord.records.writing.shards import Recipe
+from ssd_tfrecord.records.writing.journal import FinishedShard, Journal
+from ssd_tfrecord.records.writing.shards import Recipe, ShardPlan
 
 DEFAULT_IMAGES, DEFAULT_BOXES = ImageOptions(), BoxOptions()
 
 
-def check_output(options: RecordSetOptions):
-    """Raises InputError if a set, or another run, is in ``options.output_dir``, or if it cannot be
-    written as ``options`` say.
+def check_output(options: RecordSetOptions) -> None:
+    """Checks that a record set can be written as ``options`` say.
 
-    Worth a call before annotations are read, which may take minutes.
+    Worth calling before annotations are read, which may take minutes.
+
+    Raises:
+        InputError: ``options.output_dir`` already holds a set, another run is writing to it, or
+            Beam cannot be used as ``options`` say.
     """
     if options.beam_runner:
         from ssd_tfrecord.records.writing import beam
@@ -45,16 +52,26 @@ def check_output(options: RecordSetOptions):
         beam.check(options)
     journal.refuse_if_held(options.output_dir)
     old_files = shards.files_of_set(options.output_dir, _set_name(options))
-    going_on = options.overwrite or options.dry_run or journal.is_publishing(options.output_dir)
-    if old_files and not going_on:
+    # A run that was stopped while it moved its shards has left some: the same command resumes it.
+    allowed = options.overwrite or options.dry_run or journal.is_publishing(options.output_dir)
+    if old_files and not allowed:
         raise InputError(
-            f"--output_dir={options.output_dir}: holds a record set already ({old_files[0]}): "
+            f"--output_dir={options.output_dir}: already holds a record set ({old_files[0]}): "
             "choose another folder, or pass --overwrite"
         )
 
 
-def convert_and_report(sources: SourceSet, options: RecordSetOptions, **settings):
-    """``convert`` between the notes of ``sources`` and the summary, both printed."""
+def convert_and_report(sources: SourceSet, options: RecordSetOptions, **settings: Any) -> None:
+    """Prints the notes of ``sources``, converts them, and prints the summary.
+
+    Args:
+        sources: what becomes the record set.
+        options: the record set.
+        **settings: further arguments of ``convert``.
+
+    Raises:
+        InputError: as of ``convert``.
+    """
     for note in sources.notes:
         print(note)
     described = convert(sources, options, **settings)
@@ -65,7 +82,9 @@ def convert_and_report(sources: SourceSet, options: RecordSetOptions, **settings
     print(f"{len(described.shards)} shards in {described.directory}, described in manifest.json")
     if described.rejects:
         path = os.path.join(described.directory, manifest.REJECTS_NAME)
-        print(f"what was not taken as it is, an image or object a line, is in {path}")
+        print(
+            f"images and objects left out, changed or repeated are listed in {path}, one per line"
+        )
 
 
 def convert(
@@ -75,23 +94,28 @@ def convert(
     images: ImageOptions = DEFAULT_IMAGES,
     boxes: BoxOptions = DEFAULT_BOXES,
     tool: str,
-    flag_lines,
+    flag_lines: Sequence[str],
 ) -> Manifest:
-    """Writes the record set of ``sources``; until it is whole, nothing has a final name.
+    """Writes the record set of ``sources``; until it is complete, nothing has a final name.
 
-    Interrupted at whatever moment, the same call goes on with the shards that are not finished.
+    Interrupted at any moment, the same call resumes with the shards that are not finished.
 
     Args:
-        tool: name of the program, for the manifest.
-        flag_lines: the flags it was given, for the manifest.
+        sources: what becomes the record set.
+        options: the record set.
+        images: what to do with images.
+        boxes: what to do with objects.
+        tool: the name of the program, for the manifest.
+        flag_lines: the flags that it was given, for the manifest.
 
     Returns:
-        the manifest that was written; of a dry run, the one that would have been.
+        the manifest that was written; for a dry run, the one that would have been.
 
     Raises:
-        InputError for an output folder in use, a class not listed, a broken image, a full disk, a
-        dead worker.
+        InputError: the output folder is in use, a class is not listed, an image is damaged, the
+            disk is full, or a worker died.
     """
+    # Again: much may have happened while the annotations were read.
     check_output(options)
     if not sources.images:
         raise InputError("no images to convert: the set is empty")
@@ -108,19 +132,20 @@ def convert(
         plans = _plan(sources, options, opened.folder)
         recipe = dataclasses.replace(recipe, folder=opened.folder)
         finished = _write(plans, opened.finished(plans), recipe, options)
-        whole = describe.manifest(finished)
+        complete = describe.manifest(finished)
         _join_rejects(opened.folder, plans, sources.rejects)
-        dataclasses.replace(whole, directory=opened.folder).save()
+        dataclasses.replace(complete, directory=opened.folder).save()
+        # The manifest is the last: a folder without one holds no record set.
         opened.publish(
             [*(item.file for item in plans), manifest.REJECTS_NAME, manifest.FILE_NAME],
             shards.files_of_set(options.output_dir, _set_name(options)),
         )
-    return whole
+    return complete
 
 
 def summary(described: Manifest) -> str:
-    """The table that ends a conversion: what was found is what was dropped and what was written."""
-    rows = [
+    """The table that ends a conversion: what was dropped and written adds up to what was found."""
+    rows: list[tuple[str, int]] = [
         *_found(described, "images", described.num_records),
         *((f"  {kind} files", count) for kind, count in described.formats.items()),
         *((f"  {note}", count) for note, count in described.notes.items()),
@@ -135,14 +160,14 @@ def summary(described: Manifest) -> str:
     return "\n".join(f"{name:<{width}} {count:>8}" for name, count in rows)
 
 
-def _found(described, kind, num_written):
+def _found(described: Manifest, kind: str, num_written: int) -> list[tuple[str, int]]:
     dropped = _actions(described, kind, "dropped")
     total = num_written + sum(count for _, count in dropped)
     return [(f"{kind} found", total), *dropped, (f"{kind} written", num_written)]
 
 
-def _actions(described, kind, action):
-    """Rows of what was done with ``images`` or ``objects``, by reason."""
+def _actions(described: Manifest, kind: str, action: str) -> list[tuple[str, int]]:
+    """Rows of what was done with ``images`` or ``objects``, one per reason."""
     begin = f"{kind} {action}: "
     return [
         (f"  {name.removeprefix(kind).strip()}", count)
@@ -151,13 +176,20 @@ def _actions(described, kind, action):
     ]
 
 
-def _set_name(options):
+def _set_name(options: RecordSetOptions) -> str:
+    # abspath() also removes a slash at the end, after which there would be no name.
     return options.set_name or os.path.basename(os.path.abspath(options.output_dir))
 
 
-def _identity(flag_lines, recipe, options):
+def _identity(
+    flag_lines: Iterable[str], recipe: Recipe, options: RecordSetOptions
+) -> dict[str, str]:
     """{flag or library: value} of all that the bytes depend on besides the source."""
-    values = dict(line.removeprefix("--").partition("=")[::2] for line in flag_lines)
+    values = {}
+    for line in flag_lines:
+        name, _, value = line.removeprefix("--").partition("=")
+        values[name] = value
+    # The options too: a caller of convert() need not have made them from flags.
     for noun in (options, recipe.images, recipe.boxes):
         values.update({name: flag_text(value) for name, value in vars(noun).items()})
     free = names_of_role(options, "place", "means")
@@ -165,38 +197,48 @@ def _identity(flag_lines, recipe, options):
     return {
         **flags,
         "--set_name": _set_name(options),
+        # The list, not the flag alone: it may name a file, which can change.
         "classes": flag_text(tuple(recipe.labels)),
         "ssd_tfrecord": ssd_tfrecord.__version__,
-        # It encodes what is no JPEG.
+        # It encodes the images that are not stored as they are.
         "Pillow": importlib.metadata.version("Pillow"),
     }
 
 
-def _plan(sources, options, folder):
+def _plan(sources: SourceSet, options: RecordSetOptions, folder: str) -> tuple[ShardPlan, ...]:
     name, seed = _set_name(options), options.shuffle_seed
     return shards.plan(sources.images, name, options.num_shards, seed, folder)
 
 
-def _opened(options, identity):
-    return journal.Journal(options.output_dir, identity, replace=options.overwrite)
+def _opened(options: RecordSetOptions, identity: Mapping[str, str]) -> Journal:
+    return Journal(options.output_dir, identity, replace=options.overwrite)
 
 
 @contextlib.contextmanager
-def _write_errors(place):
+def _write_errors(place: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise InputError(f"{place}: cannot be written: {error.strerror}") from None
 
 
-def _write(plans, finished, recipe, options):
-    """{file: FinishedShard} of all ``plans``, under a progress bar; ``finished`` ones are kept."""
+def _write(
+    plans: Sequence[ShardPlan],
+    finished: Mapping[str, FinishedShard],
+    recipe: Recipe,
+    options: RecordSetOptions,
+) -> dict[str, FinishedShard]:
+    """Writes all ``plans`` but the ``finished`` ones; returns {file: shard} of both."""
     finished = dict(finished)
     missing = [item for item in plans if item.file not in finished]
     num_images = sum(item.num_images for item in plans)
     num_missing = sum(item.num_images for item in missing)
     if finished:
-        print(f"goes on: {len(finished)} of {len(plans)} shards are whole", file=sys.stderr)
+        print(
+            f"resuming: {len(finished)} of {len(plans)} shards are already finished",
+            file=sys.stderr,
+        )
+    # closing() stops the workers at once if this fails, not when the generator is collected.
     with (
         steady_bar(num_images, " images", done=num_images - num_missing) as progress,
         contextlib.closing(
@@ -208,8 +250,14 @@ def _write(plans, finished, recipe, options):
     return finished
 
 
-def _write_shards(plans, num_images, recipe, options, advance):
-    """What the engine that ``options`` name yields: each FinishedShard."""
+def _write_shards(
+    plans: Sequence[ShardPlan],
+    num_images: int,
+    recipe: Recipe,
+    options: RecordSetOptions,
+    advance: Callable[[int], object],
+) -> Generator[FinishedShard, None, None]:
+    """Yields each shard, written by the engine that ``options`` name."""
     if options.beam_runner:
         from ssd_tfrecord.records.writing import beam
 
@@ -218,9 +266,10 @@ def _write_shards(plans, num_images, recipe, options, advance):
     return shard_workers.write_shards(plans, recipe, num_workers, advance)
 
 
-def _join_rejects(folder, plans, of_readers):
-    """rejects.jsonl: the readers' rejects, then those of the records, in record order."""
+def _join_rejects(folder: str, plans: Iterable[ShardPlan], of_readers: Iterable[Reject]) -> None:
+    """Writes rejects.jsonl: the readers' rejects, then those of the records, in record order."""
     with open(os.path.join(folder, manifest.REJECTS_NAME), "wb") as file:
+        # One by one: there may be as many as objects, and they lie on disk.
         file.writelines(rejects.to_lines([item]) for item in of_readers)
         for item in plans:
             with open(os.path.join(folder, journal.rejects_file(item.file)), "rb") as part:
@@ -228,12 +277,19 @@ def _join_rejects(folder, plans, of_readers):
 
 
 class _Description:
-    """What is known of the set before its shards are written."""
+    """What is known about the set before its shards are written."""
 
-    def __init__(self, sources, options, classes, tool, flag_lines):
+    def __init__(
+        self,
+        sources: SourceSet,
+        options: RecordSetOptions,
+        classes: tuple[ClassLabel, ...],
+        tool: str,
+        flag_lines: Sequence[str],
+    ) -> None:
         self._sources = sources
         self._classes = classes
-        self._known = {
+        self._known: dict[str, Any] = {
             "directory": options.output_dir,
             "schema_version": manifest.SCHEMA_VERSION,
             "tool": tool,
@@ -243,8 +299,13 @@ class _Description:
             "flags": tuple(flag_lines),
         }
 
-    def manifest(self, finished) -> Manifest:
-        """The manifest of ``finished``, {file: FinishedShard} of all shards."""
+    def manifest(self, finished: Mapping[str, FinishedShard]) -> Manifest:
+        """The manifest of ``finished``, {file: shard} of all shards.
+
+        Raises:
+            InputError: there is no record in them.
+        """
+        # Workers finish in any order; a name begins with the shard's number.
         ordered = [finished[file] for file in sorted(finished)]
         statistics = Statistics(item.name for item in self._classes)
         statistics.add_rejects(self._sources.rejects)
@@ -252,7 +313,8 @@ class _Description:
             statistics.merge(item.counts)
         num_records = sum(item.shard.num_records for item in ordered)
         if not num_records:
-            raise InputError("no image is left: all were dropped; see --bad_images")
+            raise InputError("no images left: all were dropped; see --bad_images")
+        # As fingerprint.Gathered adds up images: the same for any number of shards.
         content = sum(item.content for item in ordered) % 2**256
         return Manifest(
             num_records=num_records,

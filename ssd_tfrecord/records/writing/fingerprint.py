@@ -1,4 +1,4 @@
-"""What a record set was made from, in a few bytes: for going on, and for the manifest."""
+"""What a record set was made from, in a few bytes: for resuming, and for the manifest."""
 
 import hashlib
 import os
@@ -10,10 +10,11 @@ from ssd_tfrecord.records.sources.source_set import SourceImage
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """``inputs`` is the sha256 of some images in their order: annotations, paths, file times.
+    """What some images and their annotations were when they were read.
 
-    ``content`` is the sum of a sha256 for each image, of its annotation and its file's size:
-    equal wherever the files lie, in whatever order and shards.
+    ``inputs`` is the sha256 of the images in their order: annotations, paths, file times.
+    ``content`` is the sum, modulo 2**256, of one sha256 per image, of its annotation and its file's
+    size: equal wherever the files lie, in whatever order and shards.
     """
 
     inputs: str
@@ -21,23 +22,25 @@ class Fingerprint:
 
 
 class Gathered:
-    """The Fingerprint of images that are told one by one, before each is read."""
+    """The Fingerprint of images that are added one by one, before each is read."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._inputs, self._content = hashlib.sha256(), 0
 
-    def add(self, image: SourceImage):
-        """Looks at the image's file; it is not read."""
+    def add(self, image: SourceImage) -> None:
+        """Adds an image; its file is looked up, but not read."""
         size, time = _size_and_time(image.image_path)
-        # repr of a float is exact.
+        # repr() of a float is exact: no two boxes are alike unless they are equal.
         known = repr((image.source_id, size, image.size, image.objects)).encode()
         digest = hashlib.sha256(known).digest()
         self._inputs.update(digest)
         self._inputs.update(repr((image.image_path, time, image.file)).encode())
+        # A sum, since it depends on no order: shards can be added up, and sets compared whatever
+        # their seeds and numbers of shards.
         self._content += int.from_bytes(digest, "big")
 
     def result(self) -> Fingerprint:
-        """Of all images until now."""
+        """The Fingerprint of all images added so far."""
         return Fingerprint(self._inputs.hexdigest(), self._content % 2**256)
 
 
@@ -49,8 +52,8 @@ def of_images(images: Iterable[SourceImage]) -> Fingerprint:
     return gathered.result()
 
 
-def _size_and_time(path):
-    """(bytes, nanoseconds of the last change), of no file (-1, -1)."""
+def _size_and_time(path: str) -> tuple[int, int]:
+    """(bytes, nanoseconds of the last change), or (-1, -1) if there is no such file."""
     try:
         status = os.stat(path)
     except OSError:

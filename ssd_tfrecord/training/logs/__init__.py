@@ -1,4 +1,4 @@
-"""What is told of a run: in print, in TensorBoard and in the run folder.
+"""What a run reports: on the terminal, in TensorBoard and in the run folder.
 
-In reading order: event_journal (all of it), voice (what is printed), progress_line, summaries.
+In reading order: event_journal (all reports), voice (what is printed), progress_line, summaries.
 """

@@ -1,7 +1,11 @@
-"""All that a run tells while it goes: progress line, TensorBoard, history and metrics.json."""
+"""All that a run reports while it runs: progress line, TensorBoard, history, metrics.json."""
 
 import json
 import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from PIL import Image
 
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.runs import run_folder
@@ -9,15 +13,21 @@ from ssd_tfrecord.runs.history import History
 from ssd_tfrecord.training.logs.progress_line import ProgressLine, Window, host_rss_mb
 from ssd_tfrecord.training.logs.summaries import Summaries
 from ssd_tfrecord.training.logs.voice import Voice
+from ssd_tfrecord.training.runner import RunResult
 
 
 class Journal:
-    """Takes what the steps and evaluations give, and writes it where people look.
+    """Receives the results of steps and evaluations, and writes them where people look.
 
-    ``step`` is where the run goes on; what was told of later steps is told anew.
+    Args:
+        config: of the run.
+        num_replicas: number of replicas.
+        step: the step at which the run resumes, 0 for a new one; rows of the history beyond it are
+            removed, as these steps are run again.
+        voice: prints.
     """
 
-    def __init__(self, config: TrainConfig, num_replicas: int, step: int, voice: Voice):
+    def __init__(self, config: TrainConfig, num_replicas: int, step: int, voice: Voice) -> None:
         self._metric = config.checkpoints.best_metric
         self._folder = pathlib.Path(config.run_dir)
         self._summaries = Summaries(config.run_dir)
@@ -26,8 +36,18 @@ class Journal:
         self._voice = voice
         self.history = History(config.run_dir, step)
 
-    def steps(self, step: int, result, *, seconds: float, rate: float, point: bool) -> None:
-        """Takes in a ``RunResult`` that ended at ``step``; writes a point if it is time."""
+    def steps(
+        self, step: int, result: RunResult, *, seconds: float, rate: float, point: bool
+    ) -> None:
+        """Receives the result of one call of the graph.
+
+        Args:
+            step: number of finished steps after it.
+            result: of the call.
+            seconds: how long it took.
+            rate: the last step's learning rate.
+            point: whether to write a point, the means since the last one.
+        """
         self._window.add(result, seconds)
         means = self._window.means() | {"learning_rate": rate}
         line = self._line.text(step, means, self.history.last(self._metric))
@@ -37,8 +57,14 @@ class Journal:
             self.history.append(step, means)
             self._window.clear()
 
-    def evaluation(self, step: int, metrics: dict, loss: float) -> None:
-        """Writes an evaluation."""
+    def evaluation(self, step: int, metrics: dict[str, Any], loss: float) -> None:
+        """Writes the result of an evaluation.
+
+        Args:
+            step: number of finished steps.
+            metrics: those of metrics.json without ``step``.
+            loss: the training loss on the evaluation set.
+        """
         content = json.dumps(metrics | {"step": step}, indent=1)
         run_folder.write_text(self._folder / "metrics.json", content + "\n")
         self._summaries.numbers("eval", step, metrics | {"loss": loss})
@@ -47,16 +73,16 @@ class Journal:
         shown = ", ".join(
             f"{name} {metrics[name]:.4f}"
             for name in ("voc07_map", "voc12_map", "coco_ap")
-            if metrics[name] is not None
+            if metrics[name] is not None  # no object counts for it
         )
         self.say(f"evaluation at step {step}: loss {loss:.4f}, {shown}")
 
-    def pictures(self, kind: str, step: int, name: str, pictures) -> None:
-        """Writes a list of Pillow images."""
+    def pictures(self, kind: str, step: int, name: str, pictures: Sequence[Image.Image]) -> None:
+        """Writes pictures to TensorBoard, as ``Summaries.pictures`` does."""
         self._summaries.pictures(kind, step, name, pictures)
 
     def say(self, text: str) -> None:
-        """Writes lines of text between the progress lines."""
+        """Prints lines of text between the progress lines."""
         self._voice.say(text)
 
     def close(self) -> None:

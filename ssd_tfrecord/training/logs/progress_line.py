@@ -1,30 +1,41 @@
-"""How fast a run goes and how it stands: means since the last point, and one line for people."""
+"""Speed and progress of a run: means since the last point, and one line for people."""
+
+from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import psutil
+
+if TYPE_CHECKING:
+    from ssd_tfrecord.training.runner import RunResult
 
 
 class Window:
     """Means over the steps since it was last cleared.
 
-    The time of the very first call is left out: it holds the tracing and compiling of the graph.
+    The time of the very first call is left out: it includes tracing and compiling the graph.
+
+    Args:
+        global_batch_size: number of images per step.
+        num_replicas: number of replicas.
     """
 
-    def __init__(self, global_batch_size: int, num_replicas: int):
+    def __init__(self, global_batch_size: int, num_replicas: int) -> None:
         self._batch = global_batch_size
         self._replicas = num_replicas
         self._warm = False
         self.clear()
 
     def clear(self) -> None:
-        """Begins anew."""
+        """Forgets all steps."""
         self._steps, self._timed_steps = 0, 0
-        self._seconds, self._waited, self._sums = 0.0, 0.0, {}
+        self._seconds, self._waited = 0.0, 0.0
+        self._sums: dict[str, float] = {}
 
-    def add(self, result, seconds: float) -> None:
-        """Takes in a ``RunResult`` that took ``seconds``."""
+    def add(self, result: RunResult, seconds: float) -> None:
+        """Adds the steps of a call that took ``seconds``."""
         self._steps += result.num_steps
         for name, value in result.sums.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
@@ -35,9 +46,12 @@ class Window:
         self._warm = True
 
     def means(self) -> dict[str, float]:
-        """Each metric; ``images_per_s``, its share of a replica, and ``data_wait`` in [0, 1].
+        """The mean of each metric, and how fast the steps were.
 
-        The last three are missing until a call has been timed.
+        Returns:
+            The metrics by name; ``images_per_s``, ``images_per_s_per_replica`` and ``data_wait``,
+            the share of time in [0, 1] that the steps waited for data. These three are missing
+            until a call has been timed.
         """
         means = {name: value / max(1, self._steps) for name, value in self._sums.items()}
         if not self._seconds:
@@ -46,20 +60,33 @@ class Window:
         return means | {
             "images_per_s": rate,
             "images_per_s_per_replica": rate / self._replicas,
+            # The graph's clock measured the wait, the host's the call.
             "data_wait": min(1.0, self._waited / self._seconds),
         }
 
 
 class ProgressLine:
-    """How a run stands, in a line."""
+    """The progress of a run in one line.
 
-    def __init__(self, num_steps: int, global_batch_size: int, metric: str):
+    Args:
+        num_steps: number of steps of the run.
+        global_batch_size: number of images per step.
+        metric: name of the metric to show.
+    """
+
+    def __init__(self, num_steps: int, global_batch_size: int, metric: str) -> None:
         self._num_steps = num_steps
         self._batch = global_batch_size
         self._metric = metric
 
     def text(self, step: int, means: Mapping[str, float], value: float | None) -> str:
-        """The line of a ``Window``'s means; ``value`` is the metric's at the last evaluation."""
+        """The line, without a line break.
+
+        Args:
+            step: number of finished steps.
+            means: of a ``Window``, and ``learning_rate``.
+            value: the metric at the last evaluation, if any.
+        """
         text = f"step {step}/{self._num_steps}  loss {means['loss']:.4f}"
         if rate := means.get("images_per_s"):
             seconds = round((self._num_steps - step) * self._batch / rate)
@@ -72,5 +99,5 @@ class ProgressLine:
 
 
 def host_rss_mb() -> float:
-    """Resident memory of this process in MB."""
+    """Resident memory of this process in MB (10^6 bytes)."""
     return psutil.Process().memory_info().rss / 1e6

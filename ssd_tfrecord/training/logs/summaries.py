@@ -1,29 +1,51 @@
-"""TensorBoard: numbers and pictures under ``train/`` and ``eval/`` of the run folder."""
+"""TensorBoard: numbers and pictures, in ``train/`` and ``eval/`` of the run folder."""
 
 import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 
 class Summaries:
-    """Event files of a run; each writer begins its file with its first point."""
+    """The event files of a run; a file is created with its first point.
 
-    def __init__(self, run_dir):
+    Args:
+        run_dir: the run folder.
+    """
+
+    def __init__(self, run_dir: str) -> None:
         self._writers = {
-            kind: tf.summary.create_file_writer(os.path.join(str(run_dir), kind))
+            kind: tf.summary.create_file_writer(os.path.join(run_dir, kind))
             for kind in ("train", "eval")
         }
 
-    def numbers(self, kind: str, step: int, values: dict) -> None:
-        """Writes every number of ``values``; a dict within gives ``outer/inner/name``."""
+    def numbers(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
+        """Writes numbers.
+
+        Args:
+            kind: train or eval.
+            step: number of finished steps.
+            values: numbers by tag, None for those that do not exist; nested dictionaries become
+                tags like ``outer/inner/name``.
+        """
         with self._writers[kind].as_default(step=step):
             for name, value in _flat(values):
                 tf.summary.scalar(name, value)
+        # TensorBoard would show them only after TensorFlow's own flush, two minutes later.
         self._writers[kind].flush()
 
-    def pictures(self, kind: str, step: int, name: str, pictures) -> None:
-        """Writes ``pictures``, a list of Pillow images."""
+    def pictures(self, kind: str, step: int, name: str, pictures: Sequence[Image.Image]) -> None:
+        """Writes pictures, with the tags ``name/0``, ``name/1``, ….
+
+        Args:
+            kind: train or eval.
+            step: number of finished steps.
+            name: first part of the tags.
+            pictures: Pillow images, RGB.
+        """
         with self._writers[kind].as_default(step=step):
             for index, picture in enumerate(pictures):
                 tf.summary.image(f"{name}/{index}", np.asarray(picture)[np.newaxis])
@@ -35,7 +57,8 @@ class Summaries:
             writer.close()
 
 
-def _flat(values, prefix=""):
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(tag, number) of every number in nested dictionaries."""
     for name, value in values.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}/")

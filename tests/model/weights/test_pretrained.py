@@ -67,7 +67,9 @@ def test_a_keras_2_file_goes_in_by_name(vgg, tmp_path, below, weight_name):
     path = write_keras2(tmp_path / "vgg.h5", vgg_arrays(vgg), below=below, weight_name=weight_name)
     report = load(vgg, path)
     assert report[0] == f"backbone weights: 13 layers from {path}, block1_conv1 to block5_conv3"
-    assert report[1].startswith("start fresh: fc6, fc7, conv6, conv7, conv8, conv9, conv4_3_norm")
+    assert report[1].startswith(
+        "initialised at random: fc6, fc7, conv6, conv7, conv8, conv9, conv4_3_norm"
+    )
     assert np.unique(vgg.get_layer("block1_conv1").kernel) == 1
     assert np.unique(vgg.get_layer("block5_conv3").kernel) == 13
     assert np.unique(vgg.get_layer("block5_conv3").bias) == 13.5
@@ -122,7 +124,7 @@ def test_fc6_and_fc7_come_from_a_file_with_classifier(vgg, tmp_path):
     path = write_keras2(tmp_path / "vgg.h5", vgg_arrays(vgg) | classifier)
     report = load(vgg, path)
     assert report[0] == f"backbone weights: 15 layers from {path}, block1_conv1 to fc7"
-    assert report[1].startswith("start fresh: conv6")
+    assert report[1].startswith("initialised at random: conv6")
     values = [np.unique(w) for name in ("fc6", "fc7") for w in vgg.get_layer(name).get_weights()]
     assert values == [3, 4, 5, 6]
 
@@ -159,7 +161,7 @@ def test_a_file_with_the_names_of_an_earlier_keras_goes_in_by_order(mobilenet, t
 
 def test_none_leaves_everything_as_it_is(vgg):
     before = vgg.get_layer("block1_conv1").kernel.numpy()
-    assert load(vgg, "none") == ["backbone weights: none, every layer starts fresh"]
+    assert load(vgg, "none") == ["backbone weights: none; all layers are initialised at random"]
     np.testing.assert_array_equal(vgg.get_layer("block1_conv1").kernel, before)
 
 
@@ -172,10 +174,10 @@ def test_imagenet_goes_in_by_name_and_says_what_to_fetch_offline(mobilenet, monk
     with pytest.raises(InputError) as caught:
         load(mobilenet, "imagenet", "mobilenet_v2", 0.35)
     assert str(caught.value) == (
-        "--backbone_weights=imagenet: Keras cannot download it (URL fetch failure: no route); "
-        "fetch https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/"
-        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5 and pass its path, "
-        "or pass none"
+        "--backbone_weights=imagenet: Keras cannot download the weights (URL fetch failure: no "
+        "route); fetch https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/"
+        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5 and pass the path "
+        "of the file, or pass none"
     )
     kernel = np.full((3, 3, 3, 16), 5, np.float32)
 
@@ -190,7 +192,9 @@ def test_imagenet_goes_in_by_name_and_says_what_to_fetch_offline(mobilenet, monk
 
 
 def test_imagenet_has_not_every_width(mobilenet):
-    with pytest.raises(InputError, match=r"there is no mobilenet_v2 of --width=0.4; must be one "):
+    with pytest.raises(
+        InputError, match=r"none for mobilenet_v2 with --width=0.4; --width must be "
+    ):
         load(mobilenet, "imagenet", "mobilenet_v2", 0.4)
 
 
@@ -218,7 +222,7 @@ def wrong_file(tmp_path, kind, vgg):
     [
         ("absent", "no such file; must be imagenet, none, or a Keras .h5 or .weights.h5"),
         ("text", "not an HDF5 file; must be a Keras .h5 or .weights.h5"),
-        ("empty", "holds no Keras layers; must be a Keras .h5 or .weights.h5"),
+        ("empty", "contains no Keras layers; must be a Keras .h5 or .weights.h5"),
         ("missing layer", "has no layer block3_conv2, which the backbone needs"),
         (
             "shape",

@@ -27,8 +27,8 @@ def test_logits_go_over_by_class_name_and_everything_else_by_layer(source):
     )
     assert report == [
         f"init checkpoint: {sum(bool(layer.weights) for layer in target.layers)} layers copied",
-        "classes taken over: background, cow",
-        "classes that start fresh: emu",
+        "class outputs copied: background, cow",
+        "class outputs initialised at random: emu",
     ]
     for layer in target.layers:
         if layer.weights and not layer.name.endswith("_logits"):
@@ -48,8 +48,8 @@ def test_heads_with_other_anchors_start_fresh(source):
     target = build(SMALL, AnchorOptions(aspect_ratios="2,3:2,3:2,3:2,3:2:2"), 3, seed=2)
     report = transfer(source, ["a", "b", "c"], target, ["a", "b", "c"], BACKBONES["mobilenet_v2"])
     assert report[1:] == [
-        "classes taken over: background, a, b, c",
-        "start fresh: head_0_logits, head_0_offsets",
+        "class outputs copied: background, a, b, c",
+        "initialised at random: head_0_logits, head_0_offsets",
     ]
     layer = target.get_layer("head_0_logits")
     np.testing.assert_array_equal(layer.bias, np.zeros(6 * 4))
@@ -62,7 +62,8 @@ def test_ssd300_starts_ssd512():
     target = build(ModelOptions(input_size=512), AnchorOptions(), 1, seed=2)
     report = transfer(source, ["a"], target, ["a"], BACKBONES["vgg16"])
     assert report[-1] == (
-        "start fresh: conv10, head_4_logits, head_6_logits, head_4_offsets, head_6_offsets"
+        "initialised at random: conv10, head_4_logits, head_6_logits, head_4_offsets, "
+        "head_6_offsets"
     )
     for name in ("block5_conv1", "fc6", "conv9_2", "head_3_offsets"):
         np.testing.assert_array_equal(
@@ -75,13 +76,13 @@ def test_ssd300_starts_ssd512():
     [
         (
             ModelOptions(),
-            "--init_checkpoint: ssd300_mobilenet_v2 has no layer block1_conv1 of ssd300_vgg16; "
-            "both must have the same --backbone",
+            "--init_checkpoint: ssd300_mobilenet_v2 has no layer block1_conv1, which ssd300_vgg16 "
+            "has; both must have the same --backbone",
         ),
         (
             ModelOptions(backbone="mobilenet_v2", width=0.5),
             "--init_checkpoint: layer block_1_project has [(1, 1, 48, 8)]; must be "
-            "[(1, 1, 48, 16)]: both must have the same --backbone and --width",
+            "[(1, 1, 48, 16)]; both runs must have the same --backbone and --width",
         ),
     ],
     ids=["backbone", "width"],

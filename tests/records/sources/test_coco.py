@@ -72,7 +72,9 @@ def test_a_json_without_annotations_comes_without_objects_and_says_so(read, tmp_
         (tmp_path / "i.json").write_text(json.dumps({**CONTENT, "annotations": None}))
         sources = read_instances(str(tmp_path / "i.json"), str(tmp_path))
     assert [image.objects for image in sources.images] == [(), ()]
-    assert sources.notes[0].endswith("i.json: has no annotations: converted without objects")
+    assert sources.notes[0].endswith(
+        "i.json: has no annotations; its images are converted without objects"
+    )
 
 
 def _annotation(**changes):
@@ -86,22 +88,22 @@ def _image(**changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"categories": None}, r"i\.json: no list of 'categories': must be an instances JSON"),
-        ({"images": {}}, r"i\.json: no list of 'images': must be an instances JSON: images"),
-        ({"annotations": [3]}, r"i\.json: no list of 'annotations': must be an instances JSON"),
+        ({"categories": None}, r"i\.json: no 'categories' list: must be an instances JSON"),
+        ({"images": {}}, r"i\.json: no 'images' list: must be an instances JSON: images"),
+        ({"annotations": [3]}, r"i\.json: no 'annotations' list: must be an instances JSON"),
         (
             {"annotations": [{"image_id": 42, "category_id": 3}]},
             r"i\.json: annotation '\?': no 'bbox': must be an instances JSON",
         ),
         ({"images": [{"file_name": "a.jpg"}]}, r"i\.json: images: no 'id'"),
-        ({"images": CONTENT["images"] * 2}, r"i\.json: image id 42 is there twice: must be once"),
+        ({"images": CONTENT["images"] * 2}, r"i\.json: duplicate image id 42; ids must be unique"),
         (
             {"images": [{"id": 42, "file_name": "c.jpg"}]},
             r"i\.json: image 42: 'c\.jpg' is not in ",
         ),
         (
             {"images": [{"id": 42, "file_name": "../a.jpg"}]},
-            r"i\.json: image 42: '\.\./a\.jpg' must be a name inside ",
+            r"i\.json: image 42: '\.\./a\.jpg' must be a path inside ",
         ),
         ({"images": [{"id": 42}]}, r"i\.json: image 42: no 'file_name'"),
         (_image(file_name=5), r"i\.json: image 42: file_name 5: must be a string$"),
@@ -110,11 +112,11 @@ def _image(**changes):
         (_image(height=True), r"i\.json: image 42: height True: must be a number$"),
         (
             {"images": [CONTENT["images"][1], {"id": "7", "file_name": "b.jpg"}]},
-            r"i\.json: image id 7 is there twice: must be once$",
+            r"i\.json: duplicate image id 7; ids must be unique$",
         ),
         (
             _annotation(image_id=1),
-            r"i\.json: annotation 1: image_id 1 must be an image of the JSON; or",
+            r"i\.json: annotation 1: image_id 1 is not an image of the JSON; correct it, or",
         ),
         (_annotation(image_id=None), r"i\.json: annotation 1: no 'image_id'"),
         (
@@ -123,11 +125,11 @@ def _image(**changes):
         ),
         (_annotation(category_id=[3]), r"annotation 1: category_id \[3\]: must be a whole number$"),
         (_annotation(category_id=True), r"annotation 1: category_id True: must be a whole number$"),
-        (_annotation(category_id=1), r"annotation 1: category_id 1 must be a category of the JSON"),
+        (_annotation(category_id=1), r"annotation 1: category_id 1 is not a category of the JSON"),
         (_annotation(bbox=[1, 2, 3]), r"annotation 1: bbox \[1, 2, 3\]: must be \[x, y, width"),
         (_annotation(bbox="1234"), r"annotation 1: bbox '1234': must be \[x, y, width, height\]"),
         (_annotation(bbox=[1, 2, 3, True]), r"annotation 1: bbox \[.*True\]: must be \[x, y"),
-        (_annotation(id=2**63), r"annotation 9223372036854775808: id must be a whole number of 64"),
+        (_annotation(id=2**63), r"annotation 9223372036854775808: id must be a 64-bit integer"),
         (
             _image(width=float("nan")),
             r"i\.json: image 42: size \(nan, 48\): must be numbers of pix",
@@ -144,14 +146,14 @@ def _image(**changes):
         (_annotation(iscrowd=2), r"annotation 1: iscrowd 2: must be 0 or 1"),
         (
             {"categories": CONTENT["categories"] * 2},
-            r"i\.json: category 'brush': its id 90 is there twice: must be once$",
+            r"i\.json: category 'brush': duplicate id 90; ids and names must be unique$",
         ),
         (
             {"categories": [{"id": 0, "name": "cat"}, {"id": 1, "name": "cat"}]},
-            r"i\.json: category 'cat': its name is there twice: must be once$",
+            r"i\.json: category 'cat': duplicate name; ids and names must be unique$",
         ),
-        ({"categories": [{"id": 3, "name": " "}]}, r"category ' ': name: must be something else"),
-        ({"annotations": [None]}, r"i\.json: no list of 'annotations': must be an instances JSON"),
+        ({"categories": [{"id": 3, "name": " "}]}, r"category ' ': name must not be blank"),
+        ({"annotations": [None]}, r"i\.json: no 'annotations' list: must be an instances JSON"),
         ({"images": [{"id": 42, "file_name": ""}]}, r"i\.json: image 42: '' is not in "),
         ({"images": [{"id": 42, "file_name": "."}]}, r"i\.json: image 42: '\.' is not in "),
         (
@@ -275,7 +277,7 @@ def test_cocos_other_files_are_named(read, content, message):
 def test_a_file_of_results_is_named(tmp_path):
     (tmp_path / "i.json").write_text('[{"image_id": 42, "bbox": [1, 2, 3, 4]}]')
     with pytest.raises(
-        InputError, match=r"no JSON object: must be .*; this is a list, as files of res"
+        InputError, match=r"not a JSON object: must be .*; this is a list, as in a file of res"
     ):
         read_instances(str(tmp_path / "i.json"), str(tmp_path))
 
@@ -292,7 +294,7 @@ def test_crowds_as_rle_and_files_of_keypoints_are_read(read):
 
 def test_no_json(tmp_path):
     (tmp_path / "i.json").write_text('{"images": [')
-    with pytest.raises(InputError, match=r"i\.json: no JSON: Expecting value"):
+    with pytest.raises(InputError, match=r"i\.json: not valid JSON: Expecting value"):
         read_instances(str(tmp_path / "i.json"), str(tmp_path))
 
 

@@ -31,20 +31,23 @@ XML = {
     "remote DTD": ('<!DOCTYPE a SYSTEM "http://127.0.0.1:9/a.dtd"><annotation/>', "a DOCTYPE: "),
     "parameter entity": (
         '<!DOCTYPE a [<!ENTITY % p SYSTEM "file:///etc/passwd">%p;]><annotation/>',
-        "DOCTYPE|no well-formed XML",
+        "DOCTYPE|not well-formed XML",
     ),
-    "deep nesting": ("<a>" * 100_000, "no well-formed XML: Excessive depth"),
-    "deep nesting, closed": ("<a>" * 1000 + "</a>" * 1000, "no well-formed XML: Excessive depth"),
+    "deep nesting": ("<a>" * 100_000, "not well-formed XML: Excessive depth"),
+    "deep nesting, closed": ("<a>" * 1000 + "</a>" * 1000, "not well-formed XML: Excessive depth"),
     "too large": (
         f"<annotation>{OBJECT * 50000}</annotation>",
         "must be a file of at most 4194304",
     ),
-    "many attributes": (f"<annotation {'a ' * 9}/>", "no well-formed XML: "),
+    "many attributes": (f"<annotation {'a ' * 9}/>", "not well-formed XML: "),
     "another root": (f"<{'a' * 40000}/>", r"root is <aaa.*\.\.\..*>: must be VOC's <annotation>"),
-    "half a character": ("<annotation>\ud800</annotation>", "no well-formed XML: "),
-    "null character": ("<annotation>\0</annotation>", "no well-formed XML: "),
-    "unknown encoding": ("<?xml version='1.0' encoding='x'?><annotation/>", "no well-formed XML: "),
-    "nothing": ("", "no well-formed XML: "),
+    "half a character": ("<annotation>\ud800</annotation>", "not well-formed XML: "),
+    "null character": ("<annotation>\0</annotation>", "not well-formed XML: "),
+    "unknown encoding": (
+        "<?xml version='1.0' encoding='x'?><annotation/>",
+        "not well-formed XML: ",
+    ),
+    "nothing": ("", "not well-formed XML: "),
     "a long number": (
         f"<annotation>{OBJECT.replace('>9<', '>' + 'x' * 40000 + '<')}</annotation>",
         r"ymax is 'xxx.*\.\.\..*xxx': must be a number of pixels",
@@ -102,13 +105,13 @@ def test_names_that_leave_the_folder_of_images(folder, kind):
     name = NAMES[kind]
     (folder / "xml/1.xml").write_text(f"<annotation><filename>{name}</filename></annotation>")
     _refused(
-        r"xml/1\.xml: .* must be a name inside .*images",
+        r"xml/1\.xml: .* must be a path inside .*images",
         lambda: voc.read_folder(str(folder / "xml"), str(folder / "images")),
     )
     content = {"images": [{"id": 1, "file_name": name}], "annotations": [], "categories": []}
     (folder / "i.json").write_text(json.dumps(content))
     _refused(
-        r"i\.json: image 1: .* must be a name inside .*images",
+        r"i\.json: image 1: .* must be a path inside .*images",
         lambda: coco.read_instances(str(folder / "i.json"), str(folder / "images")),
     )
 
@@ -173,8 +176,8 @@ WHOLE = (
     '{"images": [' + ENTRY % 9 + '], "categories": [{"id": 1, "name": "dog"}], "annotations": [%s]}'
 )
 JSON = {
-    "deep nesting": ("[" * 1_000_000, "no JSON object: "),
-    "deep nesting of objects": ('{"a":' * 200_000, "no JSON: "),
+    "deep nesting": ("[" * 1_000_000, "not a JSON object: "),
+    "deep nesting of objects": ('{"a":' * 200_000, "not valid JSON: "),
     "an endless integer": (WHOLE % ('{"id": 1' + "0" * 5000 + "}"), "4300 digits|no 'image_id'"),
     "a huge size": (WHOLE.replace(": 9}", ": 1e999}", 1) % "", "image 1: size .*inf.* must be num"),
     "a size of NaN": (WHOLE.replace(": 9,", ": NaN,", 1) % "", "image 1: size .*nan.* must be num"),
@@ -186,31 +189,34 @@ JSON = {
         WHOLE % ANNOTATION % ', "area": Infinity',
         "area inf: must be a number",
     ),
-    "a key twice": (WHOLE % ANNOTATION % ', "image_id": 2', "no JSON: .*the key 'image_id' twice"),
+    "a key twice": (
+        WHOLE % ANNOTATION % ', "image_id": 2',
+        "not valid JSON: duplicate key 'image_id'",
+    ),
     "a list twice": (
         '{"images": [], "images": [], "categories": []}',
-        "the key 'images' is there twice",
+        "duplicate key 'images'",
     ),
     "many keys, one twice": (
         '{"info": {' + "".join(f'"{i}": 0, ' for i in range(50_000)) + '"49999": 0}}',
-        "no JSON: an object has the key '49999' twice",
+        "not valid JSON: duplicate key '49999' in an object",
     ),
     "no UTF-8": (
         WHOLE.replace("dog", "d\udcffg") % "",
-        "i.json: no JSON: byte 0xff: must be text in UTF-8$",
+        "i.json: not valid JSON: byte 0xff: must be text in UTF-8$",
     ),
-    "gzip": ("\x1f\udc8b\x08", "no JSON: byte 0x8b: must be text in UTF-8"),
-    "UTF-16": ("\ufeff{}".encode("utf-16").decode("latin-1"), "no JSON object: "),
+    "gzip": ("\x1f\udc8b\x08", "not valid JSON: byte 0x8b: must be text in UTF-8"),
+    "UTF-16": ("\ufeff{}".encode("utf-16").decode("latin-1"), "not a JSON object: "),
     "half a character": (WHOLE.replace("dog", "\\ud83d") % "", r"name '\\ud83d': must be a string"),
     "a null character": (
         WHOLE.replace("1.jpg", "\\u0000.jpg") % "",
-        r"image 1: '\\x00\.jpg' must be a name inside",
+        r"image 1: '\\x00\.jpg' must be a path inside",
     ),
     "a long name": (WHOLE.replace("1.jpg", "n" * 100_000) % "", r"image 1: '?nnn.*\.\.\.|name too"),
-    "cut off": (WHOLE[:60], "no JSON: "),
-    "another language": ("<annotation/>", "no JSON object: "),
-    "nothing": ("", "no JSON object: "),
-    "a number": ("7", "no JSON object: "),
+    "cut off": (WHOLE[:60], "not valid JSON: "),
+    "another language": ("<annotation/>", "not a JSON object: "),
+    "nothing": ("", "not a JSON object: "),
+    "a number": ("7", "not a JSON object: "),
 }
 
 

@@ -115,8 +115,8 @@ def test_no_room_for_the_file_is_a_line_that_names_the_variable(use, tmp_path, m
         Codec(lambda word: word, json.dumps, json.loads), (str(n) * 50 for n in range(9000))
     )
     message = (
-        f"{tmp_path}: SQLite cannot keep annotations there: disk I/O error; make room, or set "
-        "SQLITE_TMPDIR to a folder that has it"
+        f"{tmp_path}: SQLite cannot store annotations here: disk I/O error; free some disk "
+        "space, or set SQLITE_TMPDIR to a folder that has space"
     )
     with _files_of_100_kb_at_most(), pytest.raises(InputError, match=re.escape(message)):
         use(words)

@@ -46,7 +46,7 @@ def test_the_union_of_sets_of_several_years(devkit):
 
 def test_an_image_in_two_sets_is_an_error(devkit):
     _lists(devkit, train="000001\n000003\n")
-    with pytest.raises(InputError, match=r"^VOC2007/000001: is listed twice: must be in one set"):
+    with pytest.raises(InputError, match=r"^VOC2007/000001: listed twice; an image may be in only"):
         read_devkit(str(devkit), ["2007_trainval", "2007_train"])
 
 
@@ -82,7 +82,7 @@ def test_one_missing_xml_is_skipped_taken_or_refused(devkit):
     note = "2007_trainval: 1 of 6 images have no XML: converted without objects"
     assert (sources.notes, tuple(sources.rejects)) == ((note,), ())
 
-    message = r"000003\.xml: has no XML in .*Annotations: must have one; or pass --unannotated=skip"
+    message = r"000003\.xml: has no XML in .*Annotations; add one, or pass --unannotated=skip"
     with pytest.raises(InputError, match=message):
         read_devkit(str(devkit), ["2007_trainval"], unannotated="fail")
 
@@ -117,14 +117,14 @@ def test_a_set_without_annotations_may_be_refused(devkit):
 
 
 def test_a_missing_set_names_those_there_are(devkit):
-    message = r"^--sets=2007_foo: no .*/Main/foo\.txt; there are trainval\.txt$"
+    message = r"^--sets=2007_foo: .*/Main/foo\.txt does not exist; the folder has trainval\.txt$"
     with pytest.raises(InputError, match=message):
         read_devkit(str(devkit), ["2007_foo"])
 
 
 def test_an_empty_set(devkit):
     _lists(devkit, train="\n")
-    with pytest.raises(InputError, match=r"train\.txt is empty: must have an image's stem a line"):
+    with pytest.raises(InputError, match=r"train\.txt is empty: must have one image name per line"):
         read_devkit(str(devkit), ["2007_train"])
 
 
@@ -132,7 +132,7 @@ def test_an_empty_set(devkit):
 def test_a_stem_may_not_leave_the_folder(devkit, stem):
     _lists(devkit, train=f"000001\n{stem}\n")
     path = devkit / "VOC2007/ImageSets/Main/train.txt"
-    message = f"{path}: '{stem}' must be a name inside {devkit / 'VOC2007/Annotations'}"
+    message = f"{path}: '{stem}' must be a path inside {devkit / 'VOC2007/Annotations'}"
     with pytest.raises(InputError) as error:
         read_devkit(str(devkit), ["2007_train"])
     assert str(error.value) == f"--sets=2007_train: {message}"
@@ -159,8 +159,8 @@ def test_a_folder_of_xml_with_an_image_set(devkit):
     [
         ({"annotations_dir": "none"}, "--annotations_dir=none: must be a folder"),
         ({"images_dir": "none"}, "--images_dir=none: must be a folder"),
-        ({"image_set": "none.txt"}, r"--image_set: no none\.txt"),
-        ({"annotations_dir": "IMAGES"}, r"--annotations_dir=.*: must hold \.xml files"),
+        ({"image_set": "none.txt"}, r"--image_set: none\.txt does not exist"),
+        ({"annotations_dir": "IMAGES"}, r"--annotations_dir=.*: must contain \.xml files"),
     ],
 )
 def test_folders_and_files_that_are_not_there(devkit, options, message):
@@ -208,8 +208,8 @@ def test_a_filename_that_is_another_image_is_passed_over_and_counted(devkit):
         assert sources.images[2].image_path.endswith("JPEGImages/000003.jpg")
         xml = devkit / "VOC2007/Annotations/000003.xml"
         assert sources.notes == (
-            f"{where}<filename> is another's image in 1 of 6 XML files ({xml}): took the image "
-            "that is named as the XML",
+            f"{where}<filename> names another image in 1 of 6 XML files ({xml}): used the image "
+            "with the name of the XML",
         )
 
 
@@ -225,7 +225,7 @@ def test_a_filename_says_which_of_two_images_of_one_stem(devkit):
 @pytest.mark.parametrize("filename", ["../JPEGImages/000001.jpg", "/etc/hostname", "..\\a.jpg"])
 def test_a_filename_may_not_leave_the_folder(devkit, filename):
     _rename(devkit, filename)
-    with pytest.raises(InputError, match=r"000003\.xml: '.*' must be a name inside .*JPEGImages"):
+    with pytest.raises(InputError, match=r"000003\.xml: '.*' must be a path inside .*JPEGImages"):
         _folder(devkit)
 
 

@@ -94,8 +94,8 @@ def test_any_suffix_and_case_is_found_by_the_stem_and_reported(year, suffix):
     sources = _read(year)
     assert sources.images[2].image_path.endswith(f"000003{suffix}")
     assert sources.notes == (
-        f"<filename> is not there in 1 of 6 XML files ({year}/Annotations/000003.xml): took the "
-        "image that is named as the XML",
+        f"<filename> names no existing image in 1 of 6 XML files ({year}/Annotations/000003.xml): "
+        "used the image with the name of the XML",
     )
 
 
@@ -105,7 +105,7 @@ def test_a_wrong_filename_is_reported(year, filename):
     sources = _read(year)
     assert sources.images[2].image_path.endswith("000003.jpg")
     assert len(sources.notes) == 1
-    assert sources.notes[0].startswith("<filename> is not there in 1 of 6 XML files")
+    assert sources.notes[0].startswith("<filename> names no existing image in 1 of 6 XML files")
 
 
 def test_a_filename_without_its_suffix(year):
@@ -115,7 +115,7 @@ def test_a_filename_without_its_suffix(year):
     assert sources.images[2].image_path.endswith("JPEGImages/photo.JPG")
     assert sources.notes == (
         f"<filename> has no suffix or no folder in 1 of 6 XML files ({year}/Annotations/"
-        "000003.xml): took the one image of that name",
+        "000003.xml): used the only image of that name",
     )
 
 
@@ -138,7 +138,7 @@ def test_a_twin_in_another_sub_folder_is_no_answer(year):
 
 def test_two_xml_of_one_image_are_reported(year):
     shutil.copy(year / "Annotations/000003.xml", year / "Annotations/copy.xml")
-    note = f"1 images have several XML files ({year}/JPEGImages/000003.jpg)"
+    note = f"images with several XML files: 1 ({year}/JPEGImages/000003.jpg)"
     assert _read(year).notes == (note,)
 
 
@@ -165,7 +165,7 @@ def test_images_without_xml_are_skipped_taken_or_refused(year):
     assert sources.notes == ("1 of 7 images have no XML: converted without objects",)
 
     with pytest.raises(
-        InputError, match=r"more\.jpg: has no XML in .*; or pass --unannotated=skip"
+        InputError, match=r"more\.jpg: has no XML in .*; add one, or pass --unannotated=skip"
     ):
         _read(year, unannotated="fail")
 
@@ -173,7 +173,7 @@ def test_images_without_xml_are_skipped_taken_or_refused(year):
 def test_a_folder_of_images_alone_may_be_all_negative(year):
     shutil.rmtree(year / "Annotations")
     (year / "Annotations").mkdir()
-    with pytest.raises(InputError, match=r"--annotations_dir=.*: must hold \.xml files"):
+    with pytest.raises(InputError, match=r"--annotations_dir=.*: must contain \.xml files"):
         _read(year)
     assert len(_read(year, unannotated="negative").images) == 6
 
@@ -230,5 +230,5 @@ def test_several_workers_read_the_same(year, listed):
 def test_several_workers_name_the_first_damaged_xml(year):
     for number in range(300):
         (year / f"Annotations/x{number:03d}.xml").write_text("<annotation>")
-    with pytest.raises(InputError, match=r"Annotations/x000\.xml: no well-formed XML"):
+    with pytest.raises(InputError, match=r"Annotations/x000\.xml: not well-formed XML"):
         _read(year, workers=2)

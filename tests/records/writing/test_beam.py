@@ -151,7 +151,8 @@ def test_a_refused_image_ends_the_run_in_its_line_and_the_local_engine_goes_on(
     assert "Traceback" not in result.stderr
     assert [entry.name for entry in (tmp_path / "a").iterdir()] == [".partial"]
     _convert_here(COCO, *instances, output)
-    assert re.search(rf"goes on: \d+ of {NUM_SHARDS} shards are whole", capfd.readouterr().err)
+    said = capfd.readouterr().err
+    assert re.search(rf"resuming: \d+ of {NUM_SHARDS} shards are already finished", said)
     assert _digests(tmp_path / "a") == expected
 
 
@@ -308,8 +309,8 @@ def test_a_finished_shard_that_was_damaged_is_written_anew(
     pipeline(run)
     _convert_by_beam(instances, tmp_path / "a")
     said = capfd.readouterr().err
-    assert f"x-00002-of-{NUM_SHARDS:05d}.tfrecord was damaged: it is written anew" in said
-    assert f"goes on: 3 of {NUM_SHARDS} shards are whole" in said
+    assert f"x-00002-of-{NUM_SHARDS:05d}.tfrecord was damaged and is written again" in said
+    assert f"resuming: 3 of {NUM_SHARDS} shards are already finished" in said
     assert _digests(tmp_path / "a") == expected
 
 
@@ -336,8 +337,8 @@ def test_a_worker_that_does_not_see_the_folder_is_named(instances, tmp_path, pip
 
     pipeline(run)
     message = (
-        f"--beam_runner=FlinkRunner: the job failed: /nowhere: is not there on "
-        f"{re.escape(socket.gethostname())}: all workers must see --output_dir under the path"
+        f"--beam_runner=FlinkRunner: the job failed: /nowhere: does not exist on "
+        f"{re.escape(socket.gethostname())}: all workers must see --output_dir under the same path"
     )
     with pytest.raises(InputError, match=message):
         _convert_by_beam(instances, tmp_path / "a")
@@ -394,9 +395,9 @@ def test_a_worker_looks_once_a_second_whether_it_is_wanted(tmp_path, monkeypatch
     ("options", "message"),
     [
         ({"beam_runner": "Flink"}, "--beam_runner=Flink: must be one of empty, DirectRunner, Pri"),
-        ({"beam_options": ("--a=1",)}, "--beam_options: goes with --beam_runner"),
-        ({"beam_runner": "DirectRunner", "workers": 2}, "--workers: goes without --beam_runner"),
-        ({"beam_runner": "DirectRunner", "dry_run": True}, "--dry_run: goes without --beam_run"),
+        ({"beam_options": ("--a=1",)}, "--beam_options requires --beam_runner"),
+        ({"beam_runner": "DirectRunner", "workers": 2}, "--workers cannot be combined with --beam"),
+        ({"beam_runner": "DirectRunner", "dry_run": True}, "--dry_run cannot be combined with"),
     ],
 )
 def test_flags_that_contradict_each_other(options, message):
@@ -418,8 +419,8 @@ def test_without_beam_its_extra_is_named_before_any_work(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("a=1", "--beam_options=a=1: must be options of Apache Beam, written --name=value and jo"),
-        ("--runner=Flink", "--beam_options=--runner=Flink: must be options .*the runner is --beam"),
+        ("a=1", "--beam_options=a=1: must be options of Apache Beam, written --name=value and se"),
+        ("--runner=Flink", "--beam_options=--runner=Flink: must be options .*is set with --beam_r"),
         ("--direct_num_worker=1", "--beam_options=--direct_num_worker: Apache Beam has no such op"),
         ("--direct_num_workers=a", "--beam_options: argument --direct_num_workers: invalid int va"),
     ],

@@ -90,8 +90,8 @@ def test_a_box_beyond_the_tolerance_is_clipped_dropped_or_refused():
     with pytest.raises(InputError) as error:
         _fit(FAR, options=BoxOptions(bad_boxes="fail", box_tolerance=4.9))
     assert str(error.value) == (
-        "7.xml: object 1 ('cat'): box of x 50 to 104.5 and y -5 to 25, pixels from 0, must be "
-        "inside 100x50, up to --box_tolerance; fix it, or pass --bad_boxes=drop"
+        "7.xml: object 1 ('cat'): box with x 50 to 104.5 and y -5 to 25 (pixels from 0) must be "
+        "inside 100x50, give or take --box_tolerance; fix it, or pass --bad_boxes=drop"
     )
 
 
@@ -121,19 +121,19 @@ def test_a_box_without_area_in_the_image_is_dropped_and_named(box, reason, bad_b
 @pytest.mark.parametrize(
     ("box", "message"),
     [
-        ((10.0, 100.0, 20.0, 110.0), "covers nothing of the image: must be inside 100x50;"),
-        ((10.0, 20.0, 10.0, 40.0), "covers nothing: xmax must be above xmin, and ymax above"),
-        ((10.0, 40.0, 20.0, 20.0), "is inverted: xmax must be above xmin, and ymax above ymin;"),
-        ((10.0, math.nan, 20.0, 20.0), "x nan to 20 .* must be of finite numbers of pixels;"),
+        ((10.0, 100.0, 20.0, 110.0), "has no area inside the image: must be inside 100x50;"),
+        ((10.0, 20.0, 10.0, 40.0), "has no area: must have xmax above xmin, and ymax above"),
+        ((10.0, 40.0, 20.0, 20.0), "is inverted: must have xmax above xmin, and ymax above y"),
+        ((10.0, math.nan, 20.0, 20.0), "x nan to 20 .* must have finite edges;"),
         # As it is: six digits would say 103.
-        ((10.0, 5.0, 20.0, 103.0001), r"x 5 to 103\.0001 .* must be inside 100x50, up to --box"),
-        ((10.0, 5.0, 20.0, math.inf), "x 5 to inf .* must be of finite numbers of pixels;"),
+        ((10.0, 5.0, 20.0, 103.0001), r"x 5 to 103\.0001 .* must be inside 100x50, give or ta"),
+        ((10.0, 5.0, 20.0, math.inf), "x 5 to inf .* must have finite edges;"),
     ],
 )
 def test_a_bad_box_is_one_line_that_names_file_and_object(box, message):
     with pytest.raises(InputError, match=message) as error:
         _fit((0.0, 0.0, 5.0, 5.0), box, options=BoxOptions(bad_boxes="fail"))
-    assert str(error.value).startswith("7.xml: object 2 ('cat'): box of x ")
+    assert str(error.value).startswith("7.xml: object 2 ('cat'): box with x ")
     assert "\n" not in str(error.value)
 
 
@@ -157,7 +157,7 @@ def test_the_same_box_of_another_class_is_no_duplicate():
 
 def test_unknown_classes_are_refused_or_dropped():
     source = SourceImage("7", "a", "7.xml", None, (SourceObject(1, "ox", (1.0, 1.0, 9.0, 9.0)),))
-    message = r"^7\.xml: object 1 \('ox'\): must be a class of --classes; or pass --unknown_clas"
+    message = r"^7\.xml: object 1 \('ox'\): must be one of --classes; or pass --unknown_classes=d"
     with pytest.raises(InputError, match=message):
         fit(source, IMAGE, {"cat": 1}, BoxOptions())
     annotation, (reject,) = fit(source, IMAGE, {"cat": 1}, BoxOptions(unknown_classes="drop"))

@@ -183,7 +183,7 @@ def test_an_interrupted_replacement_keeps_the_old_set(sources, tmp_path, monkeyp
 def test_a_folder_in_use_needs_overwrite_which_leaves_no_old_shard(sources, tmp_path):
     _convert(sources, tmp_path / "a", num_shards=5, set_name="old")
     (tmp_path / "a/notes.txt").touch()
-    with pytest.raises(InputError, match=r"a: holds a record set already \(manifest\.json\): choo"):
+    with pytest.raises(InputError, match=r"a: already holds a record set \(manifest\.json\): choo"):
         _convert(sources, tmp_path / "a")
     _convert(sources, tmp_path / "a", overwrite=True)
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
@@ -198,7 +198,7 @@ def test_a_folder_in_use_needs_overwrite_which_leaves_no_old_shard(sources, tmp_
 def test_shards_without_a_manifest_are_not_mixed_with(sources, tmp_path):
     _convert(sources, tmp_path / "a", num_shards=3)
     (tmp_path / "a/manifest.json").unlink()
-    with pytest.raises(InputError, match=r"holds a record set already \(a-00000-of-00003\.tfrec"):
+    with pytest.raises(InputError, match=r"already holds a record set \(a-00000-of-00003\.tfrec"):
         _convert(sources, tmp_path / "a")
 
 
@@ -248,7 +248,7 @@ def test_dropped_images_are_counted_and_named(sources, tmp_path):
 
 def test_no_image_left_is_an_error(sources, tmp_path):
     drop = ImageOptions(bad_images="drop")
-    with pytest.raises(InputError, match="no image is left: all were dropped; see --bad_images"):
+    with pytest.raises(InputError, match="no images left: all were dropped; see --bad_images"):
         _convert(_without_files(sources, tmp_path, range(6)), tmp_path / "a", images=drop)
     assert [path.name for path in (tmp_path / "a").iterdir()] == [".partial"]
 
@@ -260,7 +260,7 @@ def test_an_output_folder_that_cannot_be_made(sources, tmp_path):
 
 
 def test_a_class_outside_the_list_comes_before_any_file(sources, tmp_path):
-    message = r"000001\.xml: object 1: class 'cat' must be one of dog; or pass --classes=auto"
+    message = r"000001\.xml: object 1: class 'cat' is not one of dog; add it to --classes, or"
     (tmp_path / "names.txt").write_text("dog\n")
     with pytest.raises(InputError, match=message):
         _convert(sources, tmp_path / "a", classes=str(tmp_path / "names.txt"))

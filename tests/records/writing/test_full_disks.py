@@ -230,8 +230,8 @@ def test_no_room_for_the_annotations_is_a_line(small_disk, tmp_path):
     )
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == (
-        f"error: {disk}: SQLite cannot keep annotations there: database or disk is full; make "
-        "room, or set SQLITE_TMPDIR to a folder that has it"
+        f"error: {disk}: SQLite cannot store annotations here: database or disk is full; free "
+        "some disk space, or set SQLITE_TMPDIR to a folder that has space"
     )
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "a").exists()

@@ -70,7 +70,7 @@ def test_the_same_call_goes_on_and_gives_the_same_bytes(images, stopped, tmp_pat
     before = [path.stat().st_mtime_ns for path in finished]
     capsys.readouterr()
     resumed = _convert(images, stopped)
-    assert capsys.readouterr().err.startswith("goes on: 3 of 12 shards are whole\n")
+    assert capsys.readouterr().err.startswith("resuming: 3 of 12 shards are already finished\n")
     assert dataclasses.replace(resumed, directory=whole.directory) == whole
     assert [(stopped / path.name).stat().st_mtime_ns for path in finished] == before
     for name, digest in _digests(tmp_path / "whole").items():
@@ -82,9 +82,9 @@ def test_the_same_call_goes_on_and_gives_the_same_bytes(images, stopped, tmp_pat
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"shuffle_seed": 1}, r"of --shuffle_seed=0 \(now 1\): give the same to go on, or --over"),
-        ({"set_name": "y"}, r"of --set_name=x \(now y\): give the same"),
-        ({"image_options": ImageOptions(max_side=9)}, r"of --max_side=0 \(now 9\): give the same"),
+        ({"shuffle_seed": 1}, r"with --shuffle_seed=0 \(now 1\): pass the same to resume it, or"),
+        ({"set_name": "y"}, r"with --set_name=x \(now y\): pass the same"),
+        ({"image_options": ImageOptions(max_side=9)}, r"with --max_side=0 \(now 9\): pass the"),
     ],
 )
 def test_other_flags_are_refused_by_name(images, stopped, change, message):
@@ -95,7 +95,7 @@ def test_other_flags_are_refused_by_name(images, stopped, change, message):
 
 def test_flags_that_change_no_byte_may_differ(images, stopped, capsys):
     _convert(images, stopped, workers=1, overwrite=True)
-    assert "goes on: 3 of 12" in capsys.readouterr().err
+    assert "resuming: 3 of 12" in capsys.readouterr().err
 
 
 def _first_of_shard(images, shard, folder):
@@ -108,7 +108,7 @@ def test_a_finished_image_that_has_changed_is_refused(images, stopped, tmp_path)
     changed = _first_of_shard(images, 1, tmp_path)
     others = tuple(item for item in images if item != changed)
     moved = (*others, dataclasses.replace(changed, objects=()))
-    message = rf"annotations or images of {finished.stem}, which was finished, have changed since"
+    message = rf"annotations or images of {finished.stem} have changed since it was finished: pass"
     with pytest.raises(InputError, match=message):
         _convert(moved, stopped)
     assert _convert(moved, stopped, overwrite=True).num_objects == NUM_IMAGES - 1
@@ -155,13 +155,13 @@ def copied(images, tmp_path):
 def test_the_file_of_a_finished_image_has_changed(copied, tmp_path, change, capsys):
     _stop(copied, tmp_path / "a", DROP)
     change(pathlib.Path(_first_of_shard(copied, 1, tmp_path).image_path))
-    message = r"annotations or images of x-00001-of-00012\.tfrecord, which was finished, have ch"
+    message = r"annotations or images of x-00001-of-00012\.tfrecord have changed since it was "
     with pytest.raises(InputError, match=message):
         _convert(copied, tmp_path / "a", DROP)
     assert not (tmp_path / "a/manifest.json").exists()
     capsys.readouterr()
     found = _convert(copied, tmp_path / "a", DROP, overwrite=True)
-    assert capsys.readouterr().err.startswith("goes on: 2 of 12 shards are whole\n")
+    assert capsys.readouterr().err.startswith("resuming: 2 of 12 shards are already finished\n")
     assert found.shards == _convert(copied, tmp_path / "b", DROP).shards
     assert found.num_records == NUM_IMAGES - (change is pathlib.Path.unlink)
 
@@ -173,7 +173,7 @@ def test_the_file_of_an_image_that_was_not_finished_has_changed(copied, tmp_path
     change(pathlib.Path(_first_of_shard(copied, 5, tmp_path).image_path))
     capsys.readouterr()
     found = _convert(copied, tmp_path / "a", DROP)
-    assert capsys.readouterr().err.startswith("goes on: 3 of 12 shards are whole\n")
+    assert capsys.readouterr().err.startswith("resuming: 3 of 12 shards are already finished\n")
     assert found.shards == _convert(copied, tmp_path / "b", DROP).shards
     assert [number for number in range(12) if found.shards[number] != before[number]] == [5]
 
@@ -185,7 +185,7 @@ def test_a_damaged_shard_is_written_anew(images, stopped, tmp_path, suffix, caps
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     capsys.readouterr()
     assert _convert(images, stopped).shards == whole.shards
-    assert "goes on: 2 of 12" in capsys.readouterr().err
+    assert "resuming: 2 of 12" in capsys.readouterr().err
 
 
 def test_a_run_that_ended_while_it_gave_names_is_finished(images, tmp_path, monkeypatch):
@@ -212,7 +212,7 @@ def test_a_second_run_on_the_folder_is_refused_at_once(images, stopped):
     with open(stopped / ".partial/run.lock", "ab") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         for overwrite in (False, True):
-            with pytest.raises(InputError, match=r"\.partial: another run is writing there: wait"):
+            with pytest.raises(InputError, match=r"\.partial: another run is writing here: wait"):
                 _convert(images, stopped, overwrite=overwrite)
     assert _convert(images, stopped).num_records == NUM_IMAGES
 
