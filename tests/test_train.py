@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -228,6 +229,23 @@ def test_two_replicas_give_the_losses_of_one(tiny_records, tmp_path):
     two = DeviceOptions(num_virtual_devices=2)
     programs.train(dataclasses.replace(one, run_dir=str(tmp_path / "two"), devices=two))
     np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), rtol=1e-5)
+
+
+@pytest.mark.parametrize("cache", ["records", "decoded"])
+def test_damage_that_is_met_while_a_cache_is_filled_is_reported(
+    tiny_records, tmp_path, capsys, cache
+):
+    records = tmp_path / "records"
+    shutil.copytree(tiny_records, records)
+    shard = sorted(records.glob("*.tfrecord"))[0]
+    content = bytearray(shard.read_bytes())
+    content[200] ^= 1
+    shard.write_bytes(content)
+    words = ["train", f"--train_records={records}", f"--run_dir={tmp_path / 'run'}"]
+    assert programs.run("train", [*words, f"--cache={cache}"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"error: {shard}: record 0 (from byte 0) is damaged: ")
+    assert not (tmp_path / "run").exists()
 
 
 def test_missing_records_end_the_command_without_importing_tensorflow(tmp_path):

@@ -49,10 +49,20 @@ def run(config: TrainConfig, train: tuple[Manifest, ...], evaluation: Manifest |
 
     Raises:
         InputError: the config does not fit the devices or the run folder, a record is damaged, or a
-            loss is not finite.
+            loss or gradient is not finite.
+        tf.errors.DataLossError: TensorFlow reports damage that a second reading does not find.
         KeyboardInterrupt: after Ctrl-C, once the checkpoint is saved.
         SystemExit: after SIGTERM, likewise.
     """
+    try:
+        _run(config, train, evaluation)
+    except tf.errors.DataLossError as error:
+        # TensorFlow's error does not say which record of which shard.
+        sets = [*train, *([evaluation] if evaluation else [])]
+        raise (first_damaged(sets) or error) from None
+
+
+def _run(config: TrainConfig, train: tuple[Manifest, ...], evaluation: Manifest | None) -> None:
     voice = Voice()
     strategy = create_strategy(config.devices)
     # The config could not know how many GPUs there are.
@@ -83,9 +93,6 @@ def run(config: TrainConfig, train: tuple[Manifest, ...], evaluation: Manifest |
             step = loop.run(state.step, stop)
     except NonFiniteError as error:
         raise bad_batch.report(config, source, error.step) from None
-    except tf.errors.DataLossError as error:
-        # TensorFlow's error does not say which record of which shard.
-        raise first_damaged([*train, *([evaluation] if evaluation else [])]) or error from None
     finally:
         # After an error, too: what has been reported so far is kept.
         journal.close()
