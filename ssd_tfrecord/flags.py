@@ -114,7 +114,10 @@ def help_text(config_class: type[Options]) -> str:
         )
         title = (owner.__doc__ or owner.__name__).splitlines()[0]
         groups.setdefault(title, []).append(f"  --{field.name}={flag_text(default)}\n{block}")
-    lines = ["Write flags as --name=value; --flagfile=FILE reads them from a file, one per line."]
+    lines = [
+        "Write flags as --name=value (a bare --name: true); a later one overrides an earlier one.",
+        "Values shown are defaults. --flagfile takes a file or a recipe (ssd300_voc0712.flags).",
+    ]
     for title, blocks in groups.items():
         lines += ["", title, "", *blocks]
     return "\n".join(lines)

@@ -62,7 +62,7 @@ def test_config_survives_its_own_flagfile(tmp_path):
         ),
         (
             ["--aspect_ratios=2:2:2:2:2:2", "--input_size=512"],
-            "--aspect_ratios=2:2:2:2:2:2: has ratios for 6 feature maps; --input_size=512 has 7",
+            "--aspect_ratios=2:2:2:2:2:2: has ratios for 6 feature maps; --input_size=512 needs 7",
         ),
         (["--run_dir="], "--run_dir is required"),
         (["--flagfile=missing.flags"], "error: --flagfile=missing.flags: no such file; must be "),

@@ -17,8 +17,8 @@ BATCH_NORM_EPSILON = 1e-3
 def xavier(seed: int, name: str) -> keras.initializers.Initializer:
     """Caffe's Xavier, uniform within ±sqrt(3 / fan_in), for the layer ``name``.
 
-    Its seed is derived from the model's and the layer's name, so the weights depend neither on the
-    order in which layers are built nor on the number of replicas.
+    Its seed is derived from the model's seed and the layer's name, so the weights depend neither on
+    the order in which layers are built nor on the number of replicas.
     """
     # Not hash(), which differs from process to process.
     return keras.initializers.LecunUniform(seed=zlib.crc32(f"{seed}/{name}".encode()))

@@ -1,6 +1,6 @@
 """MobileNetV2 with SSDLite's heads (Sandler et al., arXiv 1801.04381, section 6.2).
 
-Layers have their names in keras.applications, by which weights are found in a file.
+Layers are named as in keras.applications, by which weights are found in a file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def build(
     maps: FeatureMaps, *, width: float, batch_norm: str, seed: int
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """MobileNetV2 for an input of 300: (input, six maps with the sides of SSD300's).
+    """MobileNetV2 for an input of 300: (input, six maps with the same sides as SSD300's).
 
     The maps of 38, 19 and 10 cells come from its body: SSDLite's two (Sandler et al., arXiv
     1801.04381, section 6.2) and a finer one before them. Those of 5, 3 and 1 come from added

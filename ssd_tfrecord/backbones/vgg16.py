@@ -1,7 +1,7 @@
 """VGG-16 as SSD extends it (Liu et al., SSD, arXiv 1512.02325; the authors' ssd_pascal.py).
 
-Layers have their names in keras.applications, by which weights are found in a file; the added
-layers have those of SSD's Caffe code.
+Layers are named as in keras.applications, by which weights are found in a file; the added layers
+have the names of SSD's Caffe code.
 """
 
 from __future__ import annotations

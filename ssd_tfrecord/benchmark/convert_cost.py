@@ -26,10 +26,11 @@ def measure_convert(
 ) -> dict[str, Any]:
     """Measures how images become a shard, in this process: the work of one worker.
 
-    The images are written to files in a temporary folder, from where they are read from memory, and
-    converted with default flags. In each round the parts take turns, so that noise that lasts for
-    seconds affects all of them. Figures are medians over the rounds, a ratio is the median of the
-    ratios per round, and a ``…spread`` is half the interquartile range as a share of the median.
+    The images are written to a temporary folder, read from there (by then from the page cache), and
+    converted with default flags except ``verify``. In each round the parts take turns, so that
+    noise that lasts for seconds affects all of them. Figures are medians over the rounds, a ratio
+    is the median of the ratios per round, and a ``…spread`` is half the interquartile range as a
+    share of the median.
 
     Args:
         manifests: the sets whose images are converted.

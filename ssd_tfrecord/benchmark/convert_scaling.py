@@ -36,12 +36,13 @@ def measure_scaling(
 ) -> dict[str, Any]:
     """Measures a converter's command with ``--workers=1``, then with ``num_workers``.
 
-    Both write the set of a COCO JSON whose entries repeat some files, which are read from memory.
-    CPU time is user + system of the command and all its processes. Figures leave out the start, in
-    which annotations are read, TensorFlow is imported and processes are made: they run from the
-    moment when the first shard is opened (what later workers still import is included) to the end
-    of the command, with its manifest. Those called ``whole`` run from the beginning of the command.
-    Anything else that the machine does makes the cores look less busy: measure on a quiet one.
+    Both write the set of a COCO JSON whose entries repeat some files, which are read from the page
+    cache. CPU time is user + system of the command and all its processes. Figures leave out the
+    start, in which annotations are read, TensorFlow is imported and processes are made: they run
+    from the moment when the first shard is opened (what later workers still import is included) to
+    the end of the command, with its manifest. Those called ``whole`` run from the beginning of the
+    command. Anything else that the machine does makes the cores look less busy: measure on a quiet
+    one.
 
     Args:
         manifests: the sets whose images are converted.
@@ -131,7 +132,7 @@ def _run(words: Sequence[str], folder: str) -> _Usage:
 
     Args:
         words: the command without its --output_dir; the last word is quoted in errors.
-        folder: on the disk to write to.
+        folder: an existing folder, on the disk that is to be written to.
 
     Raises:
         InputError: the command fails, or ends before its first shard was seen.

@@ -46,7 +46,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
         path: of the file, as --compare.
 
     Raises:
-        InputError: the file does not exist, or is another one.
+        InputError: the file cannot be read, or is not such a report.
     """
     what = "must be a report written by --json"
     try:

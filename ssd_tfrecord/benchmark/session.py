@@ -61,7 +61,10 @@ def run(config: BenchmarkConfig) -> None:
 def _check(
     config: BenchmarkConfig, wanted: Collection[str]
 ) -> tuple[dict[str, Any] | None, tuple[Manifest, ...]]:
-    """The report of ``--compare``, if any, and the manifests; everything without TensorFlow."""
+    """The report of ``--compare``, if any, and the manifests.
+
+    Checks all that can be checked without TensorFlow.
+    """
     # Before measuring, which takes minutes.
     if config.json and not pathlib.Path(config.json).absolute().parent.is_dir():
         raise InputError(

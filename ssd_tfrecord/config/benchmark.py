@@ -34,7 +34,9 @@ class BenchmarkConfig(Options):
     )
     batch_size: int = option(32, "number of images per batch, over all replicas", minimum=1)
     num_rounds: int = option(
-        7, "number of rounds; figures are medians over them, so more is steadier", minimum=1
+        7,
+        "number of rounds; figures are medians over them: more rounds give steadier figures",
+        minimum=1,
     )
     num_batches: int = option(
         10,
@@ -51,8 +53,9 @@ class BenchmarkConfig(Options):
     )
     convert_images: int = option(
         12_000,
-        "number of images that the runs of --convert_workers convert; those of --records are "
-        "repeated, and take up disk space in the temporary folder",
+        "number of images that the runs of --convert_workers convert: those of --records, "
+        "repeated; the set that they write takes the disk space of as many images in the temporary "
+        "folder",
         minimum=1,
     )
     json: str = option("", "JSON file to save the figures to; empty: only print them", role="place")

@@ -20,13 +20,18 @@ class ConvertVocConfig(Options):
         "a year alone means all of its XML files",
     )
     annotations_dir: str = option(
-        "", "folder of XML files, instead of --voc_root; requires --images_dir"
+        "",
+        "folder of XML files, instead of --voc_root; sub-folders are searched too; requires "
+        "--images_dir",
     )
-    images_dir: str = option("", "folder of the images that belong to --annotations_dir")
+    images_dir: str = option(
+        "",
+        "folder of the images that belong to --annotations_dir; sub-folders are searched too",
+    )
     image_set: str = option(
         "",
-        "text file that lists the images of --annotations_dir to convert, one file name without "
-        "extension per line; empty: every XML file",
+        "text file that lists the images of --annotations_dir to convert, one name per line, with "
+        "or without extension; in a sub-folder, with its path. Empty: every XML file",
     )
     pixel_origin: int = option(
         1,
@@ -35,8 +40,9 @@ class ConvertVocConfig(Options):
     )
     unannotated: str = option(
         "skip",
-        "what to do with an image that has no XML file. skip: leave it out; negative: convert it "
-        "as an image without objects; fail: stop",
+        "what to do with an image that has no XML file. skip: leave it out, but if no image of a "
+        "list has one, convert all without objects; negative: convert it as an image without "
+        "objects; fail: stop",
         choices=("skip", "negative", "fail"),
     )
     record_set: RecordSetOptions = RecordSetOptions()

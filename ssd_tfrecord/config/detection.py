@@ -7,8 +7,8 @@ from ssd_tfrecord.options import DetectionOptions, DeviceOptions, Options, optio
 
 RUN_TEXT = "run folder of the model, the --run_dir of its training (required)"
 CHECKPOINT_TEXT = (
-    "which weights to use: best (by --best_metric of the training; the last ones if there are no "
-    "best), last, or the path of a checkpoint, …/checkpoints/ckpt-N"
+    "which weights to use: best (by --best_metric of the training; the last if there is no best), "
+    "last, or the path of a checkpoint, …/checkpoints/ckpt-N"
 )
 
 
@@ -18,7 +18,8 @@ class EvalConfig(Options):
 
     run_dir: str = option("", RUN_TEXT)
     records: str = option(
-        "", "folder of the record set to evaluate on, with the classes of the training (required)"
+        "",
+        "folder of the record set to evaluate on, with the same classes as in training (required)",
     )
     checkpoint: str = option("best", CHECKPOINT_TEXT)
     batch_size: int = option(
@@ -32,12 +33,14 @@ class EvalConfig(Options):
     save_detections: str = option(
         "",
         "also write all detections. voc: comp4 text files per class; coco: results JSON; cartucho: "
-        "text file per image; empty: do not",
+        "text file per image; empty: none",
         choices=("", "voc", "coco", "cartucho"),
     )
     num_pictures: int = option(
         16,
-        "number of images to draw, detections beside ground truth; 0: none",
+        # detection.pictures.MIN_SCORE
+        "number of images to draw, detections with a score of at least 0.3 beside ground truth; 0: "
+        "none",
         minimum=0,
     )
     num_workers: int = option(
@@ -57,7 +60,9 @@ class DetectConfig(Options):
 
     run_dir: str = option("", RUN_TEXT)
     images: tuple[str, ...] = option(
-        (), "image files, folders or patterns such as 'photos/*.jpg', comma-separated (required)"
+        (),
+        "image files, folders (not their sub-folders; 'photos/**/*.jpg' searches them) or patterns "
+        "such as 'photos/*.jpg', comma-separated (required)",
     )
     output_dir: str = option("", "folder for the pictures and detections.json (required)")
     checkpoint: str = option("best", CHECKPOINT_TEXT)

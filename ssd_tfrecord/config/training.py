@@ -56,8 +56,8 @@ class TrainConfig(Options):
     )
     steps_per_loop: int = option(
         10,
-        "number of steps that run on the device in one call; more reduce overhead, but the "
-        "progress line and Ctrl-C wait for the end of a call. Calls are shortened to meet "
+        "number of steps that run on the device in one call; larger values reduce overhead, but "
+        "the progress line and Ctrl-C wait for the end of a call. Calls are shortened to meet "
         "--checkpoint_every and the like",
         minimum=1,
         role="cadence",

@@ -37,6 +37,8 @@ def opened(manifests: Sequence[Manifest], options: ReadOptions) -> RecordSource:
 
     Raises:
         InputError: ``cache_dir`` cannot be written to.
+        tf.errors.DataLossError: a record that is read to fill the cache fails its checksum, and
+            ``on_bad_record`` is ``stop``.
     """
     reader = RecordReader(manifests, options.on_bad_record)
     if options.cache == "none":
@@ -178,9 +180,8 @@ def _decode(reader: RecordReader, pixels: np.ndarray) -> tuple[list[int], list[b
     records: list[bytes] = []
     end = 0
     for index, serialized, levels in _shown(decoded, len(reader), "images"):
-        if index == len(
-            found
-        ):  # otherwise it replaces a damaged record; its pixels are its own entry's
+        # Otherwise it replaces a damaged record, and its pixels are stored at its own place.
+        if index == len(found):
             pixels[end : end + len(levels)] = levels
             end += len(levels)
         found.append(int(index))
@@ -190,9 +191,9 @@ def _decode(reader: RecordReader, pixels: np.ndarray) -> tuple[list[int], list[b
 
 
 def _begins(found: Sequence[int], records: Sequence[bytes]) -> np.ndarray:
-    """Byte at which the pixels of each record begin, int64 [N]; 0 bytes long for a damaged one.
+    """Byte at which the pixels of each record begin, int64 [N].
 
-    A damaged record is never looked up: samples carry the index of its substitute.
+    A damaged record has none. It is never looked up: samples carry the index of its substitute.
     """
     sizes = schema.parse_batch(tf.constant(records)).size.numpy().astype(np.int64)
     lengths = np.where(np.array(found) == np.arange(len(found)), 3 * sizes.prod(axis=1), 0)

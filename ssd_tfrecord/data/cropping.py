@@ -1,8 +1,8 @@
 """The crop's window, drawn from boxes alone: the original's samplers, torchvision's, mmdetection's.
 
-Axes: B images, S crop samplers (or A attempts), T trials, N objects. All trials of all samplers of
-a batch are drawn at once. Samplers are numbered: 0 is the whole canvas, then come ``crop_min_ious``
-in their order, and last the one that accepts any window.
+Axes: B images, S crop samplers with a minimum (two more have none) or A attempts, T trials, N
+objects. All trials of all samplers of a batch are drawn at once. Samplers are numbered: 0 is the
+whole canvas, then come ``crop_min_ious`` in their order, and last the one that accepts any window.
 """
 
 from collections.abc import Sequence
@@ -141,9 +141,9 @@ def _mmdetection(
     """Mmdetection's MinIoURandomCrop: as torchvision's, but *every* object's IoU must reach it.
 
     Corners, not sizes, are truncated to whole pixels, and some object's centre must be inside;
-    without objects any window is accepted. A corner lies between 1 pixel and the room that is left,
-    because mmdetection calls ``numpy.random.uniform(room)``, whose range is from room to 1: no
-    window begins at the first pixel.
+    without objects any window is accepted. The upper left corner lies between 1 pixel and the room
+    that is left, because mmdetection calls ``numpy.random.uniform(room)``, whose range is from room
+    to 1: unless less than 1 pixel is left, no window begins at the first pixel.
     """
     sampler_BA, minimum, uniforms = _attempts(uniforms_BK, options)
     height, width = _pixels(canvas_B2)

@@ -22,7 +22,7 @@ _PREFETCHED = 4
 # Objects of a batch are padded to one of these numbers: XLA compiles a function again for each.
 _BUCKETS = [8 << power for power in range(16)]
 
-# Samples that leave nothing to do for the device.
+# Samples whose colours are finished on the host.
 READY = InputOptions(color=ColorOptions(color_on="host"))
 
 
@@ -372,7 +372,7 @@ def dataset_options(num_workers: int) -> tf.data.Options:
     """The options of all datasets: batches in order, ``num_workers`` threads (0: one per core)."""
     options = tf.data.Options()
     options.deterministic = True
-    # Threads share the images of a batch, not the pixels of one image.
+    # One thread per batch (or image, in evaluation): the pixels of one image are not shared out.
     options.threading.max_intra_op_parallelism = 1
     if num_workers:
         options.threading.private_threadpool_size = num_workers

@@ -38,8 +38,8 @@ class RecordSource(Protocol):
     def window(self, sample: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """The pixels of ``sample["window"]``: uint8 [height, width, 3].
 
-        Fewer where ``sample["reduction"]`` asks for it; ``sample`` is one of the samples of
-        ``pipeline.pixel_plan``.
+        A source that decodes JPEGs returns them at 1/``reduction`` of that size; ``PixelCache``
+        ignores it. ``sample`` is one of the samples of ``pipeline.pixel_plan``.
         """
         ...
 

@@ -44,10 +44,10 @@ def serve_worker(dispatcher: str, address: str, port: int) -> None:
 
 
 def _wait_for_end() -> None:
-    # Whoever started this reads the line above through a pipe, which is not flushed per line.
+    # Whoever started this may read the printed line through a pipe, which is not flushed per line.
     sys.stdout.flush()
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
-    # A wait without a timeout cannot be interrupted by Ctrl-C.
+    # On Windows, Ctrl-C cannot interrupt a wait without a timeout.
     while not ended.wait(timeout=1.0):
         pass

@@ -219,7 +219,7 @@ class Detector:
         return [found[index] for index in range(manifest.num_records)]
 
     def _valid_rows(
-        self, results: Mapping[str, tf.distribute.DistributedValues]
+        self, results: Mapping[str, tf.Tensor | tf.distribute.DistributedValues]
     ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
         """(record index, {boxes, scores, labels}) of each image that does not just fill a batch."""
         names = list(results)

@@ -28,7 +28,7 @@ def create_strategy(options: DeviceOptions) -> tf.distribute.Strategy:
             f"--require_gpu: TensorFlow finds no GPU ({WHY_NO_GPU}); install ssd_tfrecord[cuda] "
             "and a driver, or omit the flag to compute on the CPU"
         )
-    # Before any layer is built: a layer takes the policy of the moment that it is made.
+    # Before any layer is built: a layer keeps the policy in force when it is made.
     keras.mixed_precision.set_global_policy(options.precision)
     if options.num_virtual_devices:
         names = _virtual_devices(options.num_virtual_devices)
@@ -82,7 +82,8 @@ def _virtual_devices(count: int) -> list[str]:
     names = [f"CPU:{index}" for index in range(count)]
     cpu = tf.config.list_physical_devices("CPU")[0]
     declared = tf.config.get_logical_device_configuration(cpu)
-    # Devices cannot change once TensorFlow has started: a second run in a process uses those.
+    # Devices cannot change once TensorFlow has started: a second run in a process uses the same
+    # ones.
     if len(declared or ()) >= count:
         return names
     try:
@@ -92,7 +93,7 @@ def _virtual_devices(count: int) -> list[str]:
     except RuntimeError:
         raise InputError(
             f"--num_virtual_devices={count}: TensorFlow has already started with "
-            f"{len(declared or (1,))} in this process; start a new process"
+            f"{len(declared or (1,))} device(s) in this process; start a new process"
         ) from None
     return names
 

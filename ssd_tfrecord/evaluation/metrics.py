@@ -12,7 +12,7 @@ from ssd_tfrecord.evaluation.coco_metrics import METRICS, coco_metrics
 if TYPE_CHECKING:
     from ssd_tfrecord.detection.ground_truth import GroundTruth
 
-# Keys of ``ap_per_class``, and the headings of their columns.
+# Keys of each class in ``ap_per_class``, and the headings of their columns.
 _TITLES = {"voc07": "VOC07", "voc12": "VOC12", "coco": "COCO"}
 
 

@@ -16,7 +16,8 @@ def anchors_per_cell(options: AnchorOptions, maps: FeatureMaps) -> tuple[int, ..
     """Number of anchors per cell of each map: two squares, and two for each aspect ratio.
 
     Raises:
-        InputError: ``options`` do not have one list of aspect ratios per map, or one scale more.
+        InputError: ``options`` do not have one list of aspect ratios per map, or not one scale per
+            map plus one.
     """
     options.check_maps(maps)
     return tuple(2 + 2 * len(ratios) for ratios in _ratios(options, maps))
@@ -34,7 +35,8 @@ def anchor_boxes(options: AnchorOptions, maps: FeatureMaps) -> np.ndarray:
         [0, 1]. A is 8732 for 300 and 24564 for 512 with the published aspect ratios.
 
     Raises:
-        InputError: ``options`` do not have one list of aspect ratios per map, or one scale more.
+        InputError: ``options`` do not have one list of aspect ratios per map, or not one scale per
+            map plus one.
     """
     options.check_maps(maps)
     # The max size of a map is the min size of the next.

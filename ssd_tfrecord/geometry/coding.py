@@ -4,7 +4,7 @@ import tensorflow as tf
 
 CENTER_VARIANCE = 0.1
 SIZE_VARIANCE = 0.2
-# Keeps exp within float32, which ends at e^88; no box is e^8 times as large as its anchor.
+# Keeps exp within float32, which ends at e^88; no box is e^8 times as wide or high as its anchor.
 MAX_LOG_SIZE = 8.0
 
 

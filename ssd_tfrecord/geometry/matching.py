@@ -36,7 +36,7 @@ def match(boxes_BM4: tf.Tensor, labels_BM: tf.Tensor, anchors_A4: tf.Tensor) -> 
     Args:
         boxes_BM4: float32 [B, M, 4] ground truth, padded.
         labels_BM: int32 [B, M], 0 where padded.
-        anchors_A4: float32 [A, 4]; A is below 2^17, so that wishes fit into int32.
+        anchors_A4: float32 [A, 4]; A is at most 131,064, so that wishes fit into int32.
     """
     num_images, num_objects = tf.unstack(tf.shape(labels_BM))
     num_anchors = tf.shape(anchors_A4)[0]
@@ -99,11 +99,11 @@ def _wishes(level: tf.Tensor) -> tf.Tensor:
 def _bipartite(boxes_BM4: tf.Tensor, anchors_A4: tf.Tensor, wish_BM: tf.Tensor) -> tf.Tensor:
     """The rank of the pair by which each anchor is owned: int32 [B, A], 0 where it is free.
 
-    Deferred acceptance: each object asks the best anchor that prefers it to the object it holds; an
-    anchor keeps the best object that asked. Both sides order pairs by the same (IoU, lower anchor,
-    lower object), so the only stable matching is that of the one-by-one greedy loop, whoever asks
-    first. Only objects that lost their anchor look at the anchors again, a few in each round;
-    asking again for an anchor that one already holds changes nothing.
+    Deferred acceptance: each object asks the best anchor that prefers it to the object that the
+    anchor holds; an anchor keeps the best object that asked. Both sides order pairs by the same
+    (IoU, lower anchor, lower object), so the only stable matching is that of the one-by-one greedy
+    loop, whoever asks first. Only objects that lost their anchor look at the anchors again, a few
+    in each round; asking again for an anchor that one already holds changes nothing.
 
     Args:
         boxes_BM4: float32 [B, M, 4], without area where padded.

@@ -72,7 +72,7 @@ def listed(record_bytes: Iterable[int]) -> list[Frame]:
 
 
 def read(file: BinaryIO, frame: Frame) -> bytes:
-    """Returns the serialised record of ``frame``; its checksums are not verified."""
+    """Returns the serialized record of ``frame``; its checksums are not verified."""
     file.seek(frame.offset + _HEADER_BYTES)
     return file.read(frame.length)
 
@@ -112,7 +112,7 @@ def _read_checked(path: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
 
 
 def read_records(manifest: Manifest, indices: Iterable[int]) -> Iterator[bytes]:
-    """Yields some serialised records of a set; the others are not read.
+    """Yields some serialized records of a set; the others are not read.
 
     Args:
         manifest: of the set.

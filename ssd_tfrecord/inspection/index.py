@@ -32,7 +32,7 @@ def write_manifest(
         label_map: a .pbtxt; "": the class names that the records themselves contain.
         flag_lines: the flags, for the manifest.
         num_workers: number of processes, as --workers; each works on one file at a time.
-        advance: called with a number of records that have been read since the last time.
+        advance: called with the number of records that have been read since the last time.
 
     Returns:
         The manifest, as it was written.
@@ -80,7 +80,7 @@ def write_manifest(
     return manifest
 
 
-# Both are functions of the module, which can be sent to worker processes.
+# This and the next are module-level, so that they can be sent to worker processes.
 def _describe(
     path: str, advance: Callable[[], None], class_names: Sequence[str]
 ) -> tuple[Shard, dict[str, Any]]:

@@ -21,7 +21,8 @@ def read_label_map(path: str) -> tuple[ClassLabel, ...]:
         path: of the file.
 
     Raises:
-        InputError: the file cannot be read, or has items without a name or a unique id.
+        InputError: the file cannot be read, or has items without a name or a unique id, or names
+            that are not unique, or no item.
     """
     try:
         # -sig: files written on Windows may begin with a byte order mark.

@@ -34,7 +34,7 @@ def check(serialized: bytes, class_names: Sequence[str] | None) -> CheckedRecord
     Args:
         serialized: the record.
         class_names: label i is ``class_names[i - 1]``; None accepts any label, and does not look
-            at the image and the boxes.
+            at the image or the boxes.
     """
     try:
         record, extra = _parse()(serialized)

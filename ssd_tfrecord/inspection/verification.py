@@ -61,7 +61,7 @@ def verify(
         intact = intact and not damages
         yield from (Damage(shard.file, record, what) for record, what in damages)
         statistics.merge(counts)
-    # Damaged records are not counted, so the counts would differ for their sake alone.
+    # Damaged records are not counted, so the counts would differ because of them alone.
     if intact:
         yield from _verify_counts(manifest, statistics)
 

@@ -36,7 +36,7 @@ def multibox_sums(
     labels_BA = targets["labels"]
     positive_BA = labels_BA > 0
     entropy_BA = tf.nn.sparse_softmax_cross_entropy_with_logits(labels_BA, outputs["logits"])
-    # Without object the label is 0: hard negatives are mined by the background's cross-entropy.
+    # Without an object the label is 0: hard negatives are mined by the background's cross-entropy.
     negative_BA = hard_negatives(entropy_BA, positive_BA, options.negative_ratio)
     class_loss = _masked_sum(entropy_BA, positive_BA | negative_BA)
     box_loss_BA = BOX_LOSSES[options.box_loss](outputs["offsets"], targets["boxes"], anchors_A4)

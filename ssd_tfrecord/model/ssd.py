@@ -23,7 +23,7 @@ def build(
       logits: [B, A, C + 1]; channel 0 is the background.
 
     Args:
-        model: backbone and input size S.
+        model: backbone, its width and batch normalisation, and input size S.
         anchors: scales and aspect ratios; they determine the number A of anchors.
         num_classes: number C of classes without the background.
         seed: of the initial weights.

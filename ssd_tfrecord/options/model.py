@@ -77,7 +77,7 @@ class AnchorOptions(Options):
         """
         scales, ratios, num_maps = self.scales(), self.ratios(), len(maps.sides)
         size = f"--input_size={maps.input_size}"
-        # Map k has anchors of scale k and of sqrt(scale k * scale k + 1), hence one scale more.
+        # Map k has anchors of scale k and of sqrt(scale k * scale (k + 1)), hence one scale more.
         if scales and len(scales) != num_maps + 1:
             raise InputError(
                 f"--anchor_scales={self.anchor_scales}: has {len(scales)} scales; {size} needs "
@@ -86,7 +86,7 @@ class AnchorOptions(Options):
         if ratios and len(ratios) != num_maps:
             raise InputError(
                 f"--aspect_ratios={self.aspect_ratios}: has ratios for {len(ratios)} feature maps; "
-                f"{size} has {num_maps}"
+                f"{size} needs {num_maps}"
             )
 
 
@@ -116,6 +116,16 @@ def _widths() -> str:
     )
 
 
+def _published_widths() -> str:
+    published = {name: item.weights.widths for name, item in BACKBONES.items() if item.weights}
+    return "; ".join(
+        f"for {name} only with --width={', '.join(f'{width:g}' for width in widths[:-1])} or "
+        f"{widths[-1]:g}"
+        for name, widths in published.items()
+        if len(widths) > 1
+    )
+
+
 @dataclass(frozen=True)
 class ModelOptions(Options):
     """The network."""
@@ -135,14 +145,15 @@ class ModelOptions(Options):
     )
     backbone_weights: str = option(
         "imagenet",
-        "initial weights of the backbone: imagenet (downloaded by Keras into ~/.keras), none "
-        "(random), or a Keras file, .h5 or .weights.h5, with or without the classifier",
+        "initial weights of the backbone: imagenet (downloaded by Keras into ~/.keras; "
+        f"{_published_widths()}), none (random), or a Keras file, .h5 or .weights.h5, with or "
+        "without the classifier; from a file without it, fc6 and fc7 of vgg16 start at random",
     )
     batch_norm: str = option(
         "sync",
         "batch normalisation, for backbones that have it. sync: over the global batch of all "
         "replicas; frozen: with the moving averages of the initial weights, as --xla on several "
-        "GPUs needs it",
+        "GPUs requires",
         choices=("sync", "frozen"),
     )
 

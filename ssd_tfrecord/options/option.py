@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ssd_tfrecord.errors import InputError
 
 # What changing a field's value affects. A run can be resumed with other values of every role but
-# "result" (runs/run_folder.py).
+# "result" (runs/run_folder.py); --num_steps not with --lr_schedule=cosine.
 Role = Literal[
     "result",  # what is computed
     "cadence",  # how long it runs, how often it looks or saves; each step stays the same
@@ -33,6 +33,7 @@ def option(
     """A dataclass field that carries its help text, its allowed range and its role.
 
     The return type is Any, as that of ``dataclasses.field``: the field's own annotation counts.
+    For a tuple, the range applies to each of its items.
 
     Args:
         default: the value of the flag if it is not given.
@@ -42,8 +43,6 @@ def option(
         maximum: the largest allowed value.
         above: the value must be greater than this.
         role: what changing the value affects.
-
-    For a tuple, the range applies to each of its items.
     """
     limits = {"choices": choices, "minimum": minimum, "maximum": maximum, "above": above}
     return dataclasses.field(default=default, metadata={"text": text, "role": role, **limits})

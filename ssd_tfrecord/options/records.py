@@ -19,7 +19,7 @@ class RecordSetOptions(Options):
     num_shards: int = option(
         16,
         "number of shards (TFRecord files); fewer are written if there are fewer images. At most "
-        "this many workers are busy",
+        "this many workers can write at a time",
         minimum=1,
         maximum=99999,
     )
@@ -32,8 +32,8 @@ class RecordSetOptions(Options):
     shuffle_seed: int = option(0, "seed of the order in which images are written", minimum=0)
     workers: int = option(
         0,
-        "number of processes that read XML and write shards; 0: one per core, fewer for few "
-        "images. The result does not depend on it",
+        "number of processes that write shards, and that read the XML files of VOC; 0: one per "
+        "core, fewer for few images. The result does not depend on it",
         minimum=0,
         role="means",
     )
@@ -47,8 +47,7 @@ class RecordSetOptions(Options):
     )
     beam_options: tuple[str, ...] = option(
         (),
-        "options of the Beam runner, comma-separated, as in "
-        "--direct_num_workers=2,--direct_running_mode=multi_processing",
+        "options of the Beam runner, comma-separated, as in --direct_num_workers=2",
         role="means",
     )
     overwrite: bool = option(
@@ -107,8 +106,8 @@ class ImageOptions(Options):
     )
     jpeg_quality: int = option(
         95,
-        "JPEG quality of images that are re-encoded (other formats, rotated, shrunk or repaired); "
-        "all other JPEGs are stored unchanged",
+        "JPEG quality of images that are re-encoded (other formats, rare kinds of JPEG, rotated, "
+        "shrunk or repaired); all other JPEGs are stored unchanged",
         minimum=1,
         maximum=100,
     )

@@ -40,8 +40,8 @@ class OptimizerOptions(Options):
     )
     lr_values: tuple[float, ...] = option(
         (),
-        "learning rates before, between and after --lr_boundaries, so one more of them; empty: "
-        "--learning_rate, divided by 10 at each boundary",
+        "learning rates before, between and after --lr_boundaries, one more value than "
+        "--lr_boundaries; empty: --learning_rate, divided by 10 at each boundary",
         minimum=0.0,
     )
     warmup_steps: int = option(

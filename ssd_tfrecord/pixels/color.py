@@ -7,9 +7,9 @@ ranges and order of operations:
 saturates to 0…255, and HSV is OpenCV's 8-bit one (H 0…179 in units of 2°, S and V 0…255), kept in
 float32. Every number is whole or rounded once, so that no order of evaluation can change a level.
 Each operation equals OpenCV's except for the halves of HSV2RGB, which are rounded down here and
-either way by OpenCV's floats: a difference of one level, in 1 of 2,000 to 200 values. (OpenCV 4
-truncates there, except in rows too short for its vectors, which it rounds, as it did everywhere in
-Caffe's days.)
+either way by OpenCV's floats: a difference of one level, in 1 of 2,000 to 1 of 200 values. (OpenCV
+4 truncates there, except in rows too short for its vectors, which it rounds, as it did everywhere
+in Caffe's days.)
 
 ``fast`` changes hue and saturation in one step on real numbers and rounds once, at the end, for 2/3
 of the CPU time of ``prepare``. On photographs it differs from ``original`` by 0.19 levels in the
@@ -137,7 +137,8 @@ def _levels(
     )
 
 
-def _pack(planes: Sequence[tf.Tensor]) -> tf.Tensor:
+def _pack(planes: Sequence[tf.Tensor] | Sequence[float]) -> tf.Tensor:
+    """Red, green and blue, three tensors or numbers, as one int32."""
     red, green, blue = planes  # below 2^24, where float32 is exact
     return tf.cast(red + 256.0 * green + 65536.0 * blue, tf.int32)
 

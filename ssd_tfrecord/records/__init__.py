@@ -1,10 +1,10 @@
 """The format: what a record set holds, and how it is stored. The hall of its rooms.
 
-In reading order: rejects (what was not stored as it was), annotation (what a record says about an
-image), wire and schema (one record), statistics and manifest (a whole set). The rooms behind it, in
-the order of a conversion: sources (annotation files -> one SourceSet), images (bytes -> a checked
-image), writing (box repair, shards, journal), and processes (workers, locks, progress), which
-serves them.
+In reading order: rejects (what was dropped, changed, or kept although suspicious), annotation (what
+a record says about an image), wire and schema (one record), statistics and manifest (a whole set).
+The rooms behind it, in the order of a conversion: sources (annotation files -> one SourceSet),
+images (bytes -> a checked image), writing (box repair, shards, journal), and processes (workers,
+locks, progress), which serves them.
 
 Imports options and errors. Of all these rooms, ``data`` and ``model`` use only this hall.
 """

@@ -33,7 +33,7 @@ class ObjectAnnotation:
 class ImageAnnotation:
     """One record without its pixels: ``height`` and ``width`` are those of the stored image.
 
-    ``original_format`` is the format of the image's file, as its bytes have it: jpeg, png, …
+    ``original_format`` is the format of the image's file, as its bytes say: jpeg, png, …
     """
 
     source_id: str

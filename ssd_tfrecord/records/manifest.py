@@ -35,7 +35,7 @@ class ClassLabel:
 class Shard:
     """One TFRecord file, named relative to the manifest's folder; ``bytes`` is its size.
 
-    ``record_bytes`` is the length of each serialised record. It tells a reader where each record
+    ``record_bytes`` is the length of each serialized record. It tells a reader where each record
     begins, even if something before it is damaged.
     """
 
@@ -221,7 +221,7 @@ def load_classes(path: str | os.PathLike[str]) -> tuple[ClassLabel, ...]:
         path: the file.
 
     Raises:
-        InputError: the file cannot be read, or its class list is incomplete.
+        InputError: the file cannot be read, is of another version, or has a faulty class list.
     """
     path = os.fspath(path)
     content = _read_json(path)
@@ -258,7 +258,8 @@ def _read_json(path: str) -> dict[str, Any]:
     except FileNotFoundError:
         raise InputError(
             f"{os.path.dirname(path) or '.'}: no {FILE_NAME}: must be a folder that "
-            "`ssd-tfrecord convert-voc` or `convert-coco` has finished writing"
+            "`ssd-tfrecord convert-voc` or `convert-coco` has finished writing; for TFRecords made "
+            "by another tool, run `ssd-tfrecord inspect --index` first"
         ) from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
@@ -279,10 +280,13 @@ def _check_shards(path: str, manifest: Manifest) -> None:
     for file, shard in zip(manifest.shard_paths, manifest.shards):
         size = os.path.getsize(file) if os.path.isfile(file) else None
         if size is None:
-            raise InputError(f"{path}: shard {shard.file} is missing; copy or convert it again")
+            raise InputError(
+                f"{path}: shard {shard.file} is missing; copy it again, or convert again"
+            )
         if size != shard.bytes:
             raise InputError(
-                f"{file}: has {size} bytes, must have {shard.bytes}; copy or convert it again"
+                f"{file}: has {size} bytes, must have {shard.bytes}; copy it again, or convert "
+                "again"
             )
         # A reader seeks by these numbers, so they must lead exactly to the end of the file.
         frames = sum(shard.record_bytes) + FRAME_BYTES * len(shard.record_bytes)

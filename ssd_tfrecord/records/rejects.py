@@ -1,4 +1,4 @@
-"""What was not stored as it was: reasons, and rejects.jsonl, one line per image or object."""
+"""What was dropped, changed, or kept although suspicious: reasons, and lines of rejects.jsonl."""
 
 import json
 import math
@@ -32,7 +32,7 @@ class DroppedImage(Exception):  # noqa: N818 - not an error: --bad_images asks f
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """An image or object that was not stored as it was: a line of rejects.jsonl.
+    """An image or object dropped, changed, or kept although suspicious: a line of rejects.jsonl.
 
     ``action`` is what was done: dropped, clipped, kept, rotated or repaired. ``object`` is the
     object's number in its image, counted from 1 (-1 if its image is unknown), and ``name`` and
@@ -52,7 +52,7 @@ class Reject:
 
 
 def to_lines(rejects: Iterable[Reject]) -> bytes:
-    """Serialises ``rejects``, one line of JSON each, ending with a line break."""
+    """Serializes ``rejects``, one line of JSON each, ending with a line break."""
     lines = (json.dumps(_content(item), ensure_ascii=False) + "\n" for item in rejects)
     # File names on disk need not be UTF-8; bytes that are not are escaped.
     return "".join(lines).encode(errors="backslashreplace")

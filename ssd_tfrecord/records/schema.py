@@ -37,7 +37,7 @@ _UNEQUAL = "a record must have as many labels as boxes"
 
 
 def to_example(annotation: ImageAnnotation, encoded: bytes) -> bytes:
-    """Serialises a record; equal input gives equal bytes.
+    """Serializes a record; equal input gives equal bytes.
 
     Args:
         annotation: the record without its pixels.
@@ -78,7 +78,7 @@ def record_at(path: tf.Tensor, begin: tf.Tensor, buffer_size: int | tf.Tensor) -
         buffer_size: number of bytes to read at once; 0: only as many as are needed.
 
     Returns:
-        a dataset of one string scalar, the serialised record.
+        a dataset of one string scalar, the serialized record.
 
     Raises:
         tf.errors.DataLossError: while reading, if a checksum is wrong.

@@ -17,10 +17,10 @@ Parts = tuple[int, Sequence[bytes]]
 
 
 def example(features: Mapping[str, Parts]) -> bytes:
-    """Serialises an Example of ``features``, each made by one of the functions below."""
+    """Serializes an Example of ``features``, each made by one of the functions below."""
     entries: list[bytes] = []
     total = 0
-    # Deterministic serialisation sorts the keys of a map. Each entry is a message of its own, with
+    # Deterministic serialization sorts the keys of a map. Each entry is a message of its own, with
     # the key in field 1 and the value in field 2.
     for key, (length, parts) in sorted(features.items()):
         name = _name(key)
@@ -64,7 +64,7 @@ def _packed(tag: bytes, content: bytes) -> Parts:
     return len(whole), (whole,)
 
 
-# All records have the same few keys, in front of which stand the same bytes.
+# Cached: all records have the same few keys.
 @functools.lru_cache(maxsize=64)
 def _name(key: str) -> bytes:
     return _FIRST + _delimited(key.encode()) + _SECOND

@@ -90,7 +90,8 @@ def check_classes(run_dir: str | os.PathLike[str], classes: tuple[ClassLabel, ..
         InputError: they differ, or the run's class list cannot be read.
     """
     path = pathlib.Path(run_dir) / run_folder.CHECKPOINTS / CLASSES_FILE
-    # As many classes with other names would fit the weights and train on without a word.
+    # The same number of classes with other names would fit the weights, and training would go on
+    # without a word.
     if path.exists() and (before := _read_classes(path)) != list(classes):
         raise InputError(
             f"--train_records: classes are {_names(classes)}, but the run in {run_dir} has "

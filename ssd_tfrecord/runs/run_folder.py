@@ -1,4 +1,4 @@
-"""The run folder: whether it is a run's, with which flags it was trained, and if it may resume.
+"""The run folder: whether it is a run's, with which flags, and whether that run may resume.
 
 Read and checked before TensorFlow is imported.
 """

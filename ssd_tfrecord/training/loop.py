@@ -53,13 +53,13 @@ class Loop:
         self._saved: int | None = None
 
     def run(self, step: int, stop: StopRequest) -> int:
-        """Runs until ``num_steps``, until patience ends or until a stop is requested.
+        """Runs until ``num_steps``, until patience is exhausted or until a stop is requested.
 
         All that is due at a step is done before the next one, and a checkpoint is saved at the end.
 
         Args:
             step: number of steps that are already finished.
-            stop: the loop ends soon after a signal is in it.
+            stop: the loop ends soon after it has received a signal.
 
         Returns:
             The number of finished steps.
@@ -104,15 +104,15 @@ class Loop:
             self._saved = step
 
     def _evaluate_if_due(self, step: int, stop: StopRequest) -> bool:
-        """Evaluates ``step`` if that is due and not yet done; returns False if patience ends."""
+        """Evaluates ``step`` if due and not yet done; returns False if patience is exhausted."""
         options = self._config.checkpoints
         history = self._journal.history
         due = step > 0 and self._due(step, options.eval_every)
         if self._evaluate_fn and due and not stop.signal and not history.evaluated(step):
             self._save(step)
             metrics, loss = self._evaluate_fn(step)
-            # Before the row in the history: with the row the evaluation counts as done, and a run
-            # that is killed before it evaluates again.
+            # Before the row in the history. With the row, the evaluation counts as done; a run that
+            # is killed before the row is written evaluates again.
             if history.improves(options.best_metric, metrics[options.best_metric]):
                 self._checkpoints.save_best(step)
             self._journal.evaluation(step, metrics, loss)

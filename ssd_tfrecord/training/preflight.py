@@ -44,7 +44,7 @@ def require_addons(optimizer: str) -> None:
     Raises:
         InputError: it is not.
     """
-    # find_spec does not import it, and with it TensorFlow.
+    # find_spec does not import Addons, which would import TensorFlow.
     if optimizer != "sgd" and importlib.util.find_spec("tensorflow_addons") is None:
         raise InputError(
             f"--optimizer={optimizer}: needs TensorFlow Addons, which exists up to Python 3.11 and "

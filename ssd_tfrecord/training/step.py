@@ -47,8 +47,9 @@ def make_train_step(
         global batch: ``loss`` and its parts ``class_loss`` and ``box_loss`` (weighted), each
         divided by the number of positives; ``positives_per_image``; ``unmatched_objects``, which
         overlap no anchor; ``bad_records``, damaged ones that were substituted; ``gradient_norm``;
-        ``finite``, 1 or 0. If the loss is not finite, gradients of 0 are applied, so that the
-        weights stay finite; the caller stops the run.
+        ``finite``, 1 or 0. If ``finite`` is 0, gradients of 0 are applied (with loss scaling, the
+        optimizer skips the step instead), so that the weights stay finite; the caller stops the
+        run. With loss scaling, ``finite`` covers the loss only.
     """
     anchors = tf.constant(anchors_A4)
 
@@ -58,7 +59,8 @@ def make_train_step(
         with tf.GradientTape() as tape:
             outputs = model(images, training=True)
             class_sum, box_sum, _ = losses.multibox_sums(outputs, targets, anchors, loss_options)
-            # By the positives of all replicas, so that their number does not change the gradients.
+            # By the positives of all replicas, so that the number of replicas does not change the
+            # gradients.
             class_loss = tf.math.divide_no_nan(class_sum, num_positives)
             box_loss = loss_options.box_loss_weight * tf.math.divide_no_nan(box_sum, num_positives)
             scaled = optimizers.scale_loss(optimizer, class_loss + box_loss)

@@ -105,7 +105,7 @@ def test_saved_report_is_loaded(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "no such file"),
+        (None, "No such file or directory"),
         ("images_per_s 7", "is not JSON"),
         ("[1, 2]", 'has no "machine" and "flags"'),
         ('{"machine": {}}', 'has no "machine" and "flags"'),

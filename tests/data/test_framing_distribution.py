@@ -178,7 +178,10 @@ def draw_frames(boxes, kind, *, seed=2, **changes):
 
 
 def join(parts):
-    return framing.Frame(*map(np.concatenate, zip(*parts)))
+    """The parts of a run in one: of the package's frames, or of dicts."""
+    if isinstance(parts[0], framing.Frame):
+        return framing.Frame(*map(np.concatenate, zip(*parts)))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def boxes_of(layout):

@@ -53,7 +53,8 @@ def test_required_gpu_that_is_missing_is_an_error():
 def test_more_devices_than_tensorflow_began_with():
     tf.config.list_logical_devices()
     with pytest.raises(
-        InputError, match="--num_virtual_devices=3: TensorFlow has already started with 2"
+        InputError,
+        match=r"--num_virtual_devices=3: TensorFlow has already started with 2 device\(s\)",
     ):
         create_strategy(DeviceOptions(num_virtual_devices=3))
 

@@ -139,7 +139,7 @@ def test_maps_and_anchors_of_a_cell():
         ),
         (
             AnchorOptions(aspect_ratios="2:2,3"),
-            "--aspect_ratios=2:2,3: has ratios for 2 feature maps; --input_size=300 has 6",
+            "--aspect_ratios=2:2,3: has ratios for 2 feature maps; --input_size=300 needs 6",
         ),
     ],
     ids=["scales", "aspect ratios"],

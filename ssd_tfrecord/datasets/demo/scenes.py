@@ -15,7 +15,7 @@ Box = tuple[int, int, int, int]
 # Sides as shares of the image's shorter side: what VOC calls difficult, a fifth that is small,
 # and the rest, spread evenly on a logarithmic scale.
 TINY, SMALL, LARGE = (0.035, 0.048), (0.08, 0.097), (0.13, 0.7)
-# The share of an object that stays visible, and the one below which it is difficult.
+# The least share of an object that must stay visible, and the share below which it is difficult.
 MIN_VISIBLE = 0.1
 DIFFICULT_BELOW = 0.25
 # Above TINY, below SMALL: whole objects that are tiny are difficult, small ones are not.

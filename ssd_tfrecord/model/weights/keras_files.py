@@ -27,8 +27,8 @@ def read_layers(
     Args:
         path: of the file.
         wanted: the backbone's layers with weights, in the order of the model.
-        classifier: names of the dense layers of the file's classifier, in order. Layers in neither
-            are not read.
+        classifier: names of the dense layers of the file's classifier, in order. Layers that
+            are neither in ``wanted`` nor in ``classifier`` are not read.
 
     Returns:
         {layer: arrays in Keras's order (kernel, bias; gamma, beta, mean, variance)}.
@@ -57,7 +57,7 @@ def read_layers(
             raise InputError(
                 f"{what}: contains no Keras layers; must be a Keras .h5 or .weights.h5"
             )
-        # Datasets are read only here, so that the classifier of a large file is skipped.
+        # Only now are data read, and only of the layers that are asked for.
         return {
             name: [dataset[()] for dataset in datasets]
             for name, datasets in layers.items()
@@ -111,5 +111,5 @@ def _names_by_number(
 
 
 def _text(name: bytes | str) -> str:
-    # Keras 2 writes lists of bytes, Keras 3 str.
+    # Keras 2 writes names as bytes, Keras 3 as str.
     return name.decode() if isinstance(name, bytes) else str(name)

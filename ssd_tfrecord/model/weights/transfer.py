@@ -73,7 +73,7 @@ def _check(
 ) -> None:
     """Checks that the source has ``layer`` in the same shape.
 
-    Layers that SSD adds to the backbone may be missing, because SSD300 has one map less than
+    Layers that SSD adds to the backbone may be missing, because SSD300 has one map fewer than
     SSD512. ``names`` are those of the source and the target.
     """
     old = sources.get(layer.name)

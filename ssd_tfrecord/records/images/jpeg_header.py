@@ -23,9 +23,9 @@ class JpegHeader:
     """What a JPEG says about itself.
 
     ``height`` and ``width`` are in pixels, as stored. ``common`` is false for what few decoders
-    accept: lossless, 12 bits, 2 components. ``num_scans`` counts those that a decoder goes through;
-    ``closed`` is whether an end of image follows the header. ``exif`` is the content of the APP1
-    segment, from "Exif" on, or b"".
+    accept: lossless, 12 bits, 2 components. ``num_scans`` counts the scans that a decoder goes
+    through; ``closed`` is whether an end of image follows the header. ``exif`` is the content of
+    the APP1 segment, from "Exif" on, or b"".
     """
 
     height: int
@@ -94,7 +94,8 @@ def _header(
         height=height,
         width=width,
         common=marker in COMMON_FRAMES and content[0] == 8 and content[5] in (1, 3, 4),
-        # Only then is the whole file searched, which costs more than all of the above.
+        # Scans are counted only if there may be several: that goes through the whole file, which
+        # costs more than all of the above.
         num_scans=1 if one_scan else 1 + _count_scans(encoded, position),
         closed=encoded.rfind(b"\xff\xd9", position) >= 0,
         exif=exif,

@@ -36,7 +36,7 @@ REENCODED, SHRUNK = "reencoded", "shrunk"
 REPAIRED, ROTATED = "repaired", "rotated"
 EXIF_IGNORED, EXIF_ILLEGAL = "exif_ignored", "exif_illegal"
 # Reason and action of the notes that become a line of rejects.jsonl: those that a user may want to
-# look at. Encoding again and shrinking are what the flags asked for.
+# look at. Encoding again is the rule for other formats, and shrinking is what --max_side asks for.
 _CHANGES = {
     REPAIRED: ("damaged", "repaired"),
     ROTATED: ("exif_orientation", "rotated"),

@@ -79,7 +79,7 @@ def holder(folder: str) -> str:
 
 
 def call_off(folder: str) -> None:
-    """Tells all workers, on whatever machine, that the run that holds ``folder`` needs no more.
+    """Tells all workers, on any machine, that the run that holds ``folder`` needs them no more.
 
     Its name is erased, which workers compare with the one that they were started for.
     """
@@ -93,7 +93,7 @@ def join(folder: str) -> int:
         the descriptor that says so until it is closed or the process ends.
     """
     descriptor = _open(os.path.join(folder, WORKERS))
-    # Shared among workers; a run that waits for them all asks for it alone.
+    # Shared among workers; a run that waits for them all asks for it exclusively.
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     return descriptor
 
@@ -111,7 +111,8 @@ def joined(folder: str) -> Iterator[None]:
 @contextlib.contextmanager
 def alone(path: str) -> Iterator[None]:
     """Waits until no other worker is in this context with ``path``."""
-    # A file beside ``path``, which is replaced while it is locked: its successor has no lock.
+    # Locks a file beside ``path``: ``path`` itself is replaced meanwhile, and the new file would
+    # not be locked.
     descriptor = _open(path + ".lock")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -173,8 +173,8 @@ def _run_in_processes(
 def _context() -> ForkServerContext:
     """Workers are forked from a server that has imported TensorFlow once for all, but not used it.
 
-    The import alone starts no thread, and the parent's threads are not there: a fork copies none of
-    them, but the locks that they hold.
+    The import alone starts no thread, and the parent's threads are not there (a fork of the parent
+    would copy the locks that its threads hold, but not the threads).
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(_PRELOADED))
@@ -197,8 +197,8 @@ def _context() -> ForkServerContext:
 def _uninterrupted() -> Iterator[None]:
     """Delays Ctrl-C while processes are started.
 
-    A terminal sends it to all of them, but it is the parent that ends the others. Met at their
-    start, they would print a traceback, or that their parent has gone.
+    A terminal sends it to all of them, but it is the parent that ends the others. If it met them
+    while they start, they would print a traceback, or that their parent has gone.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # Python delivers Ctrl-C to the main thread, which alone may set handlers

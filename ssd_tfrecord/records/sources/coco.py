@@ -94,7 +94,8 @@ class _Reader:
                 self._add(entry, items, bad_images, unknown_classes)
                 num_taken += len(items)
                 progress.update()
-        # Only then does it take a second pass to find annotations that belong to no image.
+        # Only if some were not taken is a second pass needed, to find annotations that belong to no
+        # image.
         if annotations and num_taken < len(annotations):
             self._drop_strangers(annotations, bad_boxes)
 
@@ -193,7 +194,7 @@ def _object(where: str, index: int, item: Entry, name: str) -> SourceObject:
 
 
 def _annotation_id(where: str, item: Entry) -> int:
-    # Kept if it is a number, which the schema can store; nothing depends on it.
+    # Kept if it is an integer, which the schema can store; nothing depends on it.
     value = item.get("id", -1)
     if not isinstance(value, int):
         return -1

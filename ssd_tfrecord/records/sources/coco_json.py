@@ -46,12 +46,11 @@ _KEPT = {
     "annotations": ("id", "image_id", "category_id", "bbox", "area", "iscrowd"),
     "categories": ("id", "name"),
 }
-# How entries are stored, and what they are found by: both images and annotations by the image's id.
-# _entry has checked these ids, but not those of categories.
+# How the long lists are stored, and what their entries are found by: the image's id, which _entry
+# has checked.
 _CODECS: dict[str, Codec[Entry]] = {
     "images": Codec(lambda entry: str(entry["id"]), json.dumps, json.loads),
     "annotations": Codec(lambda entry: str(entry["image_id"]), json.dumps, json.loads),
-    "categories": Codec(lambda entry: str(entry.get("id")), json.dumps, json.loads),
 }
 
 
@@ -82,7 +81,7 @@ def read_coco_json(path: str) -> CocoFile:
     if os.path.exists(path) and not os.path.isfile(path):
         raise InputError(f"--annotations={path}: must be a file")
     try:
-        lists = _read_lists(path)
+        spools, categories = _read_lists(path)
     except InputError:
         raise
     except OSError as error:
@@ -97,18 +96,17 @@ def read_coco_json(path: str) -> CocoFile:
             f"{path}: not valid JSON: byte {byte:#04x}: must be text in UTF-8"
         ) from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid JSON: {error}") from None
-    for key in ("images", "categories"):
-        if key not in lists:
-            raise InputError(f"{path}: no {key!r} list: {_WANTED}")
-    return CocoFile(
-        lists["images"], lists.get("annotations"), _categories(path, lists["categories"])
-    )
+        raise InputError(f"{path}: cannot be read as JSON: {error}") from None
+    if "images" not in spools or categories is None:
+        missing = "categories" if "images" in spools else "images"
+        raise InputError(f"{path}: no {missing!r} list: {_WANTED}")
+    return CocoFile(spools["images"], spools.get("annotations"), _categories(path, categories))
 
 
-def _read_lists(path: str) -> dict[str, Spool[Entry]]:
-    """Returns {key: entries} of the lists that the file has."""
-    lists: dict[str, Spool[Entry]] = {}
+def _read_lists(path: str) -> tuple[dict[str, Spool[Entry]], list[Entry] | None]:
+    """Returns ({key: entries} of the long lists that the file has, its categories or None)."""
+    spools: dict[str, Spool[Entry]] = {}
+    categories: list[Entry] | None = None
     with (
         open(path, encoding="utf-8-sig") as file,
         bar(os.path.getsize(path), "B", "annotations") as progress,
@@ -116,18 +114,23 @@ def _read_lists(path: str) -> dict[str, Spool[Entry]]:
         decoder = json.JSONDecoder(object_pairs_hook=_mapping)
         for key, value, is_item in json_items.read_items(file, decoder, progress.update):
             # null is the same as no list: the images are without objects.
-            if key not in _CODECS or (key == "annotations" and value is None and not is_item):
+            if key not in _KEPT or (key == "annotations" and value is None and not is_item):
                 continue
-            if key not in lists:
-                lists[key] = Spool(_CODECS[key])
+            entries: Spool[Entry] | list[Entry]
+            if key == "categories":
+                entries = categories = [] if categories is None else categories
+            else:
+                if key not in spools:
+                    spools[key] = Spool(_CODECS[key])
+                entries = spools[key]
             # An empty list is there, but has nothing to append.
             if is_item or value != []:
-                lists[key].append(_entry(path, key, value, is_item, not lists[key]))
-    return lists
+                entries.append(_entry(path, key, value, is_item, not entries))
+    return spools, categories
 
 
 def _entry(path: str, key: str, value: object, is_item: bool, is_first: bool) -> Entry:
-    """Checks ``value`` as far as its codec needs it, and returns what is kept of it."""
+    """Checks ``value`` as far as storing it needs, and returns what is kept of it."""
     if not (is_item and isinstance(value, dict)):
         raise InputError(f"{path}: no {key!r} list: {_WANTED}")
     if key == "images":

@@ -124,7 +124,7 @@ def _numbered(
             f"--classes={classes}: {reprlib.repr(unknown[0])} is not a category of the JSON, which "
             f"has: {_listed(category_ids)}"
         )
-    # VOC XML can be converted with COCO's classes; its own ids are then COCO's.
+    # VOC XML can be converted with COCO's classes; ``original_id`` is then COCO's.
     if classes == "coco" and not category_ids:
         category_ids = COCO_CATEGORIES
     return tuple(

@@ -98,7 +98,7 @@ class Spool(Sequence[Item]):
         return [key.decode("utf-8", "surrogatepass") for key in keys]
 
     def _index(self) -> None:
-        # Not until it is needed: all items are there by then, and are sorted only once.
+        # Not until it is needed: nearly all items are there by then, and are sorted only once.
         self._execute("CREATE INDEX IF NOT EXISTS by_key ON items (key)")
 
     def _items(self, clause: str, *values: int | bytes) -> Iterator[Item]:

@@ -88,7 +88,10 @@ def _root(path: str) -> Element:
 
 
 def _refuse_misplaced(path: str, root: Element) -> tuple[()]:
-    """Returns no objects, unless the file has some in another layout, which would be lost."""
+    """Returns (), or raises InputError if the file has objects in another layout.
+
+    Such objects would be lost.
+    """
     for element in root.iter():
         parent = element.getparent()
         if parent is not None and element.tag.lower() == "object":
@@ -148,7 +151,8 @@ def _text(fields: Fields, tag: str) -> str:
         return ""
     text = element.text or ""
     if len(element):
-        text += f"<{element[0].tag}>"  # neither text nor to be ignored: the caller reports it
+        # Neither text nor to be ignored: it then fits no number, flag or known class.
+        text += f"<{element[0].tag}>"
     return text.strip()
 
 

@@ -90,7 +90,7 @@ def write_shards(
         yield from _as_finished(plans, recipe.folder, job, advance)
         job.join()
     finally:
-        # Workers elsewhere cannot be stopped, but they look.
+        # Workers elsewhere cannot be stopped, but they check whether they are still needed.
         lock.call_off(recipe.folder)
         job.join(_SECONDS_TO_STOP)
 
@@ -125,6 +125,7 @@ def _as_finished(
             raise InputError(_read(os.path.join(folder, _REFUSED)))
         for file in [file for file in waiting if journal.record_file(file) in names]:
             shard = journal.load_finished(folder, file)
+            # None: not yet readable, as over NFS; looked at again.
             if shard is not None:
                 advance(waiting.pop(file).num_images)
                 yield shard
@@ -133,8 +134,8 @@ def _as_finished(
             deadline = deadline or time.monotonic() + _SECONDS_UNTIL_SEEN
             if time.monotonic() > deadline:
                 raise InputError(
-                    f"{folder}: Beam's workers have written elsewhere: all must see --output_dir "
-                    "under the same path"
+                    f"{folder}: Beam's workers have written elsewhere, or what they wrote cannot "
+                    "be read: all must see --output_dir under the same path"
                 )
         if waiting:
             time.sleep(_SECONDS_BETWEEN_LOOKS)

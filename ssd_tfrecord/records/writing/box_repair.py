@@ -1,7 +1,7 @@
 """From the boxes of a source to those of a record: clipped, refused or dropped, and counted.
 
-A box in pixels of the annotated image becomes fractions, for which the image must be decoded: its
-annotation need not state a size. All boxes are (ymin, xmin, ymax, xmax).
+A box in pixels of the annotated image becomes fractions, for which the size of the image itself
+must be known: its annotation need not state one. All boxes are (ymin, xmin, ymax, xmax).
 """
 
 import reprlib
@@ -34,18 +34,19 @@ Box = tuple[float, float, float, float]
 def fit(
     source: SourceImage, image: StoredImage, labels: Mapping[str, int], options: BoxOptions
 ) -> tuple[ImageAnnotation, tuple[Reject, ...]]:
-    """Fits the objects of ``source`` to its decoded image.
+    """Fits the objects of ``source`` to its stored image.
 
     Boxes are clipped to the image. A second object of the same class and box is kept, but reported.
 
     Args:
         source: the image and its objects as annotated.
-        image: the same image, decoded.
+        image: the same image, as it is stored.
         labels: {class name: 1…C}.
         options: what to do with faulty objects.
 
     Returns:
-        (what the record holds, what was not converted as it was, ``image`` itself included).
+        (what the record holds, what was dropped, changed, or kept although suspicious, ``image``
+        itself included).
 
     Raises:
         InputError: an object has a fault that ``options`` call an error.
@@ -122,7 +123,8 @@ def _fractions(pixels: Box, image: StoredImage) -> Box:
 
 
 def _reason(given: Box, pixels: Box, image: StoredImage, tolerance: float) -> str:
-    # A box without area of its own has been found by the reader: this one lost it by clipping.
+    # A box without area of its own has been found by the reader: this one lost it by clipping or
+    # rounding.
     if degeneracy(_fractions(pixels, image)):
         return OUTSIDE_IMAGE
     excess = max(abs(edge - inside) for edge, inside in zip(given, pixels))
@@ -132,7 +134,7 @@ def _reason(given: Box, pixels: Box, image: StoredImage, tolerance: float) -> st
 
 
 def _object(item: SourceObject, pixels: Box, image: StoredImage, label: int) -> ObjectAnnotation:
-    # COCO states the area of the mask, which is less than the box's.
+    # COCO states the area of the mask, which is usually less than the box's.
     area = (pixels[2] - pixels[0]) * (pixels[3] - pixels[1]) if item.area is None else item.area
     shrinkage = (image.height * image.width) / (image.annotated_height * image.annotated_width)
     return ObjectAnnotation(

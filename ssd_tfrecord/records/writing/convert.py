@@ -83,7 +83,8 @@ def convert_and_report(sources: SourceSet, options: RecordSetOptions, **settings
     if described.rejects:
         path = os.path.join(described.directory, manifest.REJECTS_NAME)
         print(
-            f"images and objects left out, changed or repeated are listed in {path}, one per line"
+            "images and objects that were dropped, changed or are suspicious are listed in "
+            f"{path}, one per line"
         )
 
 
@@ -305,7 +306,7 @@ class _Description:
         Raises:
             InputError: there is no record in them.
         """
-        # Workers finish in any order; a name begins with the shard's number.
+        # Workers finish in any order; their names sort by the shard's number.
         ordered = [finished[file] for file in sorted(finished)]
         statistics = Statistics(item.name for item in self._classes)
         statistics.add_rejects(self._sources.rejects)

@@ -87,7 +87,7 @@ class Journal:
             to be replaced.
     """
 
-    def __init__(self, output_dir: str, identity: Mapping[str, str], *, replace: bool):
+    def __init__(self, output_dir: str, identity: Mapping[str, str], *, replace: bool) -> None:
         self.folder = os.path.join(output_dir, PARTIAL_FOLDER)
         self._output_dir = output_dir
         self._replace = replace

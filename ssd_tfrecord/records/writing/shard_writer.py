@@ -26,8 +26,8 @@ def make_record(
     """Makes the record of one image.
 
     Returns:
-        (serialized record, what it holds, what was done with the image, what was not converted as
-        it was); of an image that is dropped, the first two are None.
+        (serialized record, what it holds, what was done with the image, what was dropped, changed,
+        or kept although suspicious); of an image that is dropped, the first two are None.
 
     Raises:
         InputError: the image or an object has a fault that the recipe's options call an error.

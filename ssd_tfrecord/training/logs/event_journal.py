@@ -73,7 +73,7 @@ class Journal:
         shown = ", ".join(
             f"{name} {metrics[name]:.4f}"
             for name in ("voc07_map", "voc12_map", "coco_ap")
-            if metrics[name] is not None  # no object counts for it
+            if metrics[name] is not None  # None if no object counts
         )
         self.say(f"evaluation at step {step}: loss {loss:.4f}, {shown}")
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 
 class Summaries:
-    """The event files of a run; a file is created with its first point.
+    """The event files of a run, created at once, one per kind.
 
     Args:
         run_dir: the run folder.

@@ -294,7 +294,7 @@ def test_crowds_as_rle_and_files_of_keypoints_are_read(read):
 
 def test_no_json(tmp_path):
     (tmp_path / "i.json").write_text('{"images": [')
-    with pytest.raises(InputError, match=r"i\.json: not valid JSON: Expecting value"):
+    with pytest.raises(InputError, match=r"i\.json: cannot be read as JSON: Expecting value"):
         read_instances(str(tmp_path / "i.json"), str(tmp_path))
 
 

@@ -177,7 +177,7 @@ WHOLE = (
 )
 JSON = {
     "deep nesting": ("[" * 1_000_000, "not a JSON object: "),
-    "deep nesting of objects": ('{"a":' * 200_000, "not valid JSON: "),
+    "deep nesting of objects": ('{"a":' * 200_000, "cannot be read as JSON: "),
     "an endless integer": (WHOLE % ('{"id": 1' + "0" * 5000 + "}"), "4300 digits|no 'image_id'"),
     "a huge size": (WHOLE.replace(": 9}", ": 1e999}", 1) % "", "image 1: size .*inf.* must be num"),
     "a size of NaN": (WHOLE.replace(": 9,", ": NaN,", 1) % "", "image 1: size .*nan.* must be num"),
@@ -191,7 +191,7 @@ JSON = {
     ),
     "a key twice": (
         WHOLE % ANNOTATION % ', "image_id": 2',
-        "not valid JSON: duplicate key 'image_id'",
+        "cannot be read as JSON: duplicate key 'image_id'",
     ),
     "a list twice": (
         '{"images": [], "images": [], "categories": []}',
@@ -199,7 +199,7 @@ JSON = {
     ),
     "many keys, one twice": (
         '{"info": {' + "".join(f'"{i}": 0, ' for i in range(50_000)) + '"49999": 0}}',
-        "not valid JSON: duplicate key '49999' in an object",
+        "cannot be read as JSON: duplicate key '49999' in an object",
     ),
     "no UTF-8": (
         WHOLE.replace("dog", "d\udcffg") % "",
@@ -213,7 +213,7 @@ JSON = {
         r"image 1: '\\x00\.jpg' must be a path inside",
     ),
     "a long name": (WHOLE.replace("1.jpg", "n" * 100_000) % "", r"image 1: '?nnn.*\.\.\.|name too"),
-    "cut off": (WHOLE[:60], "not valid JSON: "),
+    "cut off": (WHOLE[:60], "cannot be read as JSON: "),
     "another language": ("<annotation/>", "not a JSON object: "),
     "nothing": ("", "not a JSON object: "),
     "a number": ("7", "not a JSON object: "),

@@ -325,7 +325,10 @@ def test_a_worker_for_another_run_writes_nothing(instances, tmp_path, pipeline, 
     pipeline(run)
     monkeypatch.setattr(shard_writer, "make_record", make_record)
     monkeypatch.setattr(beam, "_SECONDS_UNTIL_SEEN", 0)
-    message = r"a/\.partial: Beam's workers have written elsewhere: all must see --output_dir under"
+    message = (
+        r"a/\.partial: Beam's workers have written elsewhere, or what they wrote cannot be read: "
+        "all must see --output_dir under"
+    )
     with pytest.raises(InputError, match=message):
         _convert_by_beam(instances, tmp_path / "a")
     assert not list((tmp_path / "a/.partial").glob("*.tfrecord"))
