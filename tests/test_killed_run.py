@@ -28,7 +28,7 @@ sys.exit(programs.run('train'))
 """
 
 
-TOY_FLAGS = ("--backbone=toy",)
+TOY_FLAGS = ("--backbone=toy", "--input_size=64")
 REAL_FLAGS = ("--backbone=mobilenet_v2", "--width=0.1")
 
 

@@ -34,7 +34,7 @@ from ssd_tfrecord.training import session
 from ssd_tfrecord.training.logs.voice import Voice
 from ssd_tfrecord.training.loop import Loop
 
-SMALL = ModelOptions(backbone="toy", backbone_weights="none")
+SMALL = ModelOptions(backbone="toy", input_size=64, backbone_weights="none")
 FROZEN = dataclasses.replace(SMALL, batch_norm="frozen")
 # Pictures for TensorBoard are drawn where there is an evaluation, and traced before: not here.
 NO_PICTURES = CheckpointOptions(checkpoint_every=4, eval_every=1000, summary_every=1)
@@ -213,7 +213,7 @@ def test_loss_that_is_not_finite_names_step_and_images(tiny_records, tmp_path):
     step = int(saved.stem.split("-")[1])
     assert step > 1  # the first step's loss comes from the first weights
     with np.load(saved) as batch:
-        assert batch["images"].shape == (4, 300, 300, 3)
+        assert batch["images"].shape == (4, 64, 64, 3)
         names = list(batch["source_ids"])
         indices = batch["indices"]
     truths = read_ground_truths(Manifest.load(tiny_records))
