@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -89,6 +90,71 @@ def test_a_damaged_image_is_left_out_and_named(quick_run, photos, tmp_path, caps
     out = capsys.readouterr().out
     assert f"skipped: {images[1]}: cannot be decoded" in out
     assert "2 images, 0 detections; 1 image skipped" in out
+
+
+# Orientation 6, and a resolution that is text instead of a fraction: Pillow raises TypeError.
+TURNED = (
+    b"Exif\0\0MM\0*\0\0\0\x08\0\x02\x01\x12\0\3\0\0\0\1\0\6\0\0\x01\x1a\0\7\0\0\0\1\0\0\0\0\0\0\0\0"
+)
+
+
+def test_a_folder_of_all_manner_of_files(quick_run, photos, tmp_path, capsys):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    with Image.open(photos / "000002.jpg") as image:
+        assert image.size == (80, 60)
+        for name in ("a.jfif", "b.jpe"):
+            image.save(folder / name, "JPEG")
+        image.convert("L").save(folder / "c.pgm")
+        image.save(folder / "d.jpg", exif=TURNED)
+        image.save(folder / "e.jpg", progressive=True)
+    # Claims 65535x65535 pixels; ends with 200 scans; is no image at all.
+    claiming = bytearray((folder / "a.jfif").read_bytes())
+    size = claiming.index(b"\xff\xc0") + 5
+    claiming[size : size + 4] = b"\xff" * 4
+    (folder / "x.jpg").write_bytes(claiming)
+    content = (folder / "e.jpg").read_bytes()
+    scan = content[content.rindex(b"\xff\xda") : -2]
+    (folder / "y.jpg").write_bytes(content[:-2] + 200 * scan + b"\xff\xd9")
+    (folder / "z.tif").write_bytes(b"II*\0\xff\xff\xff\xff")
+    (folder / "._a.jpg").write_bytes(b"a Mac's resource fork")
+    assert _run(quick_run, [folder], out, "--batch_size=3") == 0
+    entries = json.loads((out / "detections.json").read_text())
+    sizes = {e["image"][-6:]: (e["width"], e["height"]) for e in entries if "error" not in e}
+    wide = (80, 60)
+    assert sizes == {
+        "a.jfif": wide,
+        "/b.jpe": wide,
+        "/c.pgm": wide,
+        "/d.jpg": (60, 80),
+        "/e.jpg": wide,
+    }
+    errors = [entry["error"].removeprefix(f"{folder}/") for entry in entries if "error" in entry]
+    assert errors[0] == "x.jpg: 65535x65535 is too many pixels: must be at most 100000000"
+    assert errors[1].endswith(" scans: must be at most 100")
+    assert errors[2].startswith("z.tif: cannot be decoded (")
+    assert len(errors) == 3
+    assert "5 images, 0 detections; 3 images skipped" in capsys.readouterr().out
+
+
+def test_a_picture_is_no_longer_than_a_jpeg_can_be(quick_run, tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.new("L", (70_000, 100)).save(tmp_path / "in" / "long.png")
+    assert _run(quick_run, [tmp_path / "in"], tmp_path / "out") == 0
+    (entry,) = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert (entry["width"], entry["height"]) == (70_000, 100)
+    assert open_image(tmp_path / "out" / "long.jpg").size == (65_500, 94)
+
+
+def test_16_bits_are_shown_as_the_records_were_made(quick_run, tmp_path):
+    (tmp_path / "in").mkdir()
+    levels = np.linspace(29_200, 30_200, 400 * 300).reshape(300, 400)
+    Image.fromarray(levels.astype(np.uint16)).save(tmp_path / "in" / "a.png")
+    ranges = []
+    for words in ([], ["--stretch=percentile"]):
+        assert _run(quick_run, [tmp_path / "in"], tmp_path / "out", *words) == 0
+        ranges.append(np.ptp(np.asarray(open_image(tmp_path / "out" / "a.jpg"))))
+    assert ranges[0] < 9 and ranges[1] > 250
 
 
 def test_errors_are_one_line(quick_run, photos, tmp_path, capsys):

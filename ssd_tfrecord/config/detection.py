@@ -19,7 +19,8 @@ class EvalConfig(Options):
     run_dir: str = option("", RUN_TEXT)
     records: str = option(
         "",
-        "folder of the record set to evaluate on, with the same classes as in training (required)",
+        "folder of the record set to evaluate on, with the classes of training in the same order "
+        "(required)",
     )
     checkpoint: str = option("best", CHECKPOINT_TEXT)
     batch_size: int = option(
@@ -32,8 +33,9 @@ class EvalConfig(Options):
     )
     save_detections: str = option(
         "",
-        "also write all detections. voc: comp4 text files per class; coco: results JSON; cartucho: "
-        "text file per image; empty: none",
+        "also write all detections. voc: comp4 text file per class; coco: results.json with the "
+        "image and category ids of the record set, and ground_truth.json; cartucho: text file per "
+        "image; empty: none",
         choices=("", "voc", "coco", "cartucho"),
     )
     num_pictures: int = option(
@@ -70,6 +72,13 @@ class DetectConfig(Options):
         8,
         "number of images per batch; changes speed and memory, not the result",
         minimum=1,
+    )
+    stretch: str = option(
+        "none",
+        "how the 16 bits of thermal, depth and X-ray images become 8: the --stretch with which the "
+        "training set was converted. none: 65535 becomes 255; percentile: the darkest and "
+        "brightest 0.1% of each image's pixels become 0 and 255",
+        choices=("none", "percentile"),
     )
     annotations_dir: str = option(
         "",

@@ -1,6 +1,5 @@
 """Detector: from images to boxes with a trained model."""
 
-import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
@@ -17,7 +16,7 @@ from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.geometry import suppression
 from ssd_tfrecord.geometry.anchors import anchor_boxes
 from ssd_tfrecord.keras import keras
-from ssd_tfrecord.options import DetectionOptions
+from ssd_tfrecord.options import DetectionOptions, ImageOptions
 from ssd_tfrecord.pixels.color import subtract_mean
 from ssd_tfrecord.pixels.resampling import resample
 from ssd_tfrecord.records.images.formats import to_rgb
@@ -129,12 +128,15 @@ class Detector:
             strategy=strategy,
         )
 
-    def detect(self, images: Iterable[AnyImage], *, batch_size: int = 8) -> list[Detections]:
+    def detect(
+        self, images: Iterable[AnyImage], *, batch_size: int = 8, stretch: str = "none"
+    ) -> list[Detections]:
         """Detects in images of any size.
 
         Args:
             images: read as they are needed.
             batch_size: number of images in memory at a time.
+            stretch: how 16 bits become 8: --stretch of the conversion of the training set.
 
         Returns:
             The detections of each image, in order. Their ``source_id`` is the path of the image, or
@@ -143,11 +145,13 @@ class Detector:
         Raises:
             InputError: an image cannot be read; the message says which.
         """
+        # Validated as the flag is: a misspelt word would count as none.
+        ImageOptions(stretch=stretch)
         found: list[Detections] = []
         batch: list[tuple[str, np.ndarray]] = []
         for place, image in enumerate(images):
             name = os.fspath(image) if isinstance(image, (str, os.PathLike)) else str(place)
-            batch.append((name, _pixels(image, name)))
+            batch.append((name, _pixels(image, name, stretch)))
             if len(batch) == batch_size:
                 found += self._detect_batch(batch)
                 batch = []
@@ -232,15 +236,16 @@ class Detector:
                 yield int(indices[row]), {name: array[row] for name, array in arrays.items()}
 
 
-def _pixels(image: AnyImage, name: str) -> np.ndarray:
+def _pixels(image: AnyImage, name: str, stretch: str) -> np.ndarray:
     """uint8 [height, width, 3] of any image."""
-    if isinstance(image, (str, os.PathLike)):
-        image = open_image(image)
-    elif isinstance(image, bytes):
-        image = open_image(io.BytesIO(image), name)
+    if isinstance(image, (str, os.PathLike, bytes)):
+        image = open_image(image, name, stretch=stretch)
     # Not turned by EXIF, unlike files: the caller may have done so already.
     elif isinstance(image, Image.Image):
-        image = to_rgb(image)
+        try:
+            image, _ = to_rgb(image, stretch)
+        except ValueError as error:
+            raise InputError(f"image {name}: {error}; must have 8 or 16 bits per channel") from None
     pixels = np.asarray(image)
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise InputError(

@@ -3,17 +3,15 @@
 import glob
 import os
 import pathlib
-import struct
-import warnings
 from collections.abc import Iterable, Sequence
-from typing import IO
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.records.images import formats
-
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+from ssd_tfrecord.options import ImageOptions
+from ssd_tfrecord.records.image_suffixes import IMAGE_SUFFIXES
+from ssd_tfrecord.records.images.decoding import decode_upright
+from ssd_tfrecord.records.images.limits import RefusedImageError, read_file
 
 
 def find_images(patterns: Iterable[str]) -> list[pathlib.Path]:
@@ -21,7 +19,8 @@ def find_images(patterns: Iterable[str]) -> list[pathlib.Path]:
 
     Args:
         patterns: files, which may have any suffix; folders; and globs, in which ``**`` matches
-            folders at any depth. The images of a folder or glob are sorted by name.
+            folders at any depth. The images of a folder or glob are sorted by name; hidden ones,
+            such as a Mac's ._a.jpg, are skipped.
 
     Raises:
         InputError: a pattern matches no image.
@@ -33,7 +32,7 @@ def find_images(patterns: Iterable[str]) -> list[pathlib.Path]:
         if not matches:
             raise InputError(
                 f"--images={pattern}: no image found; must be a file, a folder or a glob of "
-                + ", ".join(SUFFIXES)
+                + ", ".join(IMAGE_SUFFIXES)
             )
         found.update(dict.fromkeys(matches))
     return list(found)
@@ -47,7 +46,12 @@ def _matches(pattern: str) -> list[pathlib.Path]:
     names: Iterable[str | pathlib.Path]
     names = path.iterdir() if path.is_dir() else glob.glob(pattern, recursive=True)
     paths = sorted(pathlib.Path(name) for name in names)
-    return [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
+    return [path for path in paths if _is_image(path)]
+
+
+def _is_image(path: pathlib.Path) -> bool:
+    suffix = path.suffix.lower()
+    return suffix in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
 def check_output_dir(folder: pathlib.Path, paths: Sequence[pathlib.Path]) -> None:
@@ -72,7 +76,7 @@ def check_output_dir(folder: pathlib.Path, paths: Sequence[pathlib.Path]) -> Non
 
 
 def open_images(
-    paths: Iterable[pathlib.Path],
+    paths: Iterable[pathlib.Path], *, stretch: str = "none"
 ) -> tuple[dict[pathlib.Path, Image.Image], dict[pathlib.Path, str]]:
     """Opens those of ``paths`` that can be read; see ``open_image``.
 
@@ -83,43 +87,41 @@ def open_images(
     errors: dict[pathlib.Path, str] = {}
     for path in paths:
         try:
-            opened[path] = open_image(path)
+            opened[path] = open_image(path, stretch=stretch)
         except InputError as error:
             errors[path] = str(error)
     return opened, errors
 
 
-def open_image(file: str | os.PathLike[str] | IO[bytes], name: str = "") -> Image.Image:
-    """Opens an image in RGB, turned as its EXIF orientation says; 16 bits are scaled to 8.
+def open_image(
+    file: str | os.PathLike[str] | bytes,
+    name: str = "",
+    *,
+    stretch: str = "none",
+    max_pixels: int = ImageOptions.max_pixels,
+) -> Image.Image:
+    """Opens an image in RGB, turned as its EXIF orientation says; 16 bits become 8.
+
+    It is read as the converters read it: what they refuse is refused here.
 
     Args:
-        file: path, or an open binary file.
+        file: the path of an image file, or its bytes.
         name: of the file in messages; default: its path.
+        stretch: as ``ImageOptions.stretch``: that of the records with which the model was trained.
+        max_pixels: larger images are not decoded, which even a small file can claim to be.
 
     Raises:
-        InputError: it is neither a JPEG nor one of ``records.images.formats.FORMATS``, cannot be
-            decoded, or has more pixels than Pillow's ``MAX_IMAGE_PIXELS``, which even a small file
-            can claim.
+        InputError: it is no file, neither a JPEG nor one of ``records.images.formats.FORMATS``,
+            damaged, or too large.
     """
-    name = name or str(file)
-    # Includes MPO, which some cameras and phones write: Pillow opens it as JPEG.
-    kinds = ("JPEG", *formats.FORMATS)
+    # Validated as the flags are: a misspelt word would count as none.
+    ImageOptions(stretch=stretch, max_pixels=max_pixels)
+    name = name or ("image" if isinstance(file, bytes) else os.fspath(file))
     try:
-        with warnings.catch_warnings():
-            # Pillow only warns up to twice the limit.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file, formats=kinds) as image:
-                return formats.to_rgb(ImageOps.exif_transpose(image))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise InputError(
-            f"{name}: too many pixels; must be at most {Image.MAX_IMAGE_PIXELS}"
-        ) from None
-    # Pillow's plugins raise all of these for damaged files.
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error) as error:
-        raise InputError(
-            f"{name}: cannot be decoded ({error}); must be an intact {', '.join(kinds[:-1])} or "
-            f"{kinds[-1]} with 8 or 16 bits per channel"
-        ) from None
+        content = file if isinstance(file, bytes) else read_file(file, max_pixels)
+        return decode_upright(content, max_pixels, stretch)
+    except RefusedImageError as error:
+        raise InputError(f"{name}: {error}") from None
 
 
 def output_names(paths: Iterable[pathlib.Path]) -> list[str]:

@@ -12,6 +12,7 @@ from PIL import Image
 from ssd_tfrecord.config import DetectConfig
 from ssd_tfrecord.detection import image_files
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.records.images.stored_image import MAX_JPEG_SIDE
 
 if TYPE_CHECKING:
     from ssd_tfrecord.detection.detections import Detections
@@ -37,7 +38,8 @@ def run(config: DetectConfig) -> None:
     seconds = 0.0
     # In batches, so that no more than batch_size images are in memory.
     for start in range(0, len(paths), config.batch_size):
-        images, errors = image_files.open_images(paths[start : start + config.batch_size])
+        batch = paths[start : start + config.batch_size]
+        images, errors = image_files.open_images(batch, stretch=config.stretch)
         for path, error in errors.items():
             print(f"skipped: {error}")
             entries[path] = {"image": str(path), "error": error}
@@ -46,6 +48,8 @@ def run(config: DetectConfig) -> None:
         seconds += time.perf_counter() - begin
         for (path, image), detections in zip(images.items(), found):
             entries[path], picture = _shown(path, image, detections, detector, config)
+            # Only if a side is longer than a JPEG's may be, as of two long images side by side.
+            picture.thumbnail((MAX_JPEG_SIDE, MAX_JPEG_SIDE))
             picture.save(folder / names[path], quality=92)
     # In the order of the images: unreadable ones were entered before the others of their batch.
     in_order = [entries[path] for path in paths]
@@ -82,7 +86,7 @@ def _shown(
     """The image's entry of detections.json, and its picture, beside the ground truth if any."""
     from ssd_tfrecord.detection import ground_truth, pictures
     from ssd_tfrecord.detection.detections import json_entry
-    from ssd_tfrecord.records.sources.voc_xml import parse_voc_xml
+    from ssd_tfrecord.records.sources.voc_files.voc_xml import parse_voc_xml
 
     entry = {**json_entry(detections, detector.class_names), "image": str(path)}
     picture = pictures.draw_detections(image, detections, detector.class_names)

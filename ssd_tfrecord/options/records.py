@@ -56,6 +56,15 @@ class RecordSetOptions(Options):
         "unfinished conversion with other flags",
         role="place",
     )
+    max_dropped: float = option(
+        10.0,
+        "stop if more than this percentage of the images or objects, and at least 10 of them, "
+        "would be dropped for one reason, or if a class would lose all its objects; 100: allow it. "
+        "A set that would lose all its objects is always an error",
+        minimum=0.0,
+        maximum=100.0,
+        role="means",
+    )
     dry_run: bool = option(
         False,
         "check everything and print the summary, but write nothing",
@@ -126,6 +135,26 @@ class ImageOptions(Options):
         # 23171x23171.
         maximum=2**29 - 1,
     )
+    stretch: str = option(
+        "none",
+        "how the 16 bits of thermal, depth and X-ray images become 8. none: 65535 becomes 255; "
+        "percentile: the darkest and brightest 0.1% of each image's pixels become 0 and 255, and "
+        "all others lie in between, for images that use few of their levels",
+        choices=("none", "percentile"),
+    )
+    annotated_size: str = option(
+        "check",
+        "what to do with the image size that annotations state. check: it must be that of the "
+        "image; ignore: disregard it, if a tool has written it wrongly but the boxes fit the image",
+        choices=("check", "ignore"),
+    )
+    links: str = option(
+        "inside",
+        "symbolic links in the folders of images and annotations. inside: follow those that lead "
+        "to a place in the same folder, list the others; follow: follow all, as for data sets in "
+        "caches and on several disks",
+        choices=("inside", "follow"),
+    )
 
 
 @dataclass(frozen=True)
@@ -134,9 +163,10 @@ class BoxOptions(Options):
 
     bad_boxes: str = option(
         "clip",
-        "what to do with a box that is inverted, not finite, without area, or beyond the image by "
-        "more than --box_tolerance. fail: stop; drop: leave the object out; clip: keep the part "
-        "inside the image, and leave the object out if there is none",
+        "what to do with a box that is missing, inverted, not finite, without area, or beyond the "
+        "image by more than --box_tolerance. fail: stop; drop: leave the object out; clip: put "
+        "inverted corners in order, keep the part inside the image, and leave the object out if "
+        "there is none",
         choices=("fail", "drop", "clip"),
     )
     box_tolerance: float = option(
@@ -151,3 +181,15 @@ class BoxOptions(Options):
         "object out",
         choices=("fail", "drop"),
     )
+    box_unit: str = option(
+        "auto",
+        "unit of the boxes in the annotation files. auto: pixels, but stop if all boxes of the set "
+        "look like fractions or percentages; pixel: pixels; fraction: of the image's width and "
+        "height, 0 to 1; percent: of the image's width and height, 0 to 100",
+        choices=("auto", "pixel", "fraction", "percent"),
+    )
+
+    @property
+    def whole_side(self) -> float:
+        """What a whole side of the image is in the unit of the boxes; 0 for pixels."""
+        return {"fraction": 1.0, "percent": 100.0}.get(self.box_unit, 0.0)

@@ -154,8 +154,23 @@ def test_an_image_that_cannot_be_used_is_named(small, tmp_path, photos):
         small.detect([photos[0], b"no image"])
     with pytest.raises(InputError, match=r"^image 0: float32 \[4, 4, 3\]; must be uint8 \[height"):
         small.detect([np.zeros([4, 4, 3], np.float32)])
-    with pytest.raises(InputError, match=r"nowhere.jpg: cannot be decoded \(.*No such file"):
+    with pytest.raises(InputError, match=r"nowhere.jpg: cannot be read: No such file"):
         small.detect(["nowhere.jpg"])
+    with pytest.raises(InputError, match=r"^image 0: floating-point pixels, .*; must have 8 or 16"):
+        small.detect([Image.new("F", (4, 4))])
+
+
+def test_sixteen_bits_are_stretched_alike_whatever_they_come_in(small, tmp_path):
+    levels = np.random.default_rng(0).normal(30000, 200, (40, 50)).astype(np.uint16)
+    path = tmp_path / "thermal.png"
+    Image.fromarray(levels).save(path)
+    images = [path, path.read_bytes(), Image.open(path)]
+    stretched = small.detect(images, stretch="percentile")
+    assert_same(stretched, [stretched[0]] * 3)
+    with pytest.raises(InputError, match="--stretch=percent: must be one of none, percentile"):
+        small.detect([path], stretch="percent")
+    plain = small.detect([path])
+    assert plain[0].scores[0] != stretched[0].scores[0]
 
 
 def test_a_run_is_loaded_with_its_classes(tiny_run):

@@ -1,6 +1,12 @@
-"""EXIF orientation: how a photograph says it should be turned, and whether to believe it."""
+"""EXIF orientation: how a photograph says it should be turned, and when it is.
 
-import warnings
+A converter has an annotation to ask (``is_believed``): boxes are drawn on what a tool showed, and
+most tools decode without turning. Detection has none, and turns every photograph (``upright``): so
+people see it, and so the boxes that it draws are seen.
+"""
+
+import re
+import struct
 
 from PIL import Image
 
@@ -8,6 +14,11 @@ UPRIGHT = 1
 # Stands for any value that is not an orientation; 0 and 65537 are seen in real files.
 ILLEGAL = 0
 _TAG = 0x0112
+# TIFF 6.0, section 2: the header, and the types SHORT and LONG, as formats of struct.
+_BYTE_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
+_KINDS = {3: "H", 4: "L"}
+# Some files have it twice.
+_PREFIX = re.compile(rb"(?:Exif\0\0)*")
 # As in EXIF 2.32, table 6: how the stored pixels become upright. Pillow rotates counter-clockwise:
 # the quarter turn clockwise that 6 asks for is its ROTATE_270.
 _TURNS = {
@@ -24,25 +35,36 @@ _TURNS = {
 def read_orientation(segment: bytes) -> int:
     """Reads the orientation from an EXIF segment.
 
+    Nothing else is read: other tags may be damaged, or made to fill the memory.
+
     Args:
-        segment: from "Exif" on, or b"".
+        segment: from "Exif" or the TIFF header on, or b"".
 
     Returns:
-        1…8; UPRIGHT if the segment has none, ILLEGAL if it has any other value or is damaged.
+        1…8; UPRIGHT if the segment has none, ILLEGAL if it has any other value or no TIFF header.
     """
-    if not segment:
+    prefix = _PREFIX.match(segment)
+    if prefix is None or prefix.end() == len(segment):
         return UPRIGHT
-    try:
-        # Pillow warns about any damaged tag, and only this one matters here.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tags = Image.Exif()
-            tags.load(segment)
-            value = tags.get(_TAG, UPRIGHT)
-    # Pillow's parser raises all kinds on damaged segments: struct.error, SyntaxError, TypeError …
-    except Exception:
+    tiff = memoryview(segment)[prefix.end() :]
+    order = _BYTE_ORDERS.get(bytes(tiff[:4]))
+    if order is None or len(tiff) < 8:
         return ILLEGAL
-    return value if value in (UPRIGHT, *_TURNS) else ILLEGAL
+    # Where the first directory is: a count, and 12 bytes for each tag.
+    (start,) = struct.unpack_from(order + "L", tiff, 4)
+    entries = tiff[start + 2 : start + 2 + 12 * _number_of_tags(tiff, start, order)]
+    for place in range(0, len(entries) - 11, 12):
+        tag, kind, count = struct.unpack_from(order + "HHL", entries, place)
+        if tag == _TAG:
+            (value,) = struct.unpack_from(order + _KINDS.get(kind, "H"), entries, place + 8)
+            legal = kind in _KINDS and count == 1 and (value == UPRIGHT or value in _TURNS)
+            return int(value) if legal else ILLEGAL
+    return UPRIGHT
+
+
+def _number_of_tags(tiff: memoryview, start: int, order: str) -> int:
+    # Where it is cut off, there are none.
+    return int.from_bytes(tiff[start : start + 2], "little" if order == "<" else "big")
 
 
 def is_believed(
@@ -65,3 +87,9 @@ def is_believed(
 def turn(image: Image.Image, orientation: int) -> Image.Image:
     """Returns ``image``, stored with ``orientation`` 2…8, upright."""
     return image.transpose(_TURNS[orientation])
+
+
+def upright(image: Image.Image, segment: bytes) -> Image.Image:
+    """Returns ``image`` as its EXIF segment says it should be seen; as it is if that is damaged."""
+    orientation = read_orientation(segment)
+    return turn(image, orientation) if orientation in _TURNS else image

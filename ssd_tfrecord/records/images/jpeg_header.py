@@ -96,14 +96,17 @@ def _header(
         common=marker in COMMON_FRAMES and content[0] == 8 and content[5] in (1, 3, 4),
         # Scans are counted only if there may be several: that goes through the whole file, which
         # costs more than all of the above.
-        num_scans=1 if one_scan else 1 + _count_scans(encoded, position),
+        num_scans=1 if one_scan else 1 + count_scans(encoded, position),
         closed=encoded.rfind(b"\xff\xd9", position) >= 0,
         exif=exif,
     )
 
 
-def _count_scans(encoded: bytes, position: int) -> int:
-    """Counts scans from ``position`` to the end of the image; cameras append all manner of data."""
+def count_scans(encoded: bytes, position: int) -> int:
+    """Counts scans from ``position`` to the end of the image; cameras append all manner of data.
+
+    Damage on the way is passed over, as decoders do.
+    """
     count = 0
     while found := _NEXT_MARKER.search(encoded, position):
         marker, position = found[1][0], found.end()

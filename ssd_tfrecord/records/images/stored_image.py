@@ -4,55 +4,47 @@ What training's JPEG decoder accepts is stored bit for bit, after it has been de
 everything else is decoded once and becomes an RGB JPEG.
 """
 
-import functools
 import io
-import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import NoReturn
 
 from PIL import Image
 
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import ImageOptions
-from ssd_tfrecord.records.images import exif, jpeg_header
-from ssd_tfrecord.records.images.formats import (
-    FORMATS,
-    TooManyPixelsError,
-    UnreadableImageError,
-    load_image,
-    too_many_pixels,
-)
+from ssd_tfrecord.records.images import exif
+from ssd_tfrecord.records.images.decoding import check_jpeg, decode
+from ssd_tfrecord.records.images.formats import DecodedImage, UnreadableImageError, load_image
 from ssd_tfrecord.records.images.jpeg_header import JpegHeader
-from ssd_tfrecord.records.rejects import DroppedImage
+from ssd_tfrecord.records.images.levels import FEW_LEVELS
+from ssd_tfrecord.records.images.limits import (
+    TOO_LARGE,
+    RefusedImageError,
+    read_file,
+    read_header,
+)
+from ssd_tfrecord.records.rejects import KEPT, DroppedImage
 from ssd_tfrecord.records.sources.source_set import SourceImage
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 # Notes of a StoredImage.
 REENCODED, SHRUNK = "reencoded", "shrunk"
 REPAIRED, ROTATED = "repaired", "rotated"
 EXIF_IGNORED, EXIF_ILLEGAL = "exif_ignored", "exif_illegal"
 # Reason and action of the notes that become a line of rejects.jsonl: those that a user may want to
-# look at. Encoding again is the rule for other formats, and shrinking is what --max_side asks for.
+# look at. Encoding again is the rule for other formats; shrinking and stretching were asked for.
 _CHANGES = {
     REPAIRED: ("damaged", "repaired"),
     ROTATED: ("exif_orientation", "rotated"),
-    EXIF_IGNORED: ("exif_orientation", "kept"),
-    EXIF_ILLEGAL: ("exif_illegal", "kept"),
+    EXIF_IGNORED: ("exif_orientation", KEPT),
+    EXIF_ILLEGAL: ("exif_illegal", KEPT),
+    FEW_LEVELS: (FEW_LEVELS, KEPT),
 }
-# Reasons of dropped images.
-MISSING, DAMAGED = "missing_image", "damaged"
-TOO_LARGE, OTHER_SIZE = "too_large", "other_size"
+# Reason of a dropped image, besides those of a RefusedImageError.
+OTHER_SIZE = "other_size"
 
-# Progressive files have about ten. Each costs a pass over all pixels, however few bytes it takes.
-MAX_SCANS = 100
 # libjpeg's limit (JPEG_MAX_DIMENSION).
 MAX_JPEG_SIDE = 65500
-# The largest file that is read: uncompressed 16-bit RGBA, and room for metadata.
-_BYTES_PER_PIXEL, _METADATA_BYTES = 8, 2**26
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +54,7 @@ class StoredImage:
     ``height`` and ``width`` are its own, in pixels; ``annotated_height`` and ``annotated_width``
     those before it was shrunk, which boxes in pixels refer to. ``original_format`` is that of the
     file (jpeg, png …). ``done`` is {what was done: details, or ""}; its keys are among REENCODED,
-    SHRUNK, REPAIRED, ROTATED, EXIF_IGNORED, EXIF_ILLEGAL.
+    SHRUNK, REPAIRED, ROTATED, EXIF_IGNORED, EXIF_ILLEGAL, and those of a DecodedImage.
     """
 
     encoded: bytes
@@ -95,52 +87,47 @@ def read_image(source: SourceImage, options: ImageOptions) -> StoredImage:
         InputError: the same with ``fail``; it cannot be read; it has an EXIF orientation and
             ``options.exif`` is ``fail``.
     """
-    content = _read_file(source, options)
-    header = jpeg_header.read_header(content) if content.startswith(jpeg_header.MAGIC) else None
-    # Whatever the file's name says: Pillow decides what else it may be.
-    if header is None or not header.common:
-        return _convert(source, options, content)
-    size = (header.width, header.height)
-    if header.width * header.height > options.max_pixels:
-        _refuse(source, options, TOO_LARGE, too_many_pixels(*size, options.max_pixels))
-    if header.num_scans > MAX_SCANS:
-        _refuse(source, options, DAMAGED, f"{header.num_scans} scans: must be at most {MAX_SCANS}")
-    orientation, done = _orientation(source, options, size, header.exif)
-    # An orientation that is applied swaps the sides: see exif.is_believed.
-    _check_size(source, options, size if orientation == exif.UPRIGHT else size[::-1])
-    untouched = orientation == exif.UPRIGHT and not 0 < options.max_side < max(size)
-    damage = "TensorFlow's decoder refuses it" if header.closed else "it is truncated"
-    if untouched:
-        # --verify=header trusts a header only if an end of image follows it.
-        unverified = options.verify == "header" and header.closed
-        if not (unverified or _is_decodable(content, header)):
-            return _repair(source, options, content, damage)
-        return StoredImage(content, *size[::-1], *size[::-1], done=done)
-    image = _load_jpeg(content, header)
-    if image is None:
-        return _repair(source, options, content, damage)
-    return _store(image, orientation, options, "jpeg", done)
-
-
-def _read_file(source: SourceImage, options: ImageOptions) -> bytes:
-    path = source.image_path
-    limit = _BYTES_PER_PIXEL * options.max_pixels + _METADATA_BYTES
     try:
-        status = os.stat(path)
-        # Reading a pipe would block, and a device has no end.
-        if not stat.S_ISREG(status.st_mode):
-            _refuse(source, options, MISSING, "must be a file")
-        if status.st_size > limit:
-            _refuse(source, options, TOO_LARGE, f"{status.st_size} bytes: must be at most {limit}")
-        with open(path, "rb") as file:
-            # Not read(limit + 1): to allocate that would cost more than reading the file.
-            return file.read(status.st_size + 1)
-    except (FileNotFoundError, NotADirectoryError):
-        _refuse(source, options, MISSING, "cannot be read: No such file or directory")
-    except (OSError, ValueError) as error:
-        # Never dropped: a disk that fails says nothing about the image. ValueError: a null
-        # character in the name.
-        raise InputError(f"{path!r}: cannot be read: {error}") from None
+        content = read_file(
+            source.image_path,
+            options.max_pixels,
+            offset=source.offset,
+            num_bytes=source.num_bytes,
+        )
+        try:
+            return _take(source, options, content)
+        except UnreadableImageError as error:
+            if options.bad_images != "repair":
+                raise
+            return _repair(source, options, content, error.why)
+    except RefusedImageError as error:
+        _refuse(source, options, error)
+
+
+def _take(source: SourceImage, options: ImageOptions, content: bytes) -> StoredImage:
+    header = read_header(content, options.max_pixels)
+    if header is not None and header.common:
+        unchanged = _unchanged(source, options, content, header)
+        if unchanged is not None:
+            return unchanged
+    decoded = decode(content, header, options.max_pixels, options.stretch)
+    return _encode(source, options, decoded, {})
+
+
+def _unchanged(
+    source: SourceImage, options: ImageOptions, content: bytes, header: JpegHeader
+) -> StoredImage | None:
+    """The JPEG bit for bit, checked as ``options`` say; None if it is to be turned or shrunk."""
+    size = (header.width, header.height)
+    orientation, done = _orientation(source, options, size, header.exif)
+    # Before anything is decoded. An orientation that is applied swaps the sides: exif.is_believed.
+    _check_size(source, options, size if orientation == exif.UPRIGHT else size[::-1])
+    if orientation != exif.UPRIGHT or 0 < options.max_side < max(size):
+        return None
+    # --verify=header trusts a header only if an end of image follows it.
+    if not (options.verify == "header" and header.closed):
+        check_jpeg(content, header)
+    return StoredImage(content, *size[::-1], *size[::-1], done=done)
 
 
 def _orientation(
@@ -157,149 +144,85 @@ def _orientation(
             f"{source.image_path}: has EXIF orientation {orientation}: must be 1 or absent; turn "
             "the pixels themselves (`mogrify -auto-orient`), or pass --exif=apply or --exif=ignore"
         )
-    if options.exif == "apply" and exif.is_believed(orientation, size, source.size):
+    claimed = _claimed_size(source, options)
+    if options.exif == "apply" and exif.is_believed(orientation, size, claimed):
         return orientation, {ROTATED: f"orientation {orientation}"}
     return exif.UPRIGHT, {EXIF_IGNORED: f"orientation {orientation}"}
 
 
+def _claimed_size(source: SourceImage, options: ImageOptions) -> tuple[float, float] | None:
+    return source.size if options.annotated_size == "check" else None
+
+
 def _check_size(source: SourceImage, options: ImageOptions, size: tuple[int, int]) -> None:
-    if source.size is None or source.size == size:
+    claimed = _claimed_size(source, options)
+    if claimed is None or claimed == size:
         return
-    claimed = "{}x{}".format(*source.size)
-    hint = " (rotated by EXIF? see --exif)" if source.size == size[::-1] else ""
-    detail = f"decodes to {size[0]}x{size[1]} (width x height), annotated as {claimed}{hint}"
+    said = "{}x{}".format(*claimed)
+    hint = " (rotated by EXIF? see --exif)" if claimed == size[::-1] else ""
+    detail = f"decodes to {size[0]}x{size[1]} (width x height), annotated as {said}{hint}"
     message = (
-        f"{source.file}: says {claimed} (width x height), but {source.image_path} decodes to "
-        f"{size[0]}x{size[1]}: must be the same{hint}"
+        f"{source.file}: says {said} (width x height), but {_place(source)} decodes to "
+        f"{size[0]}x{size[1]}: must be the same{hint}; if the boxes fit the image, pass "
+        "--annotated_size=ignore"
     )
     _raise(options, OTHER_SIZE, message, detail)
 
 
-def _is_decodable(encoded: bytes, header: JpegHeader) -> bool:
-    """Whether training's decoder accepts the whole image, found out at an eighth of its size.
+def _repair(source: SourceImage, options: ImageOptions, content: bytes, why: str) -> StoredImage:
+    """Makes a JPEG of what can still be read; ``why`` is what is wrong with the file.
 
-    The reasons to reject one are in headers and entropy coding, which are read alike for every
-    ratio (tests/records/images/test_verdicts.py): 0.77 ms for a VOC image instead of 1.00.
+    Raises:
+        UnreadableImageError: that is nothing. Pillow's reason is more precise than TensorFlow's.
     """
-    # libjpeg rounds the reduced sides up.
-    return _decode_jpeg(encoded, -(-header.height // 8), -(-header.width // 8), ratio=8) is not None
-
-
-def _load_jpeg(encoded: bytes, header: JpegHeader) -> Image.Image | None:
-    """The decoded image, or None if it cannot be decoded."""
-    pixels = _decode_jpeg(encoded, header.height, header.width, dct_method="INTEGER_ACCURATE")
-    return None if pixels is None else Image.fromarray(pixels.numpy())
-
-
-def _decode_jpeg(encoded: bytes, height: int, width: int, **settings: Any) -> "tf.Tensor | None":
-    """Returns uint8 [height, width, 3], or None if TensorFlow rejects the image."""
-    import tensorflow as tf
-
-    # The op with which training cuts its window: decode_jpeg accepts PNGs too, and tolerates damage
-    # that this one does not.
-    try:
-        return tf.io.decode_and_crop_jpeg(encoded, _whole(height, width), channels=3, **settings)
-    except tf.errors.InvalidArgumentError:
-        return None
-
-
-@functools.lru_cache(maxsize=1024)
-def _whole(height: int, width: int) -> "tf.Tensor":
-    # Cached, since to make the tensor from a list each time takes 0.04 ms of 1.0 for decoding.
-    import tensorflow as tf
-
-    return tf.constant([0, 0, height, width])
-
-
-def _convert(source: SourceImage, options: ImageOptions, content: bytes) -> StoredImage:
-    """Makes a JPEG of what training's decoder does not accept."""
-    try:
-        return _encode(source, options, *_load(source, options, content), {})
-    except UnreadableImageError as error:
-        return _repair(source, options, content, str(error))
-
-
-def _load(
-    source: SourceImage, options: ImageOptions, content: bytes, lenient: bool = False
-) -> tuple[Image.Image, str, bytes]:
-    try:
-        return load_image(content, options.max_pixels, lenient=lenient)
-    except TooManyPixelsError as error:
-        _refuse(source, options, TOO_LARGE, str(error))
-
-
-def _repair(source: SourceImage, options: ImageOptions, content: bytes, reason: str) -> StoredImage:
-    """Makes a JPEG of what can still be read, if ``options`` ask for it; refuses the image if not.
-
-    Args:
-        source: the image.
-        options: what to do with images.
-        content: the bytes of the file.
-        reason: what is wrong with it, for the message or for rejects.jsonl.
-    """
-    if options.bad_images == "repair":
-        try:
-            loaded = _load(source, options, content, lenient=True)
-            return _encode(source, options, *loaded, {REPAIRED: reason})
-        except UnreadableImageError as error:
-            # Nothing can be read: Pillow's reason is more precise than TensorFlow's.
-            reason = str(error)
-    kinds = f"JPEG, {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-    what = f"cannot be decoded ({reason}): must be an intact {kinds} with 8 or 16 bits per channel"
-    _refuse(source, options, DAMAGED, what)
+    decoded = load_image(content, options.max_pixels, lenient=True, stretch=options.stretch)
+    return _encode(source, options, decoded, {REPAIRED: why})
 
 
 def _encode(
-    source: SourceImage,
-    options: ImageOptions,
-    image: Image.Image,
-    original_format: str,
-    segment: bytes,
-    done: Mapping[str, str],
+    source: SourceImage, options: ImageOptions, decoded: DecodedImage, done: Mapping[str, str]
 ) -> StoredImage:
-    orientation, more = _orientation(source, options, image.size, segment)
-    turned = image.size if orientation == exif.UPRIGHT else image.size[::-1]
-    _check_size(source, options, turned)
-    # The longer side once it is shrunk, which is what the JPEG must hold.
-    if min(max(turned), options.max_side or max(turned)) > MAX_JPEG_SIDE:
-        what = (
-            f"{turned[0]}x{turned[1]}: must be at most {MAX_JPEG_SIDE} on each side, or shrunk "
-            "with --max_side"
-        )
-        _refuse(source, options, TOO_LARGE, what)
-    return _store(image, orientation, options, original_format, {**done, **more})
-
-
-def _store(
-    image: Image.Image,
-    orientation: int,
-    options: ImageOptions,
-    original_format: str,
-    done: Mapping[str, str],
-) -> StoredImage:
-    """Turns, shrinks and encodes an RGB image."""
-    done = {REENCODED: "", **done}
+    """Turns, shrinks and encodes an image."""
+    image = decoded.image
+    orientation, more = _orientation(source, options, image.size, decoded.exif)
     # Turned first, so that the annotated size is the upright one.
     if orientation != exif.UPRIGHT:
         image = exif.turn(image, orientation)
     width, height = image.size
+    _check_size(source, options, (width, height))
+    # The longer side once it is shrunk, which is what the JPEG must hold.
+    if min(max(width, height), options.max_side or max(width, height)) > MAX_JPEG_SIDE:
+        what = f"{width}x{height}: must be at most {MAX_JPEG_SIDE} on each side, or shrunk with"
+        raise RefusedImageError(TOO_LARGE, f"{what} --max_side")
+    notes = {REENCODED: "", **done, **decoded.done, **more}
     if 0 < options.max_side < max(width, height):
-        scale = options.max_side / max(width, height)
-        smaller = (max(1, round(width * scale)), max(1, round(height * scale)))
-        image = image.resize(smaller, Image.Resampling.LANCZOS)
-        done[SHRUNK] = ""
+        image = _shrink(image, options.max_side)
+        notes[SHRUNK] = ""
     target = io.BytesIO()
     image.save(target, "JPEG", quality=options.jpeg_quality)
+    stored_format = decoded.original_format
     return StoredImage(
-        target.getvalue(), image.height, image.width, height, width, original_format, done
+        target.getvalue(), image.height, image.width, height, width, stored_format, notes
     )
 
 
-def _refuse(source: SourceImage, options: ImageOptions, reason: str, what: str) -> NoReturn:
-    _raise(options, reason, f"{source.image_path}: {what}", what)
+def _shrink(image: Image.Image, max_side: int) -> Image.Image:
+    scale = max_side / max(image.size)
+    smaller = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(smaller, Image.Resampling.LANCZOS)
+
+
+def _place(source: SourceImage) -> str:
+    """The image's file, for messages; of an image inside another file, its name there too."""
+    return f"{source.image_path}: {source.filename}" if source.num_bytes else source.image_path
+
+
+def _refuse(source: SourceImage, options: ImageOptions, error: RefusedImageError) -> NoReturn:
+    what = f"{error} ({error.flag})" if error.flag else str(error)
+    _raise(options, error.reason, f"{_place(source)}: {what}", what)
 
 
 def _raise(options: ImageOptions, reason: str, message: str, detail: str) -> NoReturn:
     if options.bad_images == "fail":
-        raise InputError(f"{message}; or pass --bad_images=drop")
-    raise DroppedImage(reason, message, detail)
+        raise InputError(f"{message}; or pass --bad_images=drop") from None
+    raise DroppedImage(reason, message, detail) from None

@@ -12,7 +12,7 @@ from PIL import EpsImagePlugin, Image
 
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import ImageOptions
-from ssd_tfrecord.records.images import stored_image
+from ssd_tfrecord.records.images import decoding, stored_image
 from ssd_tfrecord.records.rejects import DroppedImage
 from ssd_tfrecord.records.sources.source_set import SourceImage
 
@@ -168,12 +168,12 @@ def test_no_limit_lets_images_by_that_training_could_not_decode():
 
 def test_each_image_is_decoded_once_and_with_header_no_jpeg_is(tmp_path, monkeypatch):
     decoded = []
-    inner, load = stored_image._decode_jpeg, stored_image.load_image
+    inner, load = decoding._decode_jpeg, decoding.load_image
     monkeypatch.setattr(
-        stored_image, "_decode_jpeg", lambda *a, **k: decoded.append("tf") or inner(*a, **k)
+        decoding, "_decode_jpeg", lambda *a, **k: decoded.append("tf") or inner(*a, **k)
     )
     monkeypatch.setattr(
-        stored_image, "load_image", lambda *a, **k: decoded.append("pillow") or load(*a)
+        decoding, "load_image", lambda *a, **k: decoded.append("pillow") or load(*a, **k)
     )
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -283,7 +283,8 @@ def test_ignored_orientation_and_upright_size_contradict(tmp_path):
         _read(_turned(tmp_path / "a.jpg"), size=(30, 40), exif="ignore")
     assert str(error.value) == (
         f"7.xml: says 30x40 (width x height), but {tmp_path}/a.jpg decodes to 40x30: must be the "
-        "same (rotated by EXIF? see --exif); or pass --bad_images=drop"
+        "same (rotated by EXIF? see --exif); if the boxes fit the image, pass "
+        "--annotated_size=ignore; or pass --bad_images=drop"
     )
 
 
@@ -294,6 +295,96 @@ def test_an_image_of_another_size_than_annotated_is_dropped(tmp_path, bad_images
         _read(tmp_path / "a.jpg", size=(41, 30), bad_images=bad_images)
     assert error.value.reason == "other_size"
     assert error.value.detail == "decodes to 40x30 (width x height), annotated as 41x30"
+
+
+@pytest.mark.parametrize("size", [(30, 40), (41, 31)])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_an_annotated_size_that_is_ignored_neither_contradicts_nor_turns(tmp_path, kind, size):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "a").write_bytes(_encoded(_gradient(), kind, exif=exif))
+    image = _read(tmp_path / "a", size=size, annotated_size="ignore")
+    assert (image.annotated_height, image.annotated_width) == (30, 40)
+    assert image.changes == (("exif_orientation", "kept", "orientation 6"),)
+
+
+# Images inside other files.
+
+
+def _part(path, offset, num_bytes, **options):
+    source = SourceImage("7", str(path), "7.xml", None, (), offset, num_bytes, "in/b.jpg")
+    return stored_image.read_image(source, ImageOptions(**options))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_an_image_inside_another_file_is_that_image(tmp_path, kind):
+    content = _encoded(_gradient(), kind)
+    (tmp_path / "a.jpg").write_bytes(content)
+    (tmp_path / "a.tar").write_bytes(b"h" * 512 + content + _encoded(_gradient("L"), kind))
+    assert _part(tmp_path / "a.tar", 512, len(content)) == _read(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("bad_images", ["drop", "repair"])
+@pytest.mark.parametrize("offset", [-1, 1, 600, 2**70])
+def test_a_part_beyond_the_end_of_its_file_is_damage(tmp_path, offset, bad_images):
+    content = _encoded(_gradient())
+    path = tmp_path / "a.tar"
+    path.write_bytes(content)
+    what = rf"{len(content)} bytes from {offset}: must be inside its {len(content)} bytes"
+    with pytest.raises(InputError, match=rf"a\.tar: in/b\.jpg: {what}; or pass --bad_images=drop"):
+        _part(path, offset, len(content))
+    with pytest.raises(DroppedImage, match=what) as dropped:
+        _part(path, offset, len(content), bad_images=bad_images)
+    assert (dropped.value.reason, dropped.value.detail) == ("damaged", what)
+
+
+def test_a_part_that_is_damaged_is_named_by_both_files(tmp_path):
+    (tmp_path / "a.tar").write_bytes(b"no image" * 9)
+    with pytest.raises(InputError, match=r"a\.tar: in/b\.jpg: cannot be decoded"):
+        _part(tmp_path / "a.tar", 8, 8)
+
+
+def test_the_limit_holds_for_the_part_not_for_its_file(tmp_path):
+    content = _encoded(_gradient())
+    with open(tmp_path / "a.tar", "wb") as file:
+        file.write(content)
+        file.truncate(2**40)
+    assert _part(tmp_path / "a.tar", 0, len(content)).encoded == content
+    with pytest.raises(
+        InputError, match=r"in/b\.jpg: 1099511627776 bytes: must be at most 8671088"
+    ):
+        _part(tmp_path / "a.tar", 0, 2**40)
+
+
+# 16 bits of which few are used.
+
+
+def _thermal(path, low=29200, high=30200):
+    levels = np.random.default_rng(0).integers(low, high + 1, (60, 80))
+    levels[0, :2] = low, high
+    Image.fromarray(levels.astype(np.uint16)).save(path)
+    return path
+
+
+def test_few_grey_levels_are_a_line_for_the_user(tmp_path):
+    image = _read(_thermal(tmp_path / "a.png"))
+    assert image.notes == ("reencoded", "few_levels")
+    detail = "16 bits, 29200 to 30200 of 65535: 5 grey levels of 256 are left; see --stretch"
+    assert image.changes == (("few_levels", "kept", detail),)
+    assert _decoded(image).max() - _decoded(image).min() < 9
+
+
+def test_stretched_levels_are_counted(tmp_path):
+    image = _read(_thermal(tmp_path / "a.png"), stretch="percentile")
+    assert (image.notes, image.changes) == (("reencoded", "stretched"), ())
+    assert _decoded(image).max() - _decoded(image).min() > 200
+
+
+def test_8_bits_are_not_stretched(tmp_path):
+    for kind in ("PNG", "JPEG"):
+        Image.new("L", (16, 16), 100).save(tmp_path / "a", kind)
+        image = _read(tmp_path / "a", stretch="percentile")
+        assert image == _read(tmp_path / "a")
 
 
 # Damage.
@@ -456,6 +547,18 @@ def test_endless_scans_are_refused(tmp_path):
     content = _encoded(_gradient(), progressive=True)
     last_scan = content[content.rindex(b"\xff\xda") : -2]
     (tmp_path / "a.jpg").write_bytes(content[:-2] + last_scan * 91 + b"\xff\xd9")
+    with pytest.raises(InputError, match=r"a\.jpg: 101 scans: must be at most 100"):
+        _read(tmp_path / "a.jpg")
+
+
+def test_endless_scans_behind_a_damaged_header_are_refused(tmp_path):
+    content = _encoded(_gradient(), progressive=True)
+    # A byte between two segments, over which Pillow passes.
+    table, last_scan = content.index(b"\xff\xdb"), content[content.rindex(b"\xff\xda") : -2]
+    damaged = content[:table] + b"\0" + content[table:-2]
+    (tmp_path / "a.jpg").write_bytes(damaged + b"\xff\xd9")
+    assert _read(tmp_path / "a.jpg").notes == ("reencoded",)
+    (tmp_path / "a.jpg").write_bytes(damaged + last_scan * 91 + b"\xff\xd9")
     with pytest.raises(InputError, match=r"a\.jpg: 101 scans: must be at most 100"):
         _read(tmp_path / "a.jpg")
 
