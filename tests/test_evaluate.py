@@ -1,14 +1,23 @@
 """python -m ssd_tfrecord.evaluate on a tiny run: what it writes, prints and refuses."""
 
+import contextlib
+import io
 import json
+import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from ssd_tfrecord import programs
+from ssd_tfrecord.detection.detections import Detections
+from ssd_tfrecord.detection.detector import Detector
 from ssd_tfrecord.evaluation.metrics import METRICS
 from ssd_tfrecord.options import RecordSetOptions
-from ssd_tfrecord.records.sources import voc
+from ssd_tfrecord.records.manifest import Manifest
+from ssd_tfrecord.records.sources import coco, voc
 from ssd_tfrecord.records.writing import convert
 
 
@@ -101,7 +110,10 @@ def test_another_class_list_is_an_error_that_names_both(tiny_voc, quick_run, tmp
     assert _run(f"--run_dir={quick_run}", f"--records={tmp_path / 'voc'}") == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert f"{tmp_path / 'voc'}: classes are aeroplane, bicycle," in error
-    assert f"{quick_run} was trained on cat, dog, person; they must be the same: convert" in error
+    assert (
+        f"{quick_run} was trained on cat, dog, person; they must be the same, in the same order: "
+        in error
+    )
 
 
 def test_a_missing_set_or_run_is_one_line(tiny_run, tiny_records, tmp_path, capsys):
@@ -109,3 +121,152 @@ def test_a_missing_set_or_run_is_one_line(tiny_run, tiny_records, tmp_path, caps
     assert f"error: {tmp_path}: no manifest.json" in capsys.readouterr().err
     assert _run(f"--run_dir={tmp_path}", f"--records={tiny_records}") == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.fixture
+def near_truth(quick_run, monkeypatch):
+    """``quick_run``, but each object is found a little off, half of them twice, with equal scores.
+
+    Of its classes, cat has the id 1, dog 2 and person 3.
+    """
+
+    def detect_records(self, manifest, truths, **_):
+        rng = np.random.default_rng(0)
+        found = []
+        for truth in truths:
+            boxes, labels = (np.concatenate([a, a[::2]]) for a in (truth.boxes, truth.labels))
+            boxes = np.clip(boxes + rng.normal(0, 0.03, boxes.shape), 0, 1).astype(np.float32)
+            scores = np.full(len(boxes), 0.5, np.float32)
+            found.append(
+                Detections(truth.source_id, truth.height, truth.width, boxes, scores, labels)
+            )
+        return found
+
+    monkeypatch.setattr(Detector, "detect_records", detect_records)
+    return quick_run
+
+
+def _official(instances, results):
+    """COCO's twelve numbers from two files by its own tool, -1 as None."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        truths = COCO(str(instances))
+        evaluation = COCOeval(truths, truths.loadRes(str(results)), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return [None if value == -1 else value for value in evaluation.stats]
+
+
+def _saved(run, records, folder):
+    """Evaluates; returns COCO's numbers in metrics.json, and the folder of the files."""
+    words = (f"--run_dir={run}", f"--records={records}", f"--output_dir={folder}")
+    assert _run(*words, "--save_detections=coco", "--num_pictures=0") == 0
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert 0.1 < metrics["coco_ap"] < 0.9
+    return [metrics[name] for name in METRICS], folder / "detections"
+
+
+def test_coco_files_of_a_voc_set_have_the_ids_of_that_set(near_truth, tiny_records, tmp_path):
+    records = shutil.copytree(tiny_records, tmp_path / "records")
+    content = json.loads((records / "manifest.json").read_text())
+    for item, original_id in zip(content["classes"], (8, 0, 5)):
+        item["original_id"] = original_id
+    (records / "manifest.json").write_text(json.dumps(content))
+    numbers, folder = _saved(near_truth, records, tmp_path / "out")
+    official = _official(folder / "ground_truth.json", folder / "results.json")
+    assert official == pytest.approx(numbers, abs=1e-9)
+    truths = json.loads((folder / "ground_truth.json").read_text())
+    assert truths["categories"] == [
+        {"id": 8, "name": "cat"},
+        {"id": 0, "name": "dog"},
+        {"id": 5, "name": "person"},
+    ]
+    # Records are in no order of their own.
+    assert {"id": "VOC2007/000001", "file_name": "000001.jpg", "width": 64, "height": 48} in truths[
+        "images"
+    ]
+    assert len(truths["annotations"]) == 7
+    results = json.loads((folder / "results.json").read_text())
+    assert {row["category_id"] for row in results} == {8, 0, 5}
+
+
+@pytest.mark.parametrize(
+    "image_ids",
+    [[30, 4, 100], ["0012", "12", "w o/d"], ["30", "4", "100"]],
+    ids=["numbers", "strings", "strings of digits"],
+)
+def test_the_official_tool_agrees_on_the_json_of_the_set(
+    near_truth, tiny_voc, tiny_records, tmp_path, image_ids
+):
+    """The JSON has its own ids for the classes, and not in the order of training."""
+    images = [
+        {"id": image_id, "file_name": f"00000{stem}.jpg", "width": width, "height": height}
+        for image_id, (stem, width, height) in zip(
+            image_ids, ((2, 80, 60), (5, 96, 64), (6, 72, 54))
+        )
+    ]
+    boxes = [
+        (0, 2, [10, 5, 40, 40]),
+        (0, 5, [40, 20, 40, 40]),
+        (1, 1, [8, 4, 24, 56]),
+        (1, 2, [48, 16, 40, 40]),
+        (2, 1, [18, 6, 36, 42]),
+    ]
+    annotations = [
+        {
+            "id": number,
+            "image_id": image_ids[place],
+            "category_id": category_id,
+            "bbox": box,
+            "area": box[2] * box[3],
+            "iscrowd": 0,
+        }
+        for number, (place, category_id, box) in enumerate(boxes, 1)
+    ]
+    names = ((1, "person"), (2, "dog"), (5, "cat"))
+    categories = [{"id": category_id, "name": name} for category_id, name in names]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (tmp_path / "val.json").write_text(json.dumps(content))
+    sources = coco.read_instances(
+        str(tmp_path / "val.json"), str(tiny_voc / "VOC2007" / "JPEGImages")
+    )
+    options = RecordSetOptions(
+        output_dir=str(tmp_path / "records"), classes=str(tiny_records / "manifest.json")
+    )
+    convert.convert(sources, options, tool="test", flag_lines=())
+    assert Manifest.load(tmp_path / "records").original_ids == (5, 2, 1)
+    numbers, folder = _saved(near_truth, tmp_path / "records", tmp_path / "out")
+    for truths in (tmp_path / "val.json", folder / "ground_truth.json"):
+        assert _official(truths, folder / "results.json") == pytest.approx(numbers, abs=1e-9)
+
+
+def test_changed_names_are_told(quick_run, tiny_records, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Manifest, "class_names", ("Cat", "cat", "w/o"))
+    load = Detector.load
+
+    def renamed(*arguments, **keywords):
+        detector = load(*arguments, **keywords)
+        detector.class_names = ("Cat", "cat", "w/o")
+        return detector
+
+    monkeypatch.setattr(Detector, "load", renamed)
+    words = (f"--run_dir={quick_run}", f"--records={tiny_records}", f"--output_dir={tmp_path}")
+    assert _run(*words, "--save_detections=voc", "--num_pictures=0") == 0
+    changed = tmp_path / "detections" / "changed_names.json"
+    assert (
+        f"{changed}: names of classes or images that had to be changed" in capsys.readouterr().out
+    )
+    content = json.loads(changed.read_text())
+    assert content == {"classes": {"cat-2": "cat", "w_o": "w/o"}, "images": {}}
+    assert all(
+        (changed.parent / f"comp4_det_test_{name}.txt").exists() for name in ("Cat", "cat-2")
+    )
+
+
+def test_a_set_without_images_is_one_line(quick_run, tiny_records, tmp_path, capsys):
+    records = shutil.copytree(tiny_records, tmp_path / "records")
+    content = json.loads((records / "manifest.json").read_text())
+    content.update(shards=[], num_records=0, num_objects=0)
+    (records / "manifest.json").write_text(json.dumps(content))
+    assert _run(f"--run_dir={quick_run}", f"--records={records}") == 2
+    assert f"error: --records={records}: the set has no images" in capsys.readouterr().err

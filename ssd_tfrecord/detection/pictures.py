@@ -20,6 +20,7 @@ from ssd_tfrecord.records.schema import parse_example
 MIN_SCORE = 0.3
 # Smaller pictures are enlarged so that names can be read.
 _MIN_SIDE = 400
+_SHEET = "contact_sheet"
 # Comment in every JPEG that is written; by it the next evaluation knows which ones it may delete.
 _MARK = b"ssd_tfrecord.evaluate"
 # (width, height) of the cells of a sheet: for detections beside ground truth, and for one image.
@@ -156,11 +157,12 @@ def write_pictures(
     folder.mkdir(parents=True, exist_ok=True)
     for path in filter(_is_ours, folder.glob("*.jpg")):
         path.unlink()
-    names = image_names([source_id for source_id, _ in pictures])
+    # The sheet's name comes first, so that no image is given it.
+    _, *names = image_names([_SHEET, *(source_id for source_id, _ in pictures)])
     for name, (_, picture) in zip(names, pictures):
         picture.save(folder / f"{name}.jpg", quality=90, comment=_MARK)
     sheet = contact_sheet([picture for _, picture in pictures])
-    sheet.save(folder / "contact_sheet.jpg", quality=90, comment=_MARK)
+    sheet.save(folder / f"{_SHEET}.jpg", quality=90, comment=_MARK)
 
 
 def _is_ours(path: pathlib.Path) -> bool:

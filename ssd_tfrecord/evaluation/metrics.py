@@ -7,7 +7,7 @@ import numpy as np
 
 from ssd_tfrecord.detection.detections import Detections
 from ssd_tfrecord.evaluation.average_precision import average_precisions
-from ssd_tfrecord.evaluation.coco_metrics import METRICS, coco_metrics
+from ssd_tfrecord.evaluation.coco_metrics import METRICS, ImageIds, coco_metrics
 
 if TYPE_CHECKING:
     from ssd_tfrecord.detection.ground_truth import GroundTruth
@@ -21,6 +21,8 @@ def compute_metrics(
     detections: Sequence[Detections],
     class_names: Sequence[str],
     original_ids: Sequence[int],
+    *,
+    image_ids: ImageIds | None = None,
 ) -> dict[str, Any]:
     """Every metric of metrics.json except ``step``.
 
@@ -29,6 +31,7 @@ def compute_metrics(
         detections: of the same images, in the same order.
         class_names: the name of each class, in label order.
         original_ids: COCO's category id of each class, in label order.
+        image_ids: COCO's id of each image; default: those of ``coco_metrics.image_ids``.
 
     Returns:
         A dict that JSON can hold; fractions are in [0, 1], or None where no object counts.
@@ -46,7 +49,7 @@ def compute_metrics(
             "same images, in the same order"
         )
     voc07, voc12 = average_precisions(ground_truths, detections, len(class_names))
-    numbers, coco = coco_metrics(ground_truths, detections, original_ids)
+    numbers, coco = coco_metrics(ground_truths, detections, original_ids, ids=image_ids)
     per_class = {
         name: {"voc07": _or_none(voc07[i]), "voc12": _or_none(voc12[i]), "coco": coco[i]}
         for i, name in enumerate(class_names)

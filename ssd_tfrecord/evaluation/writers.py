@@ -6,11 +6,21 @@ import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ssd_tfrecord.detection.detections import Detections, devkit_boxes, image_names
-from ssd_tfrecord.evaluation.coco_metrics import image_ids, result_rows
+from ssd_tfrecord.detection.detections import (
+    Detections,
+    devkit_boxes,
+    file_names,
+    image_names,
+    image_words,
+    word_names,
+)
+from ssd_tfrecord.evaluation.coco_metrics import ImageIds, result_rows, truth_rows
+from ssd_tfrecord.runs.run_folder import write_text
 
 if TYPE_CHECKING:
     from ssd_tfrecord.detection.ground_truth import GroundTruth
+
+CHANGED_NAMES = "changed_names.json"
 
 
 def write_detections(
@@ -21,50 +31,90 @@ def write_detections(
     detections: Sequence[Detections],
     class_names: Sequence[str],
     original_ids: Sequence[int],
-) -> None:
+    image_ids: ImageIds,
+    image_files: Sequence[str] = (),
+) -> pathlib.Path | None:
     """Writes ``detections`` into ``folder``, in place of those of an earlier call.
+
+    Two classes never share a file or a word, nor do two images. If that, or a file system, takes
+    another name than a class or an image has, changed_names.json holds {classes: {name in the
+    files: class}, images: {name in the files: source_id}} of all that were changed.
 
     Args:
         kind: voc: comp4_det_test_<class>.txt for each class, with lines ``image score xmin ymin
-            xmax ymax`` in VOC's pixels (from 1, both ends inside). coco: results.json with COCO's
-            image and category ids, boxes [x, y, width, height]. cartucho: detection-results/ and
-            ground-truth/ with one text file per image, lines ``class [score] left top right bottom
-            [difficult]`` in VOC's pixels; spaces in class names become underscores.
+            xmax ymax`` in VOC's pixels (from 1, both ends inside). coco: results.json with boxes
+            [x, y, width, height], and ground_truth.json, the instances JSON that it belongs to;
+            pycocotools gives them the numbers of ``coco_metrics``. cartucho: detection-results/
+            and ground-truth/ with one text file per image, lines ``class [score] left top right
+            bottom [difficult]`` in VOC's pixels; spaces in class names become underscores.
         folder: created if it does not exist; text files of an earlier call are removed.
-        ground_truths: one per image; only cartucho writes them.
+        ground_truths: one per image.
         detections: of the same images, in the same order.
         class_names: the name of each class, in label order.
         original_ids: COCO's category id of each class, in label order.
+        image_ids: COCO's id of each image.
+        image_files: the file name of each image, "" where it is unknown; default: all are unknown.
+
+    Returns:
+        The path of changed_names.json; None if there is no need for it.
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / CHANGED_NAMES).unlink(missing_ok=True)
+    if kind == "coco":
+        files = image_files or [""] * len(ground_truths)
+        instances = _instances(ground_truths, class_names, original_ids, image_ids, files)
+        _write_json(folder / "ground_truth.json", instances)
+        _write_json(folder / "results.json", result_rows(detections, image_ids, original_ids))
+        return None
+    source_ids = [image.source_id for image in detections]
     if kind == "voc":
-        _write_voc(folder, detections, class_names)
-    elif kind == "coco":
-        _write_coco(folder, detections, original_ids)
+        classes, images = file_names(class_names), image_words(source_ids)
+        _write_voc(folder, detections, classes, images)
     else:
-        _write_cartucho(folder, ground_truths, detections, class_names)
+        classes, images = word_names(class_names), image_names(source_ids)
+        _write_cartucho(folder, ground_truths, detections, classes, images)
+    return _write_changed(folder, zip(classes, class_names), zip(images, source_ids))
 
 
 def _write_voc(
-    folder: pathlib.Path, detections: Sequence[Detections], class_names: Sequence[str]
+    folder: pathlib.Path,
+    detections: Sequence[Detections],
+    class_names: Sequence[str],
+    names: Sequence[str],
 ) -> None:
     _clear(folder, "comp4_det_test_*.txt")
-    lines: dict[str, list[str]] = {name: [] for name in class_names}
-    for image, name in zip(detections, _names(detections)):
+    lines: list[list[str]] = [[] for _ in class_names]
+    for image, name in zip(detections, names):
         for label, score, box in _devkit_rows(image):
-            lines[class_names[label - 1]].append(f"{name} {score:.6f} {box}")
-    for name, rows in lines.items():
-        # A slash would lead into another folder.
-        _write_lines(folder / f"comp4_det_test_{name.replace('/', '_')}.txt", rows)
+            lines[label - 1].append(f"{name} {score:.6f} {box}")
+    for class_name, rows in zip(class_names, lines):
+        _write_lines(folder / f"comp4_det_test_{class_name}.txt", rows)
 
 
-def _write_coco(
-    folder: pathlib.Path, detections: Sequence[Detections], original_ids: Sequence[int]
-) -> None:
-    ids = image_ids([image.source_id for image in detections])
-    with open(folder / "results.json", "w", encoding="utf-8") as file:
-        json.dump(result_rows(detections, ids, original_ids), file)
+def _instances(
+    ground_truths: "Sequence[GroundTruth]",
+    class_names: Sequence[str],
+    original_ids: Sequence[int],
+    image_ids: ImageIds,
+    image_files: Sequence[str],
+) -> dict[str, object]:
+    """COCO's instances JSON. It has difficult objects like any other, as ``coco_metrics`` does."""
+    images = [
+        {
+            "id": image_id,
+            # Left out where it is unknown: "" would be the folder.
+            **({"file_name": file} if file else {}),
+            "width": truth.width,
+            "height": truth.height,
+        }
+        for truth, image_id, file in zip(ground_truths, image_ids, image_files)
+    ]
+    return {
+        "images": images,
+        "annotations": truth_rows(ground_truths, image_ids, original_ids),
+        "categories": [{"id": i, "name": name} for i, name in zip(original_ids, class_names)],
+    }
 
 
 def _write_cartucho(
@@ -72,13 +122,12 @@ def _write_cartucho(
     ground_truths: "Sequence[GroundTruth]",
     detections: Sequence[Detections],
     class_names: Sequence[str],
+    names: Sequence[str],
 ) -> None:
-    # Its lines are split at spaces.
-    class_names = [name.replace(" ", "_") for name in class_names]
     for part in ("detection-results", "ground-truth"):
         (folder / part).mkdir(exist_ok=True)
         _clear(folder / part, "*.txt")
-    for truth, image, name in zip(ground_truths, detections, _names(detections)):
+    for truth, image, name in zip(ground_truths, detections, names):
         found = [f"{class_names[label - 1]} {s:.6f} {box}" for label, s, box in _devkit_rows(image)]
         _write_lines(folder / "detection-results" / f"{name}.txt", found)
         boxes = _devkit_texts(truth)
@@ -90,14 +139,25 @@ def _write_cartucho(
         _write_lines(folder / "ground-truth" / f"{name}.txt", objects)
 
 
+def _write_changed(
+    folder: pathlib.Path, classes: Iterable[tuple[str, str]], images: Iterable[tuple[str, str]]
+) -> pathlib.Path | None:
+    """Writes which names were changed, of (name in the files, name) pairs, and returns the path."""
+    changed = {
+        "classes": {new: old for new, old in classes if new != old},
+        # 000001 for VOC2007/000001 is the image's own name.
+        "images": {new: old for new, old in images if new != old.rsplit("/", 1)[-1]},
+    }
+    if not any(changed.values()):
+        return None
+    _write_json(folder / CHANGED_NAMES, changed)
+    return folder / CHANGED_NAMES
+
+
 def _clear(folder: pathlib.Path, pattern: str) -> None:
     # Files of classes or images that are no longer there would be read as part of the result.
     for path in folder.glob(pattern):
         path.unlink()
-
-
-def _names(images: Iterable[Detections]) -> list[str]:
-    return image_names([image.source_id for image in images])
 
 
 def _devkit_rows(image: Detections) -> Iterator[tuple[int, float, str]]:
@@ -111,3 +171,9 @@ def _devkit_texts(image: "Detections | GroundTruth") -> list[str]:
 
 def _write_lines(path: pathlib.Path, lines: Iterable[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def _write_json(path: pathlib.Path, content: object) -> None:
+    text = json.dumps(content, ensure_ascii=False)
+    # A lone surrogate can be spelled in JSON, but not in UTF-8.
+    write_text(path, text.encode("utf-8", "backslashreplace").decode() + "\n")

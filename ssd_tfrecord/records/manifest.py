@@ -14,6 +14,8 @@ from ssd_tfrecord.errors import InputError
 FILE_NAME = "manifest.json"
 REJECTS_NAME = "rejects.jsonl"
 SCHEMA_VERSION = 2
+# Key of ``source``: "integer" or "string", which a source with image ids of its own (COCO's) says.
+IMAGE_IDS = "image_ids"
 
 # TFRecord's frame around a record: its length (8 bytes) and a checksum of that (4) before it, a
 # checksum of the data (4) after it.
@@ -90,6 +92,11 @@ class Manifest:
     def original_ids(self) -> tuple[int, ...]:
         """The source's own id of each class, in label order."""
         return tuple(item.original_id for item in self.classes)
+
+    @property
+    def has_string_ids(self) -> bool:
+        """Whether the source's image ids are strings, even those that look like numbers."""
+        return self.source.get(IMAGE_IDS) == "string"
 
     @property
     def num_classes(self) -> int:
@@ -195,20 +202,23 @@ def _file_digest(directory: str | os.PathLike[str], name: str) -> str:
 
 
 def load_manifests(directories: Iterable[str | os.PathLike[str]]) -> tuple[Manifest, ...]:
-    """Reads the manifests of several record sets, whose class lists must be the same.
+    """Reads the manifests of several record sets, whose class names must be the same, in order.
+
+    The source's own ids may differ: each set has those of its own source.
 
     Args:
         directories: the folders of the sets.
 
     Raises:
-        InputError: the class lists differ; the message quotes both. Or as ``Manifest.load``.
+        InputError: the class names differ; the message quotes both. Or as ``Manifest.load``.
     """
     manifests = tuple(Manifest.load(directory) for directory in directories)
     for other in manifests[1:]:
-        if other.classes != manifests[0].classes:
+        if other.class_names != manifests[0].class_names:
             raise InputError(
-                f"{other.directory}: classes are {_list(other)}, but {manifests[0].directory} has "
-                f"{_list(manifests[0])}; they must be the same: convert with --classes="
+                f"{other.directory}: classes are [{', '.join(other.class_names)}], but "
+                f"{manifests[0].directory} has [{', '.join(manifests[0].class_names)}]; they must "
+                "be the same, in the same order: convert with --classes="
                 f"{os.path.join(manifests[0].directory, FILE_NAME)}"
             )
     return manifests
@@ -235,6 +245,11 @@ def load_classes(path: str | os.PathLike[str]) -> tuple[ClassLabel, ...]:
         raise InputError(
             f"{path}: class ids {ids}: must be 1 to C, with unique names; convert again"
         )
+    original_ids = [item.original_id for item in classes]
+    if not all(isinstance(item, int) for item in original_ids) or len({*original_ids}) != len(ids):
+        raise InputError(
+            f"{path}: original ids {original_ids}: must be different whole numbers; convert again"
+        )
     return classes
 
 
@@ -242,13 +257,6 @@ def _to_json(content: Mapping[str, object]) -> str:
     text = json.dumps(content, indent=1, ensure_ascii=False)
     # Puts each list of numbers on one line: record_bytes has as many numbers as there are records.
     return re.sub(r"\[[\d.,\s]+\]", lambda match: re.sub(r"\s+", " ", match[0]), text) + "\n"
-
-
-def _list(manifest: Manifest) -> str:
-    # The source's ids are shown only where they add something.
-    if all(item.id == item.original_id for item in manifest.classes):
-        return "[" + ", ".join(manifest.class_names) + "]"
-    return "[" + ", ".join(f"{item.name} ({item.original_id})" for item in manifest.classes) + "]"
 
 
 def _read_json(path: str) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -91,11 +90,12 @@ def check_classes(run_dir: str | os.PathLike[str], classes: tuple[ClassLabel, ..
     """
     path = pathlib.Path(run_dir) / run_folder.CHECKPOINTS / CLASSES_FILE
     # The same number of classes with other names would fit the weights, and training would go on
-    # without a word.
-    if path.exists() and (before := _read_classes(path)) != list(classes):
+    # without a word. Original ids are the data's own, and do not matter to a model.
+    names = [item.name for item in classes]
+    if path.exists() and (before := [item.name for item in _read_classes(path)]) != names:
         raise InputError(
-            f"--train_records: classes are {_names(classes)}, but the run in {run_dir} has "
-            f"{_names(before)}; must be the same"
+            f"--train_records: classes are [{', '.join(names)}], but the run in {run_dir} has "
+            f"[{', '.join(before)}]; must be the same, in the same order"
         )
 
 
@@ -197,7 +197,3 @@ def _read_classes(path: pathlib.Path) -> list[ClassLabel]:
         raise InputError(
             f"{path}: cannot be read ({error}); training writes it when it starts"
         ) from None
-
-
-def _names(classes: Iterable[ClassLabel]) -> str:
-    return "[" + ", ".join(f"{label.name} ({label.original_id})" for label in classes) + "]"

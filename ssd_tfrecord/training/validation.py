@@ -14,6 +14,7 @@ from ssd_tfrecord.detection import pictures
 from ssd_tfrecord.detection.detections import Detections
 from ssd_tfrecord.detection.detector import Detector
 from ssd_tfrecord.detection.ground_truth import read_ground_truths
+from ssd_tfrecord.evaluation.coco_metrics import image_ids
 from ssd_tfrecord.evaluation.metrics import compute_metrics
 from ssd_tfrecord.keras import keras
 from ssd_tfrecord.model import losses
@@ -71,6 +72,10 @@ class Validator:
             self._detections,
             self._detector.class_names,
             self._detector.original_ids,
+            image_ids=image_ids(
+                [truth.source_id for truth in self._ground_truths],
+                strings=self._manifest.has_string_ids,
+            ),
         )
 
     def loss(self) -> float:

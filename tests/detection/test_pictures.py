@@ -118,3 +118,8 @@ def test_contact_sheet_holds_every_picture():
     assert sheet.shape == (2 * 268 + 8, 2 * 648 + 8, 3)
     for y, x in ((138, 328), (138, 976), (406, 328)):
         assert tuple(sheet[y, x]) == (200, 0, 0)
+
+
+def test_an_image_called_as_the_sheet_keeps_its_picture(tmp_path):
+    pictures.write_pictures(tmp_path, [("contact_sheet", Image.new("RGB", (40, 30)))])
+    assert len(list(tmp_path.glob("*.jpg"))) == 2

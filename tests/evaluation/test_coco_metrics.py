@@ -210,14 +210,36 @@ def test_the_first_object_of_a_set_can_be_found():
 @pytest.mark.parametrize(
     ("source_ids", "expected"),
     [
-        (["139", "000285"], [139, 285]),
-        (["VOC2007/000001", "7"], [1, 2]),
-        (["1", "01"], [1, 2]),
+        (["139", "285", "0", "-7"], [139, 285, 0, -7]),
+        (["139", "000285"], ["139", "000285"]),
+        (["139", "-0"], ["139", "-0"]),
+        (["VOC2007/000001", "7"], ["VOC2007/000001", "7"]),
+        # Arabic digits are decimal, and int() reads them.
+        (["7", "\u0667"], ["7", "\u0667"]),
+        (["9" * 5000], ["9" * 5000]),
+        (["7", "8", "7"], [1, 2, 3]),
+        ([], []),
     ],
-    ids=["numbers", "names", "numbers that collide"],
+    ids=[
+        *("numbers", "leading zeros", "no number's form", "names", "other digits"),
+        *("too long to read", "equal ids", "no images"),
+    ],
 )
-def test_image_ids(source_ids, expected):
+def test_image_ids_are_those_of_the_json(source_ids, expected):
     assert image_ids(source_ids) == expected
+
+
+def test_digits_stay_a_string_where_the_json_has_strings():
+    assert image_ids(["10", "9"], strings=True) == ["10", "9"]
+
+
+@pytest.mark.parametrize(("ids", "ap"), [([10, 9], 1 / 2), (["10", "9"], 1.0)])
+def test_of_equal_scores_that_of_the_lower_id_counts_first(ids, ap):
+    """A false detection before the only true one halves the precision; after it, it costs none."""
+    truths = [_image([BOX], [1], source_id="10"), _image([], [], source_id="9")]
+    found = [_detected([BOX], [0.5], [1], source_id=name) for name in ("10", "9")]
+    numbers, _ = coco_metrics(truths, found, (1,), ids=ids)
+    assert numbers["coco_ap"] == pytest.approx(ap)
 
 
 def test_result_rows_are_rectangles_in_pixels_under_the_original_ids():

@@ -104,6 +104,14 @@ def test_no_object(copied):
         ({"shards": [{"file": "a"}]}, r"not a complete manifest \(.*; convert again"),
         ({"classes": [{"id": 2, "name": "a", "original_id": 1}]}, r"class ids \[2\]: must be 1"),
         ({"classes": [{"id": 1}]}, r"not a complete manifest \("),
+        (
+            {"classes": [{"id": i, "name": f"{i}", "original_id": 7} for i in (1, 2)]},
+            r"original ids \[7, 7\]: must be different whole numbers; convert again",
+        ),
+        (
+            {"classes": [{"id": 1, "name": "a", "original_id": []}]},
+            r"original ids \[\[\]\]: must be different whole numbers; convert again",
+        ),
         ({"num_records": 7}, r"shards hold 6 records, but num_records is 7"),
         ({"extra": 7}, r"not a complete manifest \("),
     ],
@@ -147,13 +155,41 @@ def test_classes_are_read_without_shards(copied):
     ]
 
 
-def test_sets_must_agree_in_their_classes(tiny_records, copied):
-    assert len(load_manifests([tiny_records, copied])) == 2
-    classes = [{"id": 1, "name": "cat", "original_id": 17}]
-    _edit(copied, classes=classes)
+def _classes(*pairs):
+    return [
+        {"id": label, "name": name, "original_id": original_id}
+        for label, (name, original_id) in enumerate(pairs, 1)
+    ]
+
+
+def test_sets_may_have_other_ids_of_their_own(tiny_records, copied):
+    _edit(copied, classes=_classes(("cat", 17), ("dog", 0), ("person", 1)))
+    _, other = load_manifests([tiny_records, copied])
+    assert other.original_ids == (17, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "listed"),
+    [
+        ([("cat", 17)], r"\[cat\]"),
+        ([("dog", 2), ("cat", 1), ("person", 3)], r"\[dog, cat, person\]"),
+    ],
+    ids=["fewer", "another order"],
+)
+def test_sets_must_agree_in_the_names_of_their_classes(tiny_records, copied, pairs, listed):
+    _edit(copied, classes=_classes(*pairs))
     message = (
-        r"copy: classes are \[cat \(17\)\], but .*tiny has \[cat, dog, person\]; "
-        r"they must be the same: convert with --classes=.*tiny/manifest\.json"
+        rf"copy: classes are {listed}, but .*tiny has \[cat, dog, person\]; they must be the "
+        r"same, in the same order: convert with --classes=.*tiny/manifest\.json"
     )
     with pytest.raises(InputError, match=message):
         load_manifests([tiny_records, copied])
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [({}, False), ({"image_ids": "integer"}, False), ({"image_ids": "string"}, True)],
+)
+def test_the_source_says_whether_its_image_ids_are_strings(copied, source, expected):
+    _edit(copied, source=source)
+    assert Manifest.load(copied).has_string_ids is expected
