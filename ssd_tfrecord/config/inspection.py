@@ -9,7 +9,7 @@ from ssd_tfrecord.options import Options, option
 
 @dataclass(frozen=True)
 class InspectConfig(Options):
-    """Verify, count or draw record sets; write manifests for TFRecords made by other tools."""
+    """Verify, count, draw or search record sets; write manifests for those of other tools."""
 
     records: tuple[str, ...] = option((), "folders of the record sets, comma-separated (required)")
     verify: bool = option(
@@ -27,13 +27,23 @@ class InspectConfig(Options):
         "--output_dir; 0: none",
         minimum=0,
     )
+    suspects: bool = option(
+        False,
+        "search for what people should look at: images that are there twice, also in two of the "
+        "sets (a test set with images of the training set is measured too high), boxes with two "
+        "classes, doubled, tiny and huge boxes, odd aspects, rare classes; writes suspects.csv and "
+        "PNG sheets; requires --output_dir",
+    )
     output_dir: str = option(
-        "", "folder for the PNG files of --plots and --draw, in a subfolder per record set"
+        "",
+        "folder for the PNG files of --plots and --draw, in a subfolder per record set, and for "
+        "those of --suspects",
     )
     index: bool = option(
         False,
         "write a manifest.json for TFRecords made by another tool (TF Object Detection API, Model "
-        "Garden, automl), so that they can be trained on",
+        "Garden, automl), so that they can be trained on; boxes that reach up to 10 % beyond the "
+        "image are clipped when read",
     )
     pattern: str = option(
         "*record*", "file name pattern of the TFRecords in the folder, for --index"
@@ -45,18 +55,21 @@ class InspectConfig(Options):
     )
     workers: int = option(
         0,
-        "number of processes for --verify and --index; 0: one per core, fewer for few records",
+        "number of processes for --verify, --index and --suspects; 0: one per core, fewer for few "
+        "records",
         minimum=0,
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self, "records")
-        if not (self.verify or self.stats or self.draw or self.index):
-            raise InputError("give at least one of --verify, --stats, --draw and --index")
+        if not (self.verify or self.stats or self.draw or self.suspects or self.index):
+            raise InputError(
+                "give at least one of --verify, --stats, --draw, --suspects and --index"
+            )
         if self.plots and not self.stats:
             raise InputError("--plots requires --stats")
-        if self.plots or self.draw:
+        if self.plots or self.draw or self.suspects:
             require(self, "output_dir")
         if self.label_map and not self.index:
             raise InputError("--label_map requires --index")

@@ -1,6 +1,7 @@
-"""From a record set to findings: is it intact, and what is in it; manifests for other tools' sets.
+"""From a record set to findings: is it intact, what is in it, and what should people look at.
 
 In reading order: session (the command), verification, shard_check, record_check and frames (from a
-set down to its bytes), index and label_map (record sets made by other tools), tables, plots and
-sheets (what is shown). Imports records, its rooms and detection.
+set down to its bytes), index (manifests for record sets made by other tools), facts,
+near_duplicates and suspects (what people should look at), suspects_report, tables, plots and sheets
+(what is shown). Imports records, its rooms and detection.
 """

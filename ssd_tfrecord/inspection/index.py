@@ -7,10 +7,16 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.inspection.label_map import fill_gaps, read_label_map
 from ssd_tfrecord.records.manifest import FILE_NAME, SCHEMA_VERSION, ClassLabel, Manifest, Shard
 from ssd_tfrecord.records.processes import workers
+from ssd_tfrecord.records.sources.layouts.tfrecords.label_map import fill_gaps, read_label_map
 from ssd_tfrecord.records.statistics import Statistics
+
+# ``tool`` of the manifests that are written here.
+TOOL = "inspect_tfrecords"
+# The key of its ``actions`` for boxes that reach beyond the image: they are clipped whenever they
+# are read, as the files stay as they are.
+BOXES_CLIPPED = "objects clipped: beyond_image"
 
 _BYTES_OF_A_RECORD = 100_000  # in VOC; 160,000 in COCO
 
@@ -62,7 +68,7 @@ def write_manifest(
     manifest = Manifest(
         directory=directory,
         schema_version=SCHEMA_VERSION,
-        tool="inspect_tfrecords",
+        tool=TOOL,
         # abspath drops a slash at the end, with which the name would be empty.
         name=os.path.basename(os.path.abspath(directory)),
         classes=classes,
@@ -112,5 +118,8 @@ def _named_by_records(paths: Sequence[str], num_workers: int) -> tuple[ClassLabe
                     "name; pass --label_map"
                 )
     if not names:
-        raise InputError(f"{paths[0]}: no record has an object; pass --label_map")
+        raise InputError(
+            f"{os.path.dirname(paths[0])}: no record of the {len(paths)} files that match has an "
+            "object, so none names a class; pass --label_map"
+        )
     return fill_gaps(names)

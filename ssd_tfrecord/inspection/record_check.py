@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
 
 from ssd_tfrecord.records import schema
@@ -14,27 +15,40 @@ from ssd_tfrecord.records.images.jpeg_header import read_header
 
 _Tensors = dict[str, tf.Tensor]
 
+# Where the edges of a box may lie. Ours are inside the image. The TF Object Detection API takes
+# edges up to 1.1 (box_list_ops.to_absolute_coordinates, for which larger ones are pixels) and looks
+# for no smallest one, so records made for it are allowed as much on either side.
+INSIDE = (0.0, 1.0)
+TOLERATED = (-0.1, 1.1)
+
 
 @dataclass(frozen=True)
 class CheckedRecord:
     """What was found in a record.
 
-    ``annotation`` is None if the record cannot be parsed. ``damages`` is empty for a good one.
-    ``texts`` are the class names that the record itself contains, if any, in its objects' order.
+    ``annotation`` is as training reads it, or None if the record cannot be parsed. ``damages`` is
+    empty for a good one. ``texts`` are the class names that the record itself contains, if any, in
+    its objects' order. ``num_clipped`` is the number of boxes that reach beyond the image.
     """
 
     annotation: ImageAnnotation | None
     damages: tuple[str, ...]
     texts: tuple[str, ...] = ()
+    num_clipped: int = 0
 
 
-def check(serialized: bytes, class_names: Sequence[str] | None) -> CheckedRecord:
+def check(
+    serialized: bytes,
+    class_names: Sequence[str] | None,
+    limits: tuple[float, float] = INSIDE,
+) -> CheckedRecord:
     """Parses a record, and decodes its image with training's decoder.
 
     Args:
         serialized: the record.
         class_names: label i is ``class_names[i - 1]``; None accepts any label, and does not look
             at the image or the boxes.
+        limits: the smallest and largest edge that a box may have, INSIDE or TOLERATED.
     """
     try:
         record, extra = _parse()(serialized)
@@ -55,8 +69,11 @@ def check(serialized: bytes, class_names: Sequence[str] | None) -> CheckedRecord
     if class_names is None:
         return CheckedRecord(annotation, (), texts)
     damages = [*_image_damages(record["encoded"].numpy(), extra["sha256"].numpy(), height, width)]
-    for number, item in enumerate(objects, 1):
-        damages += [f"object {number}: {what}" for what in _object_damages(item, class_names)]
+    # Not the boxes of the annotation, which are clipped.
+    stored = extra["boxes"].numpy()
+    for number, (item, box) in enumerate(zip(objects, stored), 1):
+        what = [*_object_damages(item, class_names), *_box_damages(box, item.box, limits)]
+        damages += [f"object {number}: {part}" for part in what]
     # After the labels: the name of a wrong one would be reported again.
     if texts and not damages:
         names = tuple(item.name for item in objects)
@@ -64,7 +81,8 @@ def check(serialized: bytes, class_names: Sequence[str] | None) -> CheckedRecord
             damages.append(
                 f"class names are {', '.join(texts)}, but its labels mean {', '.join(names)}"
             )
-    return CheckedRecord(annotation, tuple(damages), texts)
+    num_clipped = int(np.any((stored < 0) | (stored > 1), axis=1).sum())
+    return CheckedRecord(annotation, tuple(damages), texts, num_clipped)
 
 
 # Cached: a new tf.function for each record would be traced each time.
@@ -74,6 +92,10 @@ def _parse() -> Callable[[bytes], tuple[_Tensors, _Tensors]]:
         schema.SHA256: tf.io.FixedLenFeature([], tf.string, ""),
         schema.ORIGINAL_FORMAT: tf.io.FixedLenFeature([], tf.string, "jpeg"),
         schema.TEXT: tf.io.FixedLenSequenceFeature([], tf.string, allow_missing=True),
+        **{
+            key: tf.io.FixedLenSequenceFeature([], tf.float32, allow_missing=True)
+            for key in schema.BOX_EDGES
+        },
     }
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
@@ -83,6 +105,7 @@ def _parse() -> Callable[[bytes], tuple[_Tensors, _Tensors]]:
             "sha256": extra[schema.SHA256],
             "format": extra[schema.ORIGINAL_FORMAT],
             "texts": extra[schema.TEXT],
+            "boxes": tf.stack([extra[key] for key in schema.BOX_EDGES], axis=1),
         }
 
     return parse
@@ -116,12 +139,22 @@ def _objects(record: Mapping[str, tf.Tensor], names: Sequence[str]) -> list[Obje
 def _object_damages(item: ObjectAnnotation, class_names: Sequence[str]) -> Iterator[str]:
     if not 0 < item.label <= len(class_names):
         yield f"label {item.label}: must be 1 to {len(class_names)}"
-    if reason := degeneracy(item.box):
-        yield f"box {list(item.box)}: {reason}"
-    elif min(item.box) < 0 or max(item.box) > 1:
-        yield f"box {list(item.box)}: must be inside [0, 1]"
     if not (math.isfinite(item.area) and item.area >= 0):
         yield f"area {item.area}: must be a finite number of pixels, at least 0"
+
+
+def _box_damages(
+    stored: np.ndarray, clipped: Sequence[float], limits: tuple[float, float]
+) -> Iterator[str]:
+    where = f"box {stored.tolist()}"
+    # As float32, since the box is: 1.1 becomes a larger number.
+    low, high = np.array(limits, np.float32)
+    if reason := degeneracy(stored.tolist()):
+        yield f"{where}: {reason}"
+    elif min(stored) < low or max(stored) > high:
+        yield f"{where}: must be inside [{limits[0]:g}, {limits[1]:g}]"
+    elif degeneracy(clipped):
+        yield f"{where}: no part of it is inside the image"
 
 
 def _image_damages(encoded: bytes, sha256: bytes, height: int, width: int) -> Iterator[str]:

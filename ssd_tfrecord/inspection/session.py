@@ -1,6 +1,7 @@
-"""An inspection from its flags to its findings: set by set, verified, counted and drawn."""
+"""An inspection from its flags to its findings: set by set, verified, counted, drawn, searched."""
 
 import os
+from collections.abc import Sequence
 
 from ssd_tfrecord import flags
 from ssd_tfrecord.config import InspectConfig
@@ -20,7 +21,7 @@ def run(config: InspectConfig) -> None:
     """
     # Decoding runs on the CPU; TensorFlow would take all memory of the GPUs for nothing.
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    num_damages = 0
+    num_damages, manifests = 0, []
     for directory in config.records:
         if config.index:
             _index(directory, config)
@@ -29,10 +30,13 @@ def run(config: InspectConfig) -> None:
         if config.verify:
             num_damages += _verify(manifest, config.workers)
         _show(manifest, config)
+        manifests.append(manifest)
     if num_damages:
         raise InputError(
             f"problems found: {num_damages}, listed above; copy the files again, or convert again"
         )
+    if config.suspects:
+        _search(manifests, config)
 
 
 def _index(directory: str, config: InspectConfig) -> None:
@@ -40,13 +44,19 @@ def _index(directory: str, config: InspectConfig) -> None:
     from ssd_tfrecord.inspection import index
 
     with steady_bar(None, " records") as progress:
-        index.write_manifest(
+        manifest = index.write_manifest(
             directory,
             config.pattern,
             config.label_map,
             flag_lines=flags.to_lines(config),
             num_workers=config.workers,
             advance=progress.update,
+        )
+    if count := manifest.actions.get(index.BOXES_CLIPPED, 0):
+        noun, verb = ("box", "is") if count == 1 else ("boxes", "are")
+        print(
+            f"{directory}: {count} {noun} reached beyond the image by up to 10 % and {verb} "
+            "clipped when read"
         )
 
 
@@ -79,3 +89,30 @@ def _show(manifest: Manifest, config: InspectConfig) -> None:
 
         for path, names in sheets.write_sheets(manifest, config.draw, folder):
             print(f"pictures: {path}, row by row: {', '.join(names)}")
+
+
+def _search(manifests: Sequence[Manifest], config: InspectConfig) -> None:
+    """Lists and draws what people should look at, in all sets together."""
+    from ssd_tfrecord.inspection import facts, sheets, suspects, suspects_report
+
+    folders = [os.path.realpath(manifest.directory) for manifest in manifests]
+    if len({*folders}) < len(folders):
+        raise InputError("--records: a folder is given twice; with --suspects they must differ")
+    os.makedirs(config.output_dir, exist_ok=True)
+    num_records = sum(manifest.num_records for manifest in manifests)
+    with steady_bar(num_records, " records") as progress:
+        sets = facts.gather(manifests, config.workers, progress.update)
+    if count := sum(int((~one.facts.comparable).sum()) for one in sets):
+        print(
+            f"images compared with others only as files: {count}, as they are of one colour or "
+            "cannot be decoded"
+        )
+    found = suspects.find_suspects(sets)
+    # Also without suspects: a list of an earlier search would be wrong now.
+    path = suspects_report.write_csv(found, sets, config.output_dir)
+    drawn = sheets.write_suspect_sheets(found, sets, config.output_dir)
+    if not found:
+        print(f"no suspects in {num_records} images")
+        return
+    print(suspects_report.to_table(found, sets))
+    print(f"suspects: {path}, the worst of each kind: {', '.join(drawn) or 'nothing to draw'}")

@@ -6,9 +6,12 @@ from typing import Any
 
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.inspection import frames
-from ssd_tfrecord.inspection.record_check import CheckedRecord, check
+from ssd_tfrecord.inspection.index import BOXES_CLIPPED
+from ssd_tfrecord.inspection.record_check import INSIDE, TOLERATED, CheckedRecord, check
 from ssd_tfrecord.records.annotation import ImageAnnotation
 from ssd_tfrecord.records.manifest import Shard
+from ssd_tfrecord.records.sources.layouts.tfrecords import record_frames
+from ssd_tfrecord.records.sources.layouts.tfrecords.record_frames import Frame
 from ssd_tfrecord.records.statistics import Statistics
 from ssd_tfrecord.records.writing.shards import sha256_of
 
@@ -18,6 +21,8 @@ def check_shard(
     shard: Shard,
     class_names: Sequence[str],
     advance: Callable[[], None] = lambda: None,
+    *,
+    is_indexed: bool = False,
 ) -> tuple[list[tuple[int | None, str]], dict[str, Any]]:
     """Compares a file with ``shard``, and checks all its records.
 
@@ -27,6 +32,7 @@ def check_shard(
             for damaged bytes.
         class_names: of the set, in label order.
         advance: called after each record.
+        is_indexed: whether another tool made the file; its boxes may reach beyond the image.
 
     Returns:
         [(record, counted from 0, or None for the file; what is wrong)], and the counts of a
@@ -35,6 +41,7 @@ def check_shard(
     statistics = Statistics(class_names)
     damages: list[tuple[int | None, str]] = []
     intact = sha256_of(path) == shard.sha256
+    limits = TOLERATED if is_indexed else INSIDE
     if not intact:
         damages.append((None, "sha256 does not match the manifest"))
     with open(path, "rb") as file:
@@ -45,12 +52,12 @@ def check_shard(
             if what:
                 damages.append((frame.index, f"at byte {frame.offset}: {what}"))
             else:
-                checked = check(frames.read(file, frame), class_names)
+                checked = check(frames.read(file, frame), class_names, limits)
                 # The source id, by which the image is found in the annotations.
                 name = f"({checked.annotation.source_id}) " if checked.annotation else ""
                 damages += [(frame.index, name + what) for what in checked.damages]
                 if checked.annotation and not checked.damages:
-                    statistics.add(checked.annotation)
+                    _count(statistics, checked.annotation, checked.num_clipped)
             advance()
     return damages, statistics.counts()
 
@@ -73,7 +80,7 @@ def describe_shard(
     """
     statistics, lengths = Statistics(class_names), []
     for frame, checked in _checked(path, class_names):
-        statistics.add(_annotation(path, frame, checked))
+        _count(statistics, _annotation(path, frame, checked), checked.num_clipped)
         lengths.append(frame.length)
         advance()
     shard = Shard(
@@ -113,18 +120,23 @@ def class_names_in(
     return first
 
 
-def _annotation(path: str, frame: frames.Frame, checked: CheckedRecord) -> ImageAnnotation:
+def _count(statistics: Statistics, annotation: ImageAnnotation, num_clipped: int) -> None:
+    statistics.add(annotation)
+    # A count of 0 would be a line of the manifest.
+    if num_clipped:
+        statistics.actions[BOXES_CLIPPED] += num_clipped
+
+
+def _annotation(path: str, frame: Frame, checked: CheckedRecord) -> ImageAnnotation:
     # A record that cannot be parsed has no annotation, but a damage that says so.
     if checked.damages or checked.annotation is None:
         raise InputError(f"{path}: record {frame.index}: {''.join(checked.damages[:1])}")
     return checked.annotation
 
 
-def _checked(
-    path: str, class_names: Sequence[str] | None
-) -> Iterator[tuple[frames.Frame, CheckedRecord]]:
+def _checked(path: str, class_names: Sequence[str] | None) -> Iterator[tuple[Frame, CheckedRecord]]:
     with open(path, "rb") as file:
-        for frame in frames.scan(path):
+        for frame in record_frames.scan(path):
             if damage := frames.damage(path, frame):
                 raise InputError(f"{path}: record {frame.index} at byte {frame.offset}: {damage}")
-            yield frame, check(frames.read(file, frame), class_names)
+            yield frame, check(frames.read(file, frame), class_names, TOLERATED)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ssd_tfrecord.inspection.index import TOOL
 from ssd_tfrecord.records import manifest as manifests
 from ssd_tfrecord.records.manifest import Manifest, Shard
 from ssd_tfrecord.records.processes import workers
@@ -40,7 +41,8 @@ def verify(
 ) -> Iterator[Damage]:
     """Yields every Damage of a set, in the order of its files and records.
 
-    A shard whose checksum is correct is not searched for damaged bytes.
+    A shard whose checksum is correct is not searched for damaged bytes. Boxes must be inside of
+    their image, unless the set was indexed: then they may reach as far beyond it as there.
 
     Args:
         manifest: of the set.
@@ -53,7 +55,9 @@ def verify(
     yield from _verify_other_files(manifest)
     statistics = Statistics(manifest.class_names)
     intact = True
-    check = functools.partial(_check, class_names=manifest.class_names)
+    check = functools.partial(
+        _check, class_names=manifest.class_names, is_indexed=manifest.tool == TOOL
+    )
     items = list(zip(manifest.shard_paths, manifest.shards))
     number = workers.choose_number(num_workers, manifest.num_records, len(items))
     results = workers.run(check, items, number, advance)
@@ -67,13 +71,16 @@ def verify(
 
 
 def _check(
-    item: tuple[str, Shard], advance: Callable[[], None], class_names: Sequence[str]
+    item: tuple[str, Shard],
+    advance: Callable[[], None],
+    class_names: Sequence[str],
+    is_indexed: bool,
 ) -> tuple[list[tuple[int | None, str]], dict[str, Any]]:
     # This imports TensorFlow, which the parent of worker processes does not need.
     from ssd_tfrecord.inspection import shard_check
 
     path, shard = item
-    return shard_check.check_shard(path, shard, class_names, advance)
+    return shard_check.check_shard(path, shard, class_names, advance, is_indexed=is_indexed)
 
 
 def _verify_other_files(manifest: Manifest) -> Iterator[Damage]:
@@ -108,7 +115,8 @@ def _verify_rejects(manifest: Manifest) -> Iterator[Damage]:
 
 def _verify_counts(manifest: Manifest, statistics: Statistics) -> Iterator[Damage]:
     counts = statistics.counts()
-    for key in _COUNTED:
+    # The actions of other sets are those of a conversion, which the records do not show.
+    for key in (*_COUNTED, *(("actions",) if manifest.tool == TOOL else ())):
         if counts[key] != getattr(manifest, key):
             yield Damage(manifests.FILE_NAME, None, f"{key} does not match the records")
     for kind in ("objects", "difficult", "crowd"):

@@ -101,15 +101,15 @@ def parse_example(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
 
     Returns:
         ``encoded`` and ``source_id`` string scalars, ``height`` and ``width`` int32 scalars,
-        ``boxes`` float32 [N, 4] as [ymin, xmin, ymax, xmax] in [0, 1], ``labels`` int32 [N] from 1,
-        ``difficult`` and ``crowd`` bool [N], ``area`` float32 [N] in pixels². If a record lacks
-        difficult, crowd or area, they are zeros.
+        ``boxes`` float32 [N, 4] as [ymin, xmin, ymax, xmax], clipped to [0, 1], ``labels`` int32
+        [N] from 1, ``difficult`` and ``crowd`` bool [N], ``area`` float32 [N] in pixels². If a
+        record lacks difficult, crowd or area, they are zeros.
 
     Raises:
         tf.errors.InvalidArgumentError: the record has another schema.
     """
     parsed = tf.io.parse_single_example(serialized, _FEATURES)
-    boxes = tf.stack([parsed[key] for key in BOX_EDGES], axis=-1)
+    boxes = _clipped(tf.stack([parsed[key] for key in BOX_EDGES], axis=-1))
     labels = tf.cast(parsed[LABEL], tf.int32)
     num_objects = tf.shape(boxes)[0]
     with tf.control_dependencies(
@@ -133,8 +133,8 @@ class Parsed(NamedTuple):
     """What training needs of B records; N is the number of objects of the record with the most.
 
     ``encoded`` string [B]; ``size`` int32 [B, 2], height and width in pixels; ``boxes`` float32
-    [B, N, 4] as [ymin, xmin, ymax, xmax] in [0, 1]; ``labels`` int32 [B, N] from 1, 0 for padding;
-    ``crowd`` bool [B, N].
+    [B, N, 4] as [ymin, xmin, ymax, xmax], clipped to [0, 1], zeros for padding; ``labels`` int32
+    [B, N] from 1, 0 for padding; ``crowd`` bool [B, N].
     """
 
     encoded: tf.Tensor
@@ -170,7 +170,7 @@ def parse_batch(serialized: tf.Tensor) -> Parsed:
     return Parsed(
         encoded=parsed[ENCODED],
         size=tf.cast(tf.stack([parsed[HEIGHT], parsed[WIDTH]], axis=1), tf.int32),
-        boxes=tf.stack(edges, axis=2),
+        boxes=_clipped(tf.stack(edges, axis=2)),
         labels=labels,
         crowd=crowd > 0,
     )
@@ -181,6 +181,12 @@ def without_image(serialized: bytes) -> bytes:
     example = tf.train.Example.FromString(serialized)
     example.features.feature[ENCODED].bytes_list.value[:] = [b""]
     return example.SerializeToString(deterministic=True)
+
+
+def _clipped(boxes: tf.Tensor) -> tf.Tensor:
+    # Records of other tools may reach beyond the image (inspection/record_check.py). In our own
+    # nothing changes: numbers in [0, 1] keep their bits.
+    return tf.clip_by_value(boxes, 0.0, 1.0)
 
 
 def _or_zeros(values: tf.Tensor, num_objects: tf.Tensor) -> tf.Tensor:
@@ -205,7 +211,7 @@ _FEATURES = {
 }
 
 
-# What pads the edges: no box has it, as edges are fractions of the image.
+# What pads the edges: no box has it, as edges are fractions of the image, or not far outside it.
 _NO_EDGE = -1.0
 
 

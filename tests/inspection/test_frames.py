@@ -6,6 +6,7 @@ import tensorflow as tf
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.inspection import frames
 from ssd_tfrecord.records.manifest import Manifest
+from ssd_tfrecord.records.sources.layouts.tfrecords import record_frames
 
 RECORDS = [b"first", b"", b"x" * 1000]
 
@@ -26,8 +27,12 @@ def test_published_checksums():
 
 
 def test_frames_are_found_by_scanning_and_by_their_lengths(path):
-    expected = [frames.Frame(0, 0, 5), frames.Frame(1, 21, 0), frames.Frame(2, 37, 1000)]
-    assert list(frames.scan(str(path))) == expected
+    expected = [
+        record_frames.Frame(0, 0, 5),
+        record_frames.Frame(1, 21, 0),
+        record_frames.Frame(2, 37, 1000),
+    ]
+    assert list(record_frames.scan(str(path))) == expected
     assert frames.listed([5, 0, 1000]) == expected
     with open(path, "rb") as file:
         assert [frames.read(file, frame) for frame in expected] == RECORDS
@@ -55,7 +60,7 @@ def test_a_flipped_bit_is_named(path, position, what):
 @pytest.mark.parametrize("size", [1052, 40, 10])
 def test_a_frame_that_is_cut_off(path, size):
     path.write_bytes(path.read_bytes()[:size])
-    assert frames.damage(str(path), frames.Frame(2, 37, 1000)) == "is cut off"
+    assert frames.damage(str(path), record_frames.Frame(2, 37, 1000)) == "is cut off"
 
 
 def test_damage_costs_no_checksum_in_python(path, monkeypatch):
@@ -65,7 +70,7 @@ def test_damage_costs_no_checksum_in_python(path, monkeypatch):
     monkeypatch.setattr(
         frames, "masked_crc32c", lambda text: lengths.append(len(text)) or crc(text)
     )
-    assert frames.damage(str(path), frames.Frame(2, 37, 1000)) == ""
+    assert frames.damage(str(path), record_frames.Frame(2, 37, 1000)) == ""
     assert lengths == [8]
 
 
@@ -80,7 +85,7 @@ def test_damage_costs_no_checksum_in_python(path, monkeypatch):
 def test_a_file_that_is_no_whole_tfrecord(path, change, message):
     path.write_bytes(change(path.read_bytes()))
     with pytest.raises(InputError, match=rf"a\.tfrecord: {message}"):
-        list(frames.scan(str(path)))
+        list(record_frames.scan(str(path)))
 
 
 def test_records_are_read_by_their_place_in_the_set(tiny_records):

@@ -1,6 +1,8 @@
 """Manifests for records of other tools: their features, label maps, and what is refused."""
 
+import dataclasses
 import io
+import re
 
 import numpy as np
 import pytest
@@ -9,10 +11,12 @@ from PIL import Image
 
 from ssd_tfrecord.data import pipeline
 from ssd_tfrecord.data.reading import RecordReader
+from ssd_tfrecord.detection.ground_truth import read_ground_truths
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.inspection.index import write_manifest
 from ssd_tfrecord.inspection.verification import verify
 from ssd_tfrecord.options import FramingOptions, InputOptions
+from ssd_tfrecord.records import schema
 from ssd_tfrecord.records.manifest import Manifest
 
 LABEL_MAP = "item { id: 1 name: 'person' }\nitem { id: 3 name: 'car' }\n"
@@ -154,12 +158,26 @@ def test_no_files(tmp_path):
         (_example(1, labels=(1, 4)), "record 1: object 2: label 4: must be 1 to 3"),
         (
             _example(1, **{"image/object/bbox/xmax": [0.5, 1.2]}),
-            r"record 1: object 2: box .* must be inside \[0, 1\]",
+            r"record 1: object 2: box .* must be inside \[-0\.1, 1\.1\]",
+        ),
+        (
+            _example(1, **{"image/object/bbox/ymin": [-0.11, 0.2]}),
+            r"record 1: object 1: box .* must be inside \[-0\.1, 1\.1\]",
+        ),
+        (
+            _example(
+                1, **{"image/object/bbox/xmin": [0.1, 1.05], "image/object/bbox/xmax": [0.5, 1.1]}
+            ),
+            "record 1: object 2: box .* no part of it is inside the image",
+        ),
+        (
+            _example(1, **{"image/object/bbox/xmax": [0.5, float("nan")]}),
+            "record 1: object 2: box .*nan.*: not_finite",
         ),
         (_example(1, **{"image/height": []}), "record 1: cannot be parsed: Feature: image/height"),
         (b"text", "record 1: cannot be parsed: Could not parse example input"),
     ],
-    ids=["png", "cut", "label", "box", "schema", "no example"],
+    ids=["png", "cut", "label", "box", "above", "outside", "nan", "schema", "no example"],
 )
 def test_a_record_that_training_could_not_take_is_refused(folder, example, message):
     with tf.io.TFRecordWriter(str(folder / "z.record")) as writer:
@@ -168,6 +186,69 @@ def test_a_record_that_training_could_not_take_is_refused(folder, example, messa
     with pytest.raises(InputError, match=rf"z\.record: {message}"):
         _index(folder, label_map=str(folder / "map.pbtxt"))
     assert not (folder / "manifest.json").exists()
+
+
+def _beyond(number):
+    """The first of two boxes reaches beyond the image, as far as is allowed above and below."""
+    edges = {"ymin": -0.1, "xmin": -0.0625, "ymax": 1.1, "xmax": 1.0625}
+    inside = {"ymin": 0.25, "xmin": 0.25, "ymax": 0.5, "xmax": 0.75}
+    return _example(
+        number, **{f"image/object/bbox/{edge}": [edges[edge], inside[edge]] for edge in edges}
+    )
+
+
+def test_boxes_that_reach_beyond_the_image_are_clipped_and_counted(folder):
+    with tf.io.TFRecordWriter(str(folder / "z.record")) as writer:
+        writer.write(_beyond(8))
+        writer.write(_beyond(9))
+    _index(folder)
+    manifest = Manifest.load(folder)
+    assert manifest.actions == {"objects clipped: beyond_image": 2}
+    # The histogram's last bin: a side of at least 0.9; beyond the image it would be 1.16.
+    assert manifest.histograms["box_side"]["counts"][-1] == 2
+    truths = read_ground_truths(manifest)
+    np.testing.assert_array_equal(truths[-1].boxes, [[0, 0, 1, 1], [0.25, 0.25, 0.5, 0.75]])
+    assert list(verify(manifest)) == []
+
+
+def test_training_reads_clipped_boxes(folder):
+    parsed = schema.parse_batch(
+        tf.constant([_beyond(1), _example(2, labels=(3,), texts=(b"car",))])
+    )
+    np.testing.assert_array_equal(parsed.boxes[0], [[0, 0, 1, 1], [0.25, 0.25, 0.5, 0.75]])
+    np.testing.assert_array_equal(
+        parsed.boxes[1], np.float32([[0.2, 0.1, 0.9, 0.5], [0.0, 0.0, 0.0, 0.0]])
+    )
+    np.testing.assert_array_equal(parsed.labels, [[1, 3], [3, 0]])
+
+
+def test_a_set_of_ours_must_not_reach_beyond_the_image(folder):
+    with tf.io.TFRecordWriter(str(folder / "z.record")) as writer:
+        writer.write(_beyond(8))
+    _index(folder)
+    dataclasses.replace(Manifest.load(folder), tool="create_coco_tfrecords").save()
+    damages = [str(damage) for damage in verify(Manifest.load(folder))]
+    assert len(damages) == 1
+    assert re.fullmatch(
+        r"z\.record: record 0: \(8\) object 1: box \[-0\.1.*\]: must be inside \[0, 1\]", damages[0]
+    )
+
+
+def test_a_count_of_clipped_boxes_that_is_wrong_is_found(folder):
+    _index(folder)
+    counted = {"objects clipped: beyond_image": 1}
+    dataclasses.replace(Manifest.load(folder), actions=counted).save()
+    assert [str(damage) for damage in verify(Manifest.load(folder))] == [
+        "manifest.json: actions does not match the records"
+    ]
+
+
+def test_without_objects_and_label_map_all_files_are_named(tmp_path):
+    for shard in range(3):
+        with tf.io.TFRecordWriter(str(tmp_path / f"{shard}.record")) as writer:
+            writer.write(_example(shard, labels=(), texts=()))
+    with pytest.raises(InputError, match=rf"^{tmp_path}: no record of the 3 files that match has"):
+        _index(tmp_path)
 
 
 def test_a_damaged_or_compressed_file_is_refused(folder):
