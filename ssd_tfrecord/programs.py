@@ -13,10 +13,12 @@ from ssd_tfrecord import flags
 from ssd_tfrecord.config import (
     BenchmarkConfig,
     ConvertCocoConfig,
+    ConvertConfig,
     ConvertVocConfig,
     DataServiceConfig,
     DemoConfig,
     DetectConfig,
+    DownloadConfig,
     EvalConfig,
     InspectConfig,
     TrainConfig,
@@ -36,6 +38,13 @@ def convert_coco(config: ConvertCocoConfig) -> None:
     from ssd_tfrecord.records.writing import session
 
     session.convert_coco(config)
+
+
+def convert(config: ConvertConfig) -> None:
+    """Converts a folder of any layout (YOLO, CSV, labelme …), split by split, to record sets."""
+    from ssd_tfrecord.records.writing import session
+
+    session.convert_any(config)
 
 
 def inspect(config: InspectConfig) -> None:
@@ -100,6 +109,13 @@ def demo_data(config: DemoConfig) -> None:
     session.run(config)
 
 
+def download(config: DownloadConfig) -> None:
+    """Downloads VOC2007, VOC2012 or COCO 2017, verifies and unpacks it."""
+    from ssd_tfrecord.datasets.download import session
+
+    session.run(config)
+
+
 @dataclass(frozen=True)
 class Program:
     """``run`` is called with a ``config``, from which the flags are made."""
@@ -111,6 +127,7 @@ class Program:
 PROGRAMS = {
     "convert-voc": Program(ConvertVocConfig, convert_voc),
     "convert-coco": Program(ConvertCocoConfig, convert_coco),
+    "convert": Program(ConvertConfig, convert),
     "inspect": Program(InspectConfig, inspect),
     "train": Program(TrainConfig, train),
     "evaluate": Program(EvalConfig, evaluate),
@@ -118,6 +135,7 @@ PROGRAMS = {
     "benchmark": Program(BenchmarkConfig, benchmark),
     "data-service": Program(DataServiceConfig, data_service),
     "demo-data": Program(DemoConfig, demo_data),
+    "download": Program(DownloadConfig, download),
 }
 
 

@@ -12,6 +12,7 @@ from ssd_tfrecord.records.manifest import Manifest
 
 ROOT = pathlib.Path(__file__).parents[2]
 VOC, COCO = "tools/create_voc_tfrecords.py", "tools/create_coco_tfrecords.py"
+ANY = "tools/create_tfrecords.py"
 
 
 def _run(tool, *words):
@@ -53,7 +54,83 @@ def test_coco_command_names_what_is_missing(tmp_path):
     assert not (tmp_path / "a").exists()
 
 
-@pytest.mark.parametrize("tool", [VOC, COCO])
+def test_any_command_says_what_it_found_converts_it_and_knows_that_it_has(tiny_voc, tmp_path):
+    out = tmp_path / "set"
+    words = [f"--input={tiny_voc}", "--split=0.5,0.5", f"--output_dir={out}", "--workers=1"]
+    result = _run(ANY, *words)
+    assert result.returncode == 0, result.stderr
+    said = result.stdout.splitlines()
+    assert said[0] == f"{tiny_voc}: VOCdevkit (VOC2007), splits train (2007_trainval)"
+    command = f"ssd-tfrecord train --train_records={out}/train --eval_records={out}/val "
+    assert said[-1] == f"to train on it: {command}--run_dir=runs/set"
+    flags.parse(config.TrainConfig, said[-1].split()[5:])
+    train, val = (Manifest.load(out / name) for name in ("train", "val"))
+    assert (train.num_records, val.num_records) == (3, 3)
+    # A folder called VOC2007 whose names are the challenge's own has its 20 classes.
+    assert train.class_names == val.class_names and train.num_classes == 20
+    again = flags.parse(config.ConvertConfig, ["prog", *val.flags])
+    assert again == flags.parse(config.ConvertConfig, ["prog", *words])
+
+    repeated = _run(ANY, *words)
+    assert repeated.returncode == 0
+    complete = [
+        f"{out}/{name} is complete: the same command has written it" for name in ("train", "val")
+    ]
+    assert repeated.stdout.splitlines() == [said[0], *complete, said[-1]]
+    other = _run(ANY, *words, "--split_seed=1")
+    assert other.returncode == 2
+    message = f"error: --output_dir={out}/train: already holds a record set "
+    assert other.stderr.splitlines()[-1].startswith(message)
+
+
+def test_any_command_names_what_it_looked_for(tmp_path):
+    (tmp_path / "in").mkdir()
+    result = _run(ANY, f"--input={tmp_path}/in", f"--output_dir={tmp_path}/out")
+    assert result.returncode == 2
+    message = (
+        f"error: --input={tmp_path}/in: nothing found in 0 files, 0 of them images; looked for"
+    )
+    assert result.stderr.splitlines()[-1].startswith(message)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--input="], "--input is required"),
+        (["--output_dir="], "--output_dir is required"),
+        (["--split=1"], "--split=1: must be two or three fractions, for train, val and test"),
+        (["--split=0,1"], "--split=0,1: must be two or three fractions, for train, val and test"),
+        (["--split=.7,.1,.1,.1"], "--split=0.7,0.1,0.1,0.1: must be two or three fractions"),
+        (["--split=80,10,10"], "--split=80.0: must be at least 0 and at most 1"),
+        (["--split=0.8,0.1"], "--split=0.8,0.1: must add up to 1"),
+        (["--split=a,b"], "--split=a,b: must be a number, or several separated by commas"),
+        (
+            ["--layout=pascal"],
+            "--layout=pascal: must be one of auto, voc, coco, yolo, csv, openimages",
+        ),
+    ],
+)
+def test_any_flags_that_do_not_go_together(words, message):
+    with pytest.raises(InputError, match=message):
+        flags.parse(config.ConvertConfig, ["prog", "--input=x", "--output_dir=y", *words])
+
+
+@pytest.mark.parametrize(
+    ("split", "fractions"),
+    [
+        ("0.8,0.1,0.1", {"train": 0.8, "val": 0.1, "test": 0.1}),
+        ("0.9,0.1", {"train": 0.9, "val": 0.1}),
+        ("0.9,0,0.1", {"train": 0.9, "test": 0.1}),
+        ("", {}),
+    ],
+)
+def test_fractions_of_a_split(split, fractions):
+    words = ["prog", "--input=x", "--output_dir=y", f"--split={split}"]
+    assert flags.parse(config.ConvertConfig, words).fractions == fractions
+
+
+@pytest.mark.parametrize("tool", [VOC, COCO, ANY])
 def test_help_and_flag_errors_do_not_import_tensorflow(tool):
     code = (
         "import runpy, sys\n"
