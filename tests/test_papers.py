@@ -18,6 +18,8 @@ CALLS = {
     "ssd_tfrecord.train": "train",
     "ssd_tfrecord.evaluate": "evaluate",
     "ssd_tfrecord.detect": "detect",
+    "tools/create_tfrecords.py": "convert",
+    "tools/download_dataset.py": "download",
     "tools/create_voc_tfrecords.py": "convert-voc",
     "tools/create_coco_tfrecords.py": "convert-coco",
     "tools/create_demo_dataset.py": "demo-data",
@@ -207,24 +209,6 @@ def test_row_of_the_notebook_names_a_flag_that_exists(row):
     named = re.findall(r"`--(\w+)`", row[1])
     assert named or row[:2] == ["`N_CHANNELS`", "none"]
     assert set(named) <= ALL_FLAGS
-
-
-@pytest.mark.parametrize(
-    ("file", "md5"),
-    [
-        # As torchvision.datasets.voc and the COCO mirrors list them.
-        ("VOCtrainval_06-Nov-2007.tar", "c52e279531787972c589f7e41ab4ae64"),
-        ("VOCtest_06-Nov-2007.tar", "b6e924de25625d8de591ea690078ad9f"),
-        ("VOCtrainval_11-May-2012.tar", "6cd6e144f989b92b3379bac3b3de84fd"),
-        ("train2017.zip", "cced6f7f71b7629ddf16f17bbcfab6b2"),
-        ("val2017.zip", "442b8da7639aecaf257c1dceb8ba8c80"),
-        ("annotations_trainval2017.zip", "f4bbac642086de4f52a3fdda2de5fa2c"),
-    ],
-)
-def test_checksums_of_the_archives(file, md5):
-    paper = text("configs/README.md")
-    assert f"\n{md5}  {file}\n" in paper
-    assert re.search(rf"^curl -LO \$\w+/\S*{re.escape(file)}$", paper, re.MULTILINE)
 
 
 def test_run_folder_of_the_paper_is_the_run_folder_of_the_code():

@@ -39,7 +39,7 @@ def test_blocks_of_the_readme(tiny_records, tiny_run, tiny_voc, tmp_path, monkey
     """In a folder with a record set, a run and photographs under the README's names."""
     (tmp_path / "records").mkdir()
     (tmp_path / "runs").mkdir()
-    for name in ("mine", "mine_test"):
+    for name in ("mine/train", "mine/val"):
         shutil.copytree(tiny_records, tmp_path / "records" / name)
     shutil.copytree(tiny_run, tmp_path / "runs" / "mine")
     shutil.copytree(tiny_voc / "VOC2007" / "JPEGImages", tmp_path / "photos")

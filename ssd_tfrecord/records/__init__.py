@@ -1,7 +1,8 @@
 """The format: what a record set holds, and how it is stored. The hall of its rooms.
 
 In reading order: rejects (what was dropped, changed, or kept although suspicious), annotation (what
-a record says about an image), wire and schema (one record), statistics and manifest (a whole set).
+a record says about an image), wire and schema (one record), statistics and manifest (a whole set),
+image_suffixes (how image files are found).
 The rooms behind it, in the order of a conversion: sources (annotation files -> one SourceSet),
 images (bytes -> a checked image), writing (box repair, shards, journal), and processes (workers,
 locks, progress), which serves them.

@@ -14,9 +14,13 @@ BEYOND_TOLERANCE = "beyond_tolerance"
 CLIPPED = "clipped"
 DUPLICATE = "duplicate"
 UNKNOWN_CLASS = "unknown_class"
+# Reasons for a box that is not the annotation's own: it surrounds a turned rectangle or a polygon.
+ROTATION, POLYGON = "rotation", "polygon"
 # Actions.
 DROPPED = "dropped"
 KEPT = "kept"
+REORDERED = "reordered"
+ENCLOSED = "enclosed"
 
 
 class DroppedImage(Exception):  # noqa: N818 - not an error: --bad_images asks for it
@@ -34,10 +38,11 @@ class DroppedImage(Exception):  # noqa: N818 - not an error: --bad_images asks f
 class Reject:
     """An image or object dropped, changed, or kept although suspicious: a line of rejects.jsonl.
 
-    ``action`` is what was done: dropped, clipped, kept, rotated or repaired. ``object`` is the
-    object's number in its image, counted from 1 (-1 if its image is unknown), and ``name`` and
-    ``box`` are the SourceObject's; for an image they are 0, "" and None. ``detail`` explains the
-    reason further, or is "". ``num_objects`` is how many objects were dropped with the image.
+    ``action`` is what was done: dropped, clipped, reordered (the corners of a box), enclosed (a
+    turned rectangle, a polygon), kept, rotated or repaired. ``object`` is the object's number in
+    its image, counted from 1 (-1 if its image is unknown), and ``name`` and ``box`` are the
+    SourceObject's; for an image they are 0, "" and None. ``detail`` explains the reason further, or
+    is "". ``num_objects`` is how many objects were dropped with the image.
     """
 
     file: str

@@ -20,7 +20,16 @@ EDGES: dict[str, list[float]] = {
     "image_side": [0, 128, 256, 384, 512, 640, 800, 1024, 1536, 2048, 4096],
 }
 
+# The key of ``Statistics.actions`` for objects that are lost because their image is.
+WITH_IMAGE = "objects dropped: with their image"
+
 _COUNTERS = ("formats", "notes", "rejects", "actions")
+
+
+def action_of(item: Reject) -> str:
+    """The key under which ``Statistics.actions`` counts a Reject."""
+    # Object 0 stands for the image itself.
+    return f"{'objects' if item.object else 'images'} {item.action}: {item.reason}"
 
 
 class Statistics:
@@ -62,11 +71,9 @@ class Statistics:
         """Counts ``rejects`` by reason, and images and objects by what was done with them."""
         for item in rejects:
             self.rejects[item.reason] += 1
-            # Object 0 stands for the image itself.
-            kind = "objects" if item.object else "images"
-            self.actions[f"{kind} {item.action}: {item.reason}"] += 1
+            self.actions[action_of(item)] += 1
             if item.num_objects:
-                self.actions["objects dropped: with their image"] += item.num_objects
+                self.actions[WITH_IMAGE] += item.num_objects
 
     def counts(self) -> dict[str, Any]:
         """Returns all counts in a form that JSON can hold and ``merge`` accepts."""

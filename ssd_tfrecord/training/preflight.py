@@ -3,6 +3,7 @@
 import importlib.util
 import pathlib
 import sys
+from collections.abc import Sequence
 
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.data.footprint import check_cache
@@ -21,8 +22,9 @@ def check(config: TrainConfig) -> tuple[tuple[Manifest, ...], Manifest | None]:
         The manifests of the training sets, and that of the evaluation set or None.
 
     Raises:
-        InputError: a record set is missing, class lists differ, weights do not exist, a cache would
-            exceed its limit, or this stack does not have the optimizer.
+        InputError: a record set is missing, class lists differ, there is no object to learn,
+            weights do not exist, a cache would exceed its limit, or this stack does not have the
+            optimizer.
     """
     require_addons(config.optimizer.optimizer)
     # The weights of another run replace the backbone's, which then need not exist.
@@ -34,8 +36,17 @@ def check(config: TrainConfig) -> tuple[tuple[Manifest, ...], Manifest | None]:
     # All at once: their class lists are compared.
     manifests = load_manifests((*config.train_records, *evaluation))
     train = manifests[: len(config.train_records)]
+    _refuse_without_objects(train)
     check_cache(train, config.input.reading)
     return train, manifests[-1] if evaluation else None
+
+
+def _refuse_without_objects(manifests: Sequence[Manifest]) -> None:
+    # One of several sets may hold backgrounds only. Without any object the loss is 0 at once, and
+    # the model learns to find nothing.
+    if not any(manifest.num_objects for manifest in manifests):
+        names = ", ".join(manifest.directory for manifest in manifests)
+        raise InputError(f"--train_records={names}: no image has an object; nothing can be learnt")
 
 
 def require_addons(optimizer: str) -> None:

@@ -1,12 +1,14 @@
 """Errors that come before TensorFlow does."""
 
 import dataclasses
+import shutil
 
 import pytest
 
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import ModelOptions
+from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.training import preflight
 
 CONFIG = TrainConfig(train_records=("nowhere",), run_dir="run")
@@ -41,3 +43,16 @@ def test_backbone_weights_are_not_needed_where_another_run_gives_them(tiny_recor
     )
     [manifest], _ = preflight.check(config)
     assert manifest.num_records == 6
+
+
+def test_sets_without_any_object_are_refused(tiny_records, tmp_path):
+    empty = tmp_path / "empty"
+    shutil.copytree(tiny_records, empty)
+    manifest = dataclasses.replace(Manifest.load(empty), num_objects=0)
+    manifest.save()
+    config = TrainConfig(train_records=(str(empty),), run_dir="run")
+    with pytest.raises(InputError, match="empty: no image has an object; nothing can be learnt"):
+        preflight.check(config)
+    # Backgrounds beside images with objects are usual.
+    both = dataclasses.replace(config, train_records=(str(empty), str(tiny_records)))
+    assert len(preflight.check(both)[0]) == 2

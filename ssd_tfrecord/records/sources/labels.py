@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.records.manifest import ClassLabel, load_classes
+from ssd_tfrecord.records.sources.names import normal_name
 from ssd_tfrecord.records.sources.source_set import SourceSet
+from ssd_tfrecord.records.sources.survey import Survey, survey
 
 # In the devkit's order (VOCinit.m), which is alphabetical.
 VOC_CLASSES = (
@@ -57,7 +59,11 @@ _NUM_LISTED = 90
 
 
 def choose_classes(
-    classes: str, sources: SourceSet, unknown_classes: str = "fail"
+    classes: str,
+    sources: SourceSet,
+    unknown_classes: str = "fail",
+    *,
+    surveyed: Survey | None = None,
 ) -> tuple[ClassLabel, ...]:
     """Returns the class list that --classes asks for.
 
@@ -67,34 +73,35 @@ def choose_classes(
             per line, or a manifest.json.
         sources: the set whose objects are to be labelled.
         unknown_classes: drop, or fail: the list must contain every object's class.
+        surveyed: the set's Survey, if it has been made already.
 
     Raises:
         InputError: the list cannot be read, does not fit the source's own, or lacks a class; the
             message then names the first object of that class.
     """
+    surveyed = surveyed or survey(sources)
     if classes.endswith(".json"):
-        chosen = load_classes(classes)
+        chosen = _renumbered(load_classes(classes), sources.category_ids)
     else:
-        chosen = _numbered(_names(classes, sources), classes, sources.category_ids)
-    # Auto has just collected every object's class.
-    if unknown_classes == "fail" and classes != "auto":
-        _check_objects(chosen, sources)
+        names = _names(classes, sources, surveyed)
+        chosen = _numbered(names, classes, sources.category_ids)
+    if unknown_classes == "fail":
+        _check_objects(chosen, surveyed)
     return chosen
 
 
-def _names(classes: str, sources: SourceSet) -> tuple[str, ...]:
+def _names(classes: str, sources: SourceSet, surveyed: Survey) -> tuple[str, ...]:
     if classes == "default":
         # Only a COCO JSON has a list of its own.
         return tuple(sources.category_ids) or VOC_CLASSES
     if classes in ("voc", "coco"):
         return VOC_CLASSES if classes == "voc" else tuple(COCO_CATEGORIES)
     if classes == "auto":
-        names = {item.name for image in sources.images for item in image.objects}
-        if not names:
+        if not surveyed.classes:
             raise InputError(
                 "--classes=auto: there are no objects; pass a file of class names instead"
             )
-        return tuple(sorted(names))
+        return tuple(surveyed.names)
     return _names_of_file(classes)
 
 
@@ -102,7 +109,7 @@ def _names_of_file(path: str) -> tuple[str, ...]:
     try:
         # With or without a byte order mark, which some Windows editors write.
         with open(path, encoding="utf-8-sig") as file:
-            names = [line.strip() for line in file if line.strip()]
+            names = [normal_name(line) for line in file if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"--classes={path}: cannot be read ({error}); must be default, voc, coco, auto, a text "
@@ -133,16 +140,36 @@ def _numbered(
     )
 
 
-def _check_objects(chosen: Sequence[ClassLabel], sources: SourceSet) -> None:
+def _renumbered(
+    chosen: Sequence[ClassLabel], category_ids: Mapping[str, int]
+) -> tuple[ClassLabel, ...]:
+    """Gives the classes of another set's manifest the ids that this set has for them.
+
+    Ids belong to the data that they describe: results are compared with this set's own JSON. A
+    class that the set does not know keeps its id, or gets the next free one where that is taken.
+    """
+    if not category_ids:
+        return tuple(chosen)
+    taken = set(category_ids.values())
+    renumbered = []
+    for item in chosen:
+        own = category_ids.get(item.name, item.original_id)
+        if item.name not in category_ids and own in taken:
+            own = max(taken) + 1
+        taken.add(own)
+        renumbered.append(ClassLabel(id=item.id, name=item.name, original_id=own))
+    return tuple(renumbered)
+
+
+def _check_objects(chosen: Sequence[ClassLabel], surveyed: Survey) -> None:
     allowed = {item.name for item in chosen}
-    for image in sources.images:
-        for item in image.objects:
-            if item.name not in allowed:
-                raise InputError(
-                    f"{image.file}: object {item.index}: class {reprlib.repr(item.name)} is not "
-                    f"one of {_listed(entry.name for entry in chosen)}; add it to --classes, or "
-                    "pass --classes=auto or --unknown_classes=drop"
-                )
+    for name, found in surveyed.classes.items():
+        if name not in allowed:
+            raise InputError(
+                f"{found.first}: class {reprlib.repr(name)} is not one of "
+                f"{_listed(entry.name for entry in chosen)}; add it to --classes, or pass "
+                "--classes=auto or --unknown_classes=drop"
+            )
 
 
 def _listed(names: Iterable[str]) -> str:

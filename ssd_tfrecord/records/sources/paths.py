@@ -1,22 +1,32 @@
 """Image files, found by their names in annotation files; no name leads out of its folder."""
 
-import errno
-import functools
 import os
-import stat
-import unicodedata
+import re
+import urllib.parse
+from collections.abc import Iterator
 
 from ssd_tfrecord.errors import InputError
-
-IMAGE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"),
-    *(".ppm", ".pgm"),
+from ssd_tfrecord.records.image_suffixes import IMAGE_SUFFIXES
+from ssd_tfrecord.records.sources.file_tree import (
+    FileTree,
+    files_below,
+    is_file,
+    leads_outside,
+    short,
 )
-# How an image was found if not by its full <filename>. Notes to the user insert the number of XML
-# files before the colon.
+
+__all__ = ["IMAGE_SUFFIXES", "ImageFolder", "files_below", "is_file", "path_inside", "printable"]
+
+# How an image was found if not by its exact path. Notes to the user say before the colon how many.
 BY_STEM = "<filename> names no existing image: used the image with the name of the XML"
 STALE = "<filename> names another image: used the image with the name of the XML"
-BY_NAME = "<filename> has no suffix or no folder: used the only image of that name"
+_NOT_EXACT = "is not the exact path of an image: used the only image that fits"
+_DECODED = "is percent-encoded: used the image of the decoded name"
+_PREFIXED = "begins with the prefix of an upload: used the only image of the name without it"
+
+# Label Studio puts eight hexadecimal digits and a dash before the name of a file that is uploaded.
+# A date, as in 20240131-cam1.jpg, is no such thing.
+_UPLOAD = re.compile(r"(?!(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])-)[0-9a-f]{8}-(?=.)")
 
 
 def path_inside(folder: str, name: str, where: str) -> str:
@@ -32,13 +42,9 @@ def path_inside(folder: str, name: str, where: str) -> str:
     """
     name = name.replace("\\", "/")
     # Annotation files come from strangers.
-    if os.path.isabs(name) or ".." in name.split("/") or "\0" in name:
-        raise InputError(f"{where}: {_short(name)} must be a path inside {folder}")
+    if leads_outside(name):
+        raise InputError(f"{where}: {short(name)} must be a path inside {folder}")
     return os.path.join(folder, name)
-
-
-def _short(name: str) -> str:
-    return repr(name if len(name) <= 100 else f"{name[:50]}…{name[-49:]}")
 
 
 def printable(name: str) -> str:
@@ -46,68 +52,12 @@ def printable(name: str) -> str:
     return name.encode(errors="backslashreplace").decode()
 
 
-def is_file(path: str) -> bool:
-    """Returns whether ``path`` is a file.
-
-    Raises:
-        InputError: this cannot be determined; a failing disk must not look like a missing image.
-    """
-    try:
-        return stat.S_ISREG(os.stat(path).st_mode)
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # a null character in the name
-        return False
-    except OSError as error:
-        # No file can have such a name, nor be reached through links that go in a circle.
-        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
-            return False
-        raise InputError(f"{path!r}: cannot be read: {error.strerror}") from None
-
-
-def files_below(folder: str, suffixes: tuple[str, ...]) -> list[str]:
-    """Lists the files in ``folder`` and its sub-folders that have one of ``suffixes``.
-
-    Links to folders are not followed, and hidden files and folders are skipped (a Mac's ._a.jpg, a
-    notebook's .ipynb_checkpoints/a.jpg).
-
-    Args:
-        folder: where to begin.
-        suffixes: in lower case; those of the files may be in any case.
-
-    Returns:
-        paths relative to ``folder``, with slashes, sorted.
-
-    Raises:
-        InputError: a folder cannot be read, so that its files would be missed.
-    """
-    found = []
-    # Without onerror, walk() passes over folders that it cannot read.
-    for parent, folders, names in os.walk(folder, onerror=_refuse_unreadable):
-        # In place, which is how walk() is told where not to go.
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        relative = os.path.relpath(parent, folder).replace(os.sep, "/")
-        prefix = "" if relative == "." else relative + "/"
-        found += [
-            prefix + name
-            for name in names
-            if name.lower().endswith(suffixes) and not name.startswith(".")
-        ]
-    return sorted(found)
-
-
-def _refuse_unreadable(error: OSError) -> None:
-    # A folder that has just been removed has no files.
-    if not isinstance(error, FileNotFoundError):
-        raise InputError(f"{error.filename}: cannot be read: {error.strerror}") from None
-
-
 class ImageFolder:
-    """A folder of images and its sub-folders."""
+    """A folder of images and its sub-folders; ``links`` are followed as by ``files_below``."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, links: str = "inside") -> None:
         self.folder = folder
-        # The folder itself may be a link. With a separator at the end, a folder "images2" beside
-        # "images" is not taken for a part of it.
-        self._real = os.path.join(os.path.realpath(folder), "")
+        self.tree = FileTree(folder, IMAGE_SUFFIXES, links)
 
     def path(self, name: str, where: str) -> str:
         """Returns the path of ``name``, which need not exist.
@@ -117,17 +67,18 @@ class ImageFolder:
             where: begins the message of an error.
 
         Raises:
-            InputError: it is outside the folder, be it through a link.
+            InputError: it is outside the folder, be it through a link that is not followed.
         """
         path = path_inside(self.folder, name, where)
-        if not os.path.join(os.path.realpath(path), "").startswith(self._real):
+        if not self.tree.allows(path):
             raise InputError(
-                f"{where}: {_short(name)} is a link out of {self.folder}: must be a file inside it"
+                f"{where}: {short(name)} is a link out of {self.folder}: must be a file inside "
+                "it; or pass --links=follow"
             )
         return path
 
     def find(self, filename: str, stem: str, where: str) -> tuple[str | None, str]:
-        """Finds the image of an annotation file.
+        """Finds the image of a VOC annotation file.
 
         XML that was renamed or copied keeps its old <filename>, which may be that of another image.
         So <filename> counts only if it is the stem with a suffix, or if no image has the stem.
@@ -139,63 +90,76 @@ class ImageFolder:
             where: begins the message of an error.
 
         Returns:
-            (path or None, how it was found: BY_STEM, STALE, BY_NAME or "").
+            (path or None, how it was found: BY_STEM, STALE, or as ``locate`` says it, or "").
 
         Raises:
-            InputError: as ``path``.
+            InputError: several images may be meant, or it cannot be told whether one exists.
         """
-        beside = os.path.join(os.path.dirname(stem), filename) if filename else ""
-        path_inside(self.folder, filename, where)
+        filename = filename.replace("\\", "/").removeprefix("./")
+        folder = os.path.dirname(stem)
         existing = [
-            name for name in dict.fromkeys((beside, filename)) if name and self._is_file(name)
+            (name, path)
+            for name in dict.fromkeys((os.path.join(folder, filename), filename))
+            if filename and (path := self.tree.path_of(name))
         ]
         # Decides between two images of one stem, such as 1.jpg and 1.png.
-        if existing and os.path.splitext(existing[0])[0] == stem:
-            return self.path(existing[0], where), ""
-        for wanted, found_by in ((stem, BY_STEM if filename else ""), (beside, BY_NAME)):
-            if found_by == BY_NAME and existing:
-                return self.path(existing[0], where), ""
-            names = self._of_stem(wanted, where)
-            if names:
-                return self.path(names[0], where), STALE if existing else found_by
+        if existing and os.path.splitext(existing[0][0])[0] == stem:
+            return existing[0][1], ""
+        same_stem = self.tree.near(stem)
+        if len(same_stem) == 1:
+            how = STALE if existing else BY_STEM if filename else ""
+            return os.path.join(self.folder, same_stem[0]), how
+        if existing:
+            return existing[0][1], ""
+        for name in dict.fromkeys((filename or stem, stem)):
+            path, how = self._search(name, where, folder)
+            if path:
+                return path, f"<filename> {how}"
         return None, ""
+
+    def locate(self, name: str, where: str) -> tuple[str | None, str]:
+        """Finds the image that an annotation file calls ``name``.
+
+        Args:
+            name: relative to the folder; or any path, of which then the last part counts most.
+            where: begins the message of an error.
+
+        Returns:
+            (path or None, how it was found if not by its exact path: a fault and, after a colon,
+            what was done; else "").
+
+        Raises:
+            InputError: as of ``find``.
+        """
+        for spelling, how in _spellings(name):
+            if path := self.tree.path_of(spelling):
+                return path, how and f"file name {how}"
+        path, how = self._search(name, where)
+        return path, how and f"file name {how}"
+
+    def hint(self) -> str:
+        """Ends a message about a missing image: links that are not followed, or ""."""
+        if not self.tree.refused:
+            return ""
+        return "; links that lead out of the folder are not followed unless you pass --links=follow"
 
     def names(self) -> list[str]:
         """Lists all images, relative to the folder."""
-        return files_below(self.folder, IMAGE_SUFFIXES)
+        return self.tree.names()
 
-    def _is_file(self, name: str) -> bool:
-        return is_file(os.path.join(self.folder, name.replace("\\", "/")))
-
-    def _of_stem(self, name: str, where: str) -> list[str]:
-        """Returns the images called ``name`` with any suffix, the most usual one first.
-
-        If there are none, folders are disregarded: a name without one matches in any sub-folder,
-        and a name with one matches outside of sub-folders, as long as only one stem fits.
-        """
-        path_inside(self.folder, name, where)
-        whole, lone = self._index
-        key = _key(name)
-        if key in whole:
-            return whole[key]
-        names = lone.get(key.rpartition("/")[2], [])
-        return names if names and not ("/" in key and "/" in names[0]) else []
-
-    @functools.cached_property
-    def _index(self) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-        """({stem: its images}, {last part of a stem, if no two stems share it: its images})."""
-        whole: dict[str, list[str]] = {}
-        lone: dict[str, list[list[str]]] = {}
-        order = {suffix: rank for rank, suffix in enumerate(IMAGE_SUFFIXES)}
-        names = self.names()
-        for name in sorted(names, key=lambda name: order[os.path.splitext(name)[1].lower()]):
-            stem = _key(os.path.splitext(name)[0])
-            whole.setdefault(stem, []).append(name)
-        for stem, names in whole.items():
-            lone.setdefault(stem.rpartition("/")[2], []).append(names)
-        return whole, {last: found[0] for last, found in lone.items() if len(found) == 1}
+    def _search(self, name: str, where: str, beside: str = "") -> tuple[str | None, str]:
+        for spelling, how in _spellings(name):
+            if found := self.tree.search(spelling, where, beside):
+                return os.path.join(self.folder, found), how or _NOT_EXACT
+        return None, ""
 
 
-def _key(name: str) -> str:
-    # File names from a Mac have decomposed letters, annotation files mostly composed ones.
-    return unicodedata.normalize("NFC", name.replace("\\", "/")).removeprefix("./")
+def _spellings(name: str) -> Iterator[tuple[str, str]]:
+    """Yields (what ``name`` may mean, how it was found if it means that)."""
+    yield name, ""
+    decoded = urllib.parse.unquote(name)
+    if decoded != name:
+        yield decoded, _DECODED
+    folder, slash, last = decoded.replace("\\", "/").rpartition("/")
+    if _UPLOAD.match(last):
+        yield folder + slash + _UPLOAD.sub("", last, count=1), _PREFIXED

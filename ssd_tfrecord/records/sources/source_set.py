@@ -40,7 +40,9 @@ class SourceImage:
     """An image and its objects before decoding.
 
     ``file`` is the annotation file, for messages, with the image's id if the file holds many.
-    ``size`` is (width, height) as claimed there, or None; floats if the file has floats.
+    ``size`` is (width, height) as claimed there, or None; floats if the file has floats. The image
+    is the whole file ``image_path``, or, with ``num_bytes``, that many bytes of it from ``offset``;
+    ``filename`` is the name that the record keeps, "" for that of ``image_path``.
     """
 
     source_id: str
@@ -48,6 +50,9 @@ class SourceImage:
     file: str
     size: tuple[float, float] | None = None
     objects: tuple[SourceObject, ...] = ()
+    offset: int = 0
+    num_bytes: int = 0
+    filename: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class SourceSet:
     ``images``, and ``rejects`` for what the reader has dropped, are kept on disk (``spool.Spool``).
     ``category_ids`` is {name: the source's own id} in label order, empty if the source has no class
     list of its own; ``origin`` tells the manifest where the set comes from; ``notes`` are lines for
-    the user.
+    the user. ``lost`` is {class name: objects} of the images that the reader has dropped.
     """
 
     images: "Spool[SourceImage]"
@@ -66,6 +71,7 @@ class SourceSet:
     category_ids: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     rejects: Sequence[Reject] = ()
+    lost: Mapping[str, int] = field(default_factory=dict)
 
 
 def reject_image(

@@ -4,6 +4,7 @@ A box in pixels of the annotated image becomes fractions, for which the size of 
 must be known: its annotation need not state one. All boxes are (ymin, xmin, ymax, xmax).
 """
 
+import dataclasses
 import reprlib
 from collections.abc import Mapping
 
@@ -22,6 +23,7 @@ from ssd_tfrecord.records.rejects import (
     KEPT,
     NOT_FINITE,
     OUTSIDE_IMAGE,
+    REORDERED,
     UNKNOWN_CLASS,
     ZERO_AREA,
     Reject,
@@ -32,7 +34,11 @@ Box = tuple[float, float, float, float]
 
 
 def fit(
-    source: SourceImage, image: StoredImage, labels: Mapping[str, int], options: BoxOptions
+    source: SourceImage,
+    image: StoredImage,
+    labels: Mapping[str, int],
+    options: BoxOptions,
+    pixel_origin: int = 0,
 ) -> tuple[ImageAnnotation, tuple[Reject, ...]]:
     """Fits the objects of ``source`` to its stored image.
 
@@ -43,6 +49,7 @@ def fit(
         image: the same image, as it is stored.
         labels: {class name: 1…C}.
         options: what to do with faulty objects.
+        pixel_origin: what the source's files count pixels from, 1 or 0 (``SourceSet``).
 
     Returns:
         (what the record holds, what was dropped, changed, or kept although suspicious, ``image``
@@ -54,7 +61,12 @@ def fit(
     objects: list[ObjectAnnotation] = []
     seen: set[tuple[str, Box]] = set()
     rejects = [reject_image(source, *change) for change in image.changes]
-    for item in source.objects:
+    whole = options.whole_side
+    for given in source.objects:
+        item = _in_pixels(given, image, whole) if whole else given
+        if given.flaw == INVERTED and options.bad_boxes == "clip":
+            rejects.append(_reject_object(source, item, INVERTED, REORDERED, image))
+            item = _in_order(item, pixel_origin)
         found, reason, action = _fit_object(source, item, image, labels, options)
         # Boxes as annotated: two that differ may be clipped to the same pixels.
         if found and (item.name, item.box) in seen:
@@ -66,13 +78,34 @@ def fit(
             objects.append(found)
     annotation = ImageAnnotation(
         source_id=source.source_id,
-        filename=source.image_path.replace("\\", "/").rsplit("/", 1)[-1],
+        filename=source.filename or source.image_path.replace("\\", "/").rsplit("/", 1)[-1],
         height=image.height,
         width=image.width,
         objects=tuple(objects),
         original_format=image.original_format,
     )
     return annotation, tuple(rejects)
+
+
+def _in_pixels(item: SourceObject, image: StoredImage, whole: float) -> SourceObject:
+    """Returns ``item``, whose box and area have ``whole`` for a side of the image, in pixels."""
+    sides = (image.annotated_height, image.annotated_width) * 2
+    ymin, xmin, ymax, xmax = (edge * side / whole for edge, side in zip(item.box, sides))
+    # An area in such units squared would be ambiguous: that of the box is taken.
+    return dataclasses.replace(item, box=(ymin, xmin, ymax, xmax), area=None)
+
+
+def _in_order(item: SourceObject, pixel_origin: int) -> SourceObject:
+    """Returns ``item`` with its corners in order: somebody drew from right to left."""
+    ymin, xmin, ymax, xmax = item.box
+    # In the file's own numbers, of which the reader has moved the low edges by pixel_origin.
+    if ymax < ymin + pixel_origin:
+        ymin, ymax = ymax - pixel_origin, ymin + pixel_origin
+    if xmax < xmin + pixel_origin:
+        xmin, xmax = xmax - pixel_origin, xmin + pixel_origin
+    box = (ymin, xmin, ymax, xmax)
+    numbers = (ymin + pixel_origin, xmin + pixel_origin, ymax, xmax)
+    return dataclasses.replace(item, box=box, flaw=degeneracy(numbers))
 
 
 def _reject_object(
@@ -165,7 +198,7 @@ def _refuse(
     words = {
         ZERO_AREA: "has no area: must have xmax above xmin, and ymax above ymin",
         INVERTED: "is inverted: must have xmax above xmin, and ymax above ymin",
-        NOT_FINITE: "must have finite edges",
+        NOT_FINITE: "must have four finite edges",
         OUTSIDE_IMAGE: f"has no area inside the image: must be inside {size}",
         BEYOND_TOLERANCE: f"must be inside {size}, give or take --box_tolerance",
     }

@@ -27,10 +27,12 @@ from ssd_tfrecord.records.manifest import ClassLabel, Manifest
 from ssd_tfrecord.records.processes import workers
 from ssd_tfrecord.records.processes.progress import steady_bar
 from ssd_tfrecord.records.rejects import Reject
-from ssd_tfrecord.records.sources import labels
+from ssd_tfrecord.records.sources import labels, plausibility
 from ssd_tfrecord.records.sources.source_set import SourceSet
+from ssd_tfrecord.records.sources.survey import survey
 from ssd_tfrecord.records.statistics import Statistics
 from ssd_tfrecord.records.writing import journal, shard_workers, shards
+from ssd_tfrecord.records.writing.ceilings import Ceiling
 from ssd_tfrecord.records.writing.journal import FinishedShard, Journal
 from ssd_tfrecord.records.writing.shards import Recipe, ShardPlan
 
@@ -113,16 +115,25 @@ def convert(
         the manifest that was written; for a dry run, the one that would have been.
 
     Raises:
-        InputError: the output folder is in use, a class is not listed, an image is damaged, the
-            disk is full, or a worker died.
+        InputError: the output folder is in use, a class is not listed, an image is damaged, too
+            much would be dropped, the disk is full, or a worker died.
     """
     # Again: much may have happened while the annotations were read.
     check_output(options)
+    surveyed = survey(sources)
+    ceiling = Ceiling(sources, surveyed, options.max_dropped)
+    # Before anything is written, which may take hours.
+    ceiling.check_reader()
     if not sources.images:
         raise InputError("no images to convert: the set is empty")
-    classes = labels.choose_classes(options.classes, sources, boxes.unknown_classes)
-    recipe = Recipe("", {item.name: item.id for item in classes}, images, boxes)
-    describe = _Description(sources, options, classes, tool, flag_lines)
+    for note in plausibility.check(sources, surveyed, images, boxes):
+        print(note)
+    classes = labels.choose_classes(
+        options.classes, sources, boxes.unknown_classes, surveyed=surveyed
+    )
+    names = {item.name: item.id for item in classes}
+    recipe = Recipe("", names, images, boxes, sources.pixel_origin)
+    describe = _Description(sources, ceiling, options, classes, tool, flag_lines)
     if options.dry_run:
         with _write_errors("$TMPDIR"), tempfile.TemporaryDirectory() as folder:
             plans = _plan(sources, options, folder)
@@ -152,6 +163,8 @@ def summary(described: Manifest) -> str:
         *((f"  {note}", count) for note, count in described.notes.items()),
         *_found(described, "objects", described.num_objects),
         *_actions(described, "objects", "clipped"),
+        *_actions(described, "objects", "reordered"),
+        *_actions(described, "objects", "enclosed"),
         *_actions(described, "objects", "kept"),
         ("  difficult", described.num_difficult),
         ("  crowd", described.num_crowd),
@@ -283,12 +296,14 @@ class _Description:
     def __init__(
         self,
         sources: SourceSet,
+        ceiling: Ceiling,
         options: RecordSetOptions,
         classes: tuple[ClassLabel, ...],
         tool: str,
         flag_lines: Sequence[str],
     ) -> None:
         self._sources = sources
+        self._ceiling = ceiling
         self._classes = classes
         self._known: dict[str, Any] = {
             "directory": options.output_dir,
@@ -304,7 +319,7 @@ class _Description:
         """The manifest of ``finished``, {file: shard} of all shards.
 
         Raises:
-            InputError: there is no record in them.
+            InputError: there is no record in them, or too much was dropped.
         """
         # Workers finish in any order; their names sort by the shard's number.
         ordered = [finished[file] for file in sorted(finished)]
@@ -312,6 +327,7 @@ class _Description:
         statistics.add_rejects(self._sources.rejects)
         for item in ordered:
             statistics.merge(item.counts)
+        self._ceiling.check(statistics, (item.examples for item in ordered))
         num_records = sum(item.shard.num_records for item in ordered)
         if not num_records:
             raise InputError("no images left: all were dropped; see --bad_images")

@@ -30,11 +30,14 @@ class Gathered:
     def add(self, image: SourceImage) -> None:
         """Adds an image; its file is looked up, but not read."""
         size, time = _size_and_time(image.image_path)
+        size = image.num_bytes or size
         # repr() of a float is exact: no two boxes are alike unless they are equal.
         known = repr((image.source_id, size, image.size, image.objects)).encode()
         digest = hashlib.sha256(known).digest()
         self._inputs.update(digest)
         self._inputs.update(repr((image.image_path, time, image.file)).encode())
+        if image.num_bytes:
+            self._inputs.update(b"%d" % image.offset)
         # A sum, since it depends on no order: shards can be added up, and sets compared whatever
         # their seeds and numbers of shards.
         self._content += int.from_bytes(digest, "big")

@@ -31,7 +31,7 @@ class FinishedShard:
     """A complete shard.
 
     ``rejects_sha256`` is of the file of its rejects; ``inputs`` and ``content`` are its
-    Fingerprint, ``counts`` its Statistics.
+    Fingerprint, ``counts`` its Statistics; ``examples`` are those of ``ceilings.Examples``.
     """
 
     shard: Shard
@@ -39,6 +39,7 @@ class FinishedShard:
     inputs: str
     content: int
     counts: dict[str, Any]
+    examples: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def save(self, folder: str) -> None:
         """Writes the JSON file that makes the shard count as finished."""

@@ -14,7 +14,7 @@ from ssd_tfrecord.records.manifest import FRAME_BYTES, Shard
 from ssd_tfrecord.records.rejects import DroppedImage, Reject
 from ssd_tfrecord.records.sources.source_set import SourceImage, reject_image
 from ssd_tfrecord.records.statistics import Statistics
-from ssd_tfrecord.records.writing import fingerprint, shards
+from ssd_tfrecord.records.writing import ceilings, fingerprint, shards
 from ssd_tfrecord.records.writing.box_repair import fit
 from ssd_tfrecord.records.writing.journal import FinishedShard, rejects_file
 from ssd_tfrecord.records.writing.shards import Recipe, ShardPlan
@@ -36,7 +36,7 @@ def make_record(
         image = read_image(source, recipe.images)
     except DroppedImage as error:
         return None, None, (), (reject_image(source, error.reason, detail=error.detail),)
-    annotation, rejected = fit(source, image, recipe.labels, recipe.boxes)
+    annotation, rejected = fit(source, image, recipe.labels, recipe.boxes, recipe.pixel_origin)
     return schema.to_example(annotation, image.encoded), annotation, image.notes, rejected
 
 
@@ -52,7 +52,7 @@ def write(plan: ShardPlan, recipe: Recipe, advance: Callable[[], None]) -> Finis
         InputError: an image or object is refused, or a file cannot be written.
     """
     gathered = fingerprint.Gathered()
-    statistics, lengths = Statistics(recipe.labels), []
+    statistics, examples, lengths = Statistics(recipe.labels), ceilings.Examples(), []
     target: _Files | _NoFiles = _Files(recipe.folder, plan.file) if recipe.folder else _NoFiles()
     with target as files:
         for source in plan.images:
@@ -60,6 +60,7 @@ def write(plan: ShardPlan, recipe: Recipe, advance: Callable[[], None]) -> Finis
             gathered.add(source)
             serialized, annotation, notes, rejected = make_record(source, recipe)
             statistics.add_rejects(rejected)
+            examples.add(rejected)
             files.write_rejects(rejected)
             if serialized is not None and annotation is not None:
                 statistics.add(annotation, notes)
@@ -74,6 +75,7 @@ def write(plan: ShardPlan, recipe: Recipe, advance: Callable[[], None]) -> Finis
         inputs=made_from.inputs,
         content=made_from.content,
         counts=statistics.counts(),
+        examples=examples.texts,
     )
     # After the shard has its name: without this the shard does not count.
     if recipe.folder:

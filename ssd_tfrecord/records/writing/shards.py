@@ -42,13 +42,15 @@ class ShardPlan:
 class Recipe:
     """What all shards of a set have in common.
 
-    ``folder`` is where they are written, "" to write nothing; ``labels`` is {class name: 1…C}.
+    ``folder`` is where they are written, "" to write nothing; ``labels`` is {class name: 1…C};
+    ``pixel_origin`` is that of the SourceSet.
     """
 
     folder: str
     labels: Mapping[str, int]
     images: ImageOptions
     boxes: BoxOptions
+    pixel_origin: int = 0
 
 
 def plan(

@@ -74,6 +74,22 @@ def test_a_manifest_keeps_classes_that_the_set_lacks(tiny_records):
     assert [item.name for item in classes] == ["cat", "dog", "person"]
 
 
+def test_a_manifests_classes_get_the_ids_of_the_set(tiny_records):
+    """The ids belong to the data: results are compared with the set's own JSON."""
+    path = str(tiny_records / "manifest.json")
+    own = _set("dog", category_ids={"dog": 1, "cat": 17, "ox": 3})
+    # The set has no person, whose id of the other set, 3, is ox's.
+    assert _triples(choose_classes(path, own)) == [(1, "cat", 17), (2, "dog", 1), (3, "person", 18)]
+    own = _set("dog", category_ids={"dog": 1, "cat": 17})
+    assert _triples(choose_classes(path, own))[2] == (3, "person", 3)
+
+
+def test_names_are_compared_in_one_form(tmp_path):
+    path = tmp_path / "names.txt"
+    path.write_text("cafe\u0301 \n", encoding="utf-8")
+    assert _triples(choose_classes(str(path), _set("caf\u00e9"))) == [(1, "caf\u00e9", 1)]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -20,9 +20,12 @@ from ssd_tfrecord.options import BoxOptions, ImageOptions
 from ssd_tfrecord.records import rejects, schema
 from ssd_tfrecord.records.images.stored_image import read_image
 from ssd_tfrecord.records.rejects import DroppedImage
-from ssd_tfrecord.records.sources import coco, labels, voc
+from ssd_tfrecord.records.sources import coco, labels, plausibility, voc
 from ssd_tfrecord.records.sources.source_set import SourceImage, reject_image
+from ssd_tfrecord.records.sources.survey import survey
+from ssd_tfrecord.records.statistics import Statistics
 from ssd_tfrecord.records.writing.box_repair import fit
+from ssd_tfrecord.records.writing.ceilings import Ceiling
 
 CASES = int(os.environ.get("SSD_TFRECORD_FUZZ_CASES", "200"))
 # A case may take five seconds; nothing is kept between runs, so that each tries the same.
@@ -188,28 +191,42 @@ def folder(tmp_path_factory):
     return folder
 
 
-def _check_records(read, policies):
-    """Reads and makes every record, as the converter does; errors must be InputErrors of a line."""
+def _check_records(read, policies, num_given):
+    """Reads and makes every record, as the converter does; errors must be InputErrors of a line.
+
+    Without an error, a source with ``num_given`` objects must not become a set without any.
+    """
     boxes = BoxOptions(bad_boxes=policies["bad_boxes"], unknown_classes=policies["unknown_classes"])
     images = ImageOptions(bad_images=policies["bad_images"], exif=policies["exif"])
     try:
         sources = read()
-        classes = labels.choose_classes(policies["classes"], sources, boxes.unknown_classes)
+        surveyed = survey(sources)
+        ceiling = Ceiling(sources, surveyed, max_dropped=100)
+        ceiling.check_reader()
+        plausibility.check(sources, surveyed, images, boxes)
+        classes = labels.choose_classes(
+            policies["classes"], sources, boxes.unknown_classes, surveyed=surveyed
+        )
         numbered = {item.name: item.id for item in classes}
         rejects.to_lines(sources.rejects)
+        statistics = Statistics(numbered)
+        statistics.add_rejects(sources.rejects)
         for source in sources.images:
-            _check_record(source, images, boxes, numbered)
+            statistics.add_rejects(_check_record(source, images, boxes, numbered, statistics))
+        ceiling.check(statistics, [])
+        assert statistics.total("objects") or not num_given
     except InputError as error:
         assert min(str(error)) >= " "
         assert len(str(error)) < 2500
 
 
-def _check_record(source, images, boxes, numbered):
+def _check_record(source, images, boxes, numbered, statistics):
     try:
         image = read_image(source, images)
     except DroppedImage as error:
-        rejects.to_lines([reject_image(source, error.reason)])
-        return
+        dropped = [reject_image(source, error.reason)]
+        rejects.to_lines(dropped)
+        return dropped
     annotation, rejected = fit(source, image, numbered, boxes)
     rejects.to_lines(rejected)
     record = schema.parse_example(schema.to_example(annotation, image.encoded))
@@ -223,6 +240,23 @@ def _check_record(source, images, boxes, numbered):
     assert (record["height"], record["width"]) == (30, 40)
     dropped = {item.object for item in rejected if item.action == "dropped"}
     assert len(annotation.objects) + len(dropped) == len(source.objects)
+    statistics.add(annotation)
+    return rejected
+
+
+def _num_in_xml(content):
+    try:
+        return len(etree.fromstring(content).findall("object"))
+    except (etree.XMLSyntaxError, ValueError):
+        return 0
+
+
+def _num_in_json(content):
+    try:
+        given = json.loads(content.decode("utf-8-sig")).get("annotations")
+        return len(given) if isinstance(given, list) else 0
+    except (ValueError, AttributeError, RecursionError):
+        return 0
 
 
 def _read_voc(folder, content, policies, unannotated):
@@ -235,6 +269,7 @@ def _read_voc(folder, content, policies, unannotated):
             bad_images=policies["bad_images"],
         ),
         policies,
+        _num_in_xml(content),
     )
 
 
@@ -249,6 +284,7 @@ def _read_coco(folder, content, policies):
             unknown_classes=policies["unknown_classes"],
         ),
         policies,
+        _num_in_json(content),
     )
 
 

@@ -5,8 +5,8 @@ import shutil
 import pytest
 
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.records.sources import voc_folder
 from ssd_tfrecord.records.sources.voc import read_devkit, read_folder
+from ssd_tfrecord.records.sources.voc_files import voc_folder
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_one_missing_xml_is_skipped_taken_or_refused(devkit):
     xml.unlink()
     sources = read_devkit(str(devkit), ["2007_trainval"])
     assert len(sources.images) == 5
-    assert sources.notes == ("2007_trainval: 1 of 6 images have no XML: skipped",)
+    assert sources.notes == ("2007_trainval: 1 of 6 images has no XML: skipped",)
     (reject,) = sources.rejects
     assert (reject.file, reject.source_id) == (str(xml), "VOC2007/000003")
     assert (reject.reason, reject.action) == ("unannotated", "dropped")
@@ -79,7 +79,7 @@ def test_one_missing_xml_is_skipped_taken_or_refused(devkit):
     sources = read_devkit(str(devkit), ["2007_trainval"], unannotated="negative")
     assert (sources.images[2].objects, sources.images[2].size) == ((), None)
     assert sources.images[2].image_path.endswith("JPEGImages/000003.jpg")
-    note = "2007_trainval: 1 of 6 images have no XML: converted without objects"
+    note = "2007_trainval: 1 of 6 images has no XML: converted without objects"
     assert (sources.notes, tuple(sources.rejects)) == ((note,), ())
 
     message = r"000003\.xml: has no XML in .*Annotations; add one, or pass --unannotated=skip"
@@ -116,6 +116,13 @@ def test_a_set_without_annotations_may_be_refused(devkit):
         read_devkit(str(devkit), ["2007_trainval"], unannotated="fail")
 
 
+def test_a_year_without_xml_is_named(devkit):
+    shutil.rmtree(devkit / "VOC2007/Annotations")
+    message = rf"^--sets=2007: {devkit}/VOC2007/Annotations: must contain \.xml files$"
+    with pytest.raises(InputError, match=message):
+        read_devkit(str(devkit), ["2007"])
+
+
 def test_a_missing_set_names_those_there_are(devkit):
     message = r"^--sets=2007_foo: .*/Main/foo\.txt does not exist; the folder has trainval\.txt$"
     with pytest.raises(InputError, match=message):
@@ -128,17 +135,21 @@ def test_an_empty_set(devkit):
         read_devkit(str(devkit), ["2007_train"])
 
 
-@pytest.mark.parametrize("stem", ["../000001", "/etc/hostname"])
-def test_a_stem_may_not_leave_the_folder(devkit, stem):
-    _lists(devkit, train=f"000001\n{stem}\n")
-    path = devkit / "VOC2007/ImageSets/Main/train.txt"
-    message = f"{path}: '{stem}' must be a path inside {devkit / 'VOC2007/Annotations'}"
-    with pytest.raises(InputError) as error:
-        read_devkit(str(devkit), ["2007_train"])
-    assert str(error.value) == f"--sets=2007_train: {message}"
-    with pytest.raises(InputError) as error:
-        _folder(devkit, image_set=str(path))
-    assert str(error.value) == f"--image_set: {message}"
+def test_a_listed_path_that_leads_out_is_read_by_its_last_part_or_is_not_there(devkit):
+    annotations = devkit / "VOC2007/Annotations"
+    shutil.copy(annotations / "000001.xml", devkit / "VOC2007/secret.xml")
+    _lists(devkit, train="000001\n../000002\n/data/VOC2007/JPEGImages/000003.jpg\n../secret\n")
+    sources = read_devkit(str(devkit), ["2007_train"])
+    assert [image.source_id for image in sources.images] == [
+        f"VOC2007/00000{number}" for number in (1, 2, 3)
+    ]
+    assert sources.notes == (
+        f"2007_train: 2 of 4 listed names (../000002) are not in {annotations} under that path: "
+        "used the only XML of that name",
+        "2007_train: 1 of 4 images has no XML: skipped",
+    )
+    (reject,) = sources.rejects
+    assert (reject.file, reject.reason) == (str(annotations / "secret.xml"), "unannotated")
 
 
 def test_a_folder_of_xml(devkit):
@@ -160,7 +171,10 @@ def test_a_folder_of_xml_with_an_image_set(devkit):
         ({"annotations_dir": "none"}, "--annotations_dir=none: must be a folder"),
         ({"images_dir": "none"}, "--images_dir=none: must be a folder"),
         ({"image_set": "none.txt"}, r"--image_set: none\.txt does not exist"),
-        ({"annotations_dir": "IMAGES"}, r"--annotations_dir=.*: must contain \.xml files"),
+        (
+            {"annotations_dir": "IMAGES"},
+            r"^--annotations_dir=.*JPEGImages: must contain \.xml files$",
+        ),
     ],
 )
 def test_folders_and_files_that_are_not_there(devkit, options, message):
@@ -222,11 +236,18 @@ def test_a_filename_says_which_of_two_images_of_one_stem(devkit):
     assert sources.notes == ()
 
 
-@pytest.mark.parametrize("filename", ["../JPEGImages/000001.jpg", "/etc/hostname", "..\\a.jpg"])
-def test_a_filename_may_not_leave_the_folder(devkit, filename):
+@pytest.mark.parametrize(
+    "filename", ["../JPEGImages/000001.jpg", "/etc/hostname", "..\\a.jpg", "C:\\a\\000003.jpg"]
+)
+def test_a_filename_that_leads_out_is_no_filename(devkit, filename):
     _rename(devkit, filename)
-    with pytest.raises(InputError, match=r"000003\.xml: '.*' must be a path inside .*JPEGImages"):
-        _folder(devkit)
+    sources = _folder(devkit)
+    assert sources.images[2].image_path == str(devkit / "VOC2007/JPEGImages/000003.jpg")
+    xml = devkit / "VOC2007/Annotations/000003.xml"
+    assert sources.notes == (
+        f"<filename> names no existing image in 1 of 6 XML files ({xml}): used the image with the "
+        "name of the XML",
+    )
 
 
 def test_an_image_that_is_not_there(devkit):
@@ -234,3 +255,11 @@ def test_an_image_that_is_not_there(devkit):
     message = r"000003\.xml: neither '000003\.jpg' nor '000003' with a suffix of \.jpg, .* is in "
     with pytest.raises(InputError, match=message):
         _folder(devkit)
+
+
+def test_what_is_lost_with_a_missing_image_is_counted_by_class(devkit):
+    for stem in ("000002", "000005"):
+        (devkit / f"VOC2007/JPEGImages/{stem}.jpg").unlink()
+    sources = _folder(devkit, bad_images="drop")
+    assert sources.lost == {"cat": 1, "dog": 2, "person": 1}
+    assert [reject.num_objects for reject in sources.rejects] == [2, 2]

@@ -64,20 +64,6 @@ def test_sub_folders_spaces_and_any_letters(year):
     assert (sources.notes, tuple(sources.rejects)) == ((), ())
 
 
-def test_a_list_of_stems_with_spaces(year):
-    _rename(year, "000001", "photo 7")
-    (year / "list.txt").write_text("photo 7\n000002\n")
-    ids = [image.source_id for image in _read(year, image_set=str(year / "list.txt")).images]
-    assert ids == ["photo 7", "000002"]
-
-
-@pytest.mark.parametrize("suffix", [".jpg", ".JPG", ".xml"])
-def test_a_list_of_files_rather_than_stems(year, suffix):
-    (year / "list.txt").write_text(f"000001{suffix}\n000003{suffix}\n")
-    ids = [image.source_id for image in _read(year, image_set=str(year / "list.txt")).images]
-    assert ids == ["000001", "000003"]
-
-
 def test_a_name_that_a_mac_has_decomposed(year):
     _rename(year, "000001", "größe")
     image = year / "JPEGImages/größe.jpg"
@@ -114,8 +100,8 @@ def test_a_filename_without_its_suffix(year):
     sources = _read(year)
     assert sources.images[2].image_path.endswith("JPEGImages/photo.JPG")
     assert sources.notes == (
-        f"<filename> has no suffix or no folder in 1 of 6 XML files ({year}/Annotations/"
-        "000003.xml): used the only image of that name",
+        f"<filename> is not the exact path of an image in 1 of 6 XML files ({year}/Annotations/"
+        "000003.xml): used the only image that fits",
     )
 
 
@@ -155,14 +141,14 @@ def test_images_without_xml_are_skipped_taken_or_refused(year):
     shutil.copy(year / "JPEGImages/000001.jpg", year / "JPEGImages/more.jpg")
     sources = _read(year)
     assert len(sources.images) == 6
-    assert sources.notes == ("1 of 7 images have no XML: skipped",)
+    assert sources.notes == ("1 of 7 images has no XML: skipped",)
     (reject,) = sources.rejects
     assert (reject.file, reject.source_id) == (str(year / "JPEGImages/more.jpg"), "more")
     assert (reject.reason, reject.action) == ("unannotated", "dropped")
 
     sources = _read(year, unannotated="negative")
     assert (sources.images[6].source_id, sources.images[6].objects) == ("more", ())
-    assert sources.notes == ("1 of 7 images have no XML: converted without objects",)
+    assert sources.notes == ("1 of 7 images has no XML: converted without objects",)
 
     with pytest.raises(
         InputError, match=r"more\.jpg: has no XML in .*; add one, or pass --unannotated=skip"
@@ -232,3 +218,131 @@ def test_several_workers_name_the_first_damaged_xml(year):
         (year / f"Annotations/x{number:03d}.xml").write_text("<annotation>")
     with pytest.raises(InputError, match=r"Annotations/x000\.xml: not well-formed XML"):
         _read(year, workers=2)
+
+
+def test_a_filename_with_the_whole_path_of_another_machine(year):
+    _set_filename(year, "000003", "/data/set7/images/000003.jpg")
+    _set_filename(year, "000005", "D:\\set7\\images\\000005.jpg")
+    sources = _read(year)
+    assert sources.images[2].image_path == str(year / "JPEGImages/000003.jpg")
+    assert sources.notes == (
+        f"<filename> names no existing image in 2 of 6 XML files ({year}/Annotations/000003.xml): "
+        "used the image with the name of the XML",
+    )
+
+
+def test_two_images_of_the_name_in_an_xml_are_both_named(year):
+    _set_filename(year, "000003", "photo.jpg")
+    for folder in ("a", "b"):
+        (year / "JPEGImages" / folder).mkdir()
+        shutil.copy(year / "JPEGImages/000003.jpg", year / "JPEGImages" / folder / "photo.jpg")
+    (year / "JPEGImages/000003.jpg").unlink()
+    message = r"000003\.xml: 'photo\.jpg' may be 'a/photo\.jpg' or 'b/photo\.jpg' in .*JPEGImages; "
+    for bad_images in ("fail", "drop"):
+        with pytest.raises(InputError, match=message):
+            _read(year, bad_images=bad_images)
+
+
+@pytest.fixture
+def two_disks(year, tmp_path):
+    """Half of the XML and of the images are on another disk, to which links lead."""
+    for folder in ("Annotations", "JPEGImages"):
+        disk = tmp_path / "disk2" / folder
+        disk.mkdir(parents=True)
+        for path in sorted((year / folder).iterdir())[3:]:
+            path.rename(disk / path.name)
+        (year / folder / "more").symlink_to(disk)
+    return year
+
+
+def test_a_link_to_another_disk_is_named_or_followed(two_disks, tmp_path):
+    year = two_disks
+    sources = _read(year)
+    assert len(sources.images) == 3
+    first = year / "Annotations/more"
+    assert sources.notes == (
+        f"links not followed: 2 ({first} -> {tmp_path}/disk2/Annotations), as they lead out of the "
+        "folder; pass --links=follow to follow them",
+    )
+    sources = _read(year, links="follow")
+    assert [image.source_id for image in sources.images] == [
+        *("000001", "000002", "000003", "more/000004", "more/000005", "more/000006")
+    ]
+    assert sources.images[5].image_path == str(year / "JPEGImages/more/000006.jpg")
+    assert (sources.notes, tuple(sources.rejects)) == ((), ())
+
+
+def test_an_image_on_another_disk_is_missing_unless_links_are_followed(two_disks):
+    year = two_disks
+    (year / "Annotations/more").unlink()
+    shutil.copytree(year.parents[1] / "disk2/Annotations", year / "Annotations/more")
+    hint = "links that lead out of the folder are not followed unless you pass --links=follow"
+    with pytest.raises(InputError, match=rf"more/000004\.xml: neither '000004\.jpg' .*; {hint}$"):
+        _read(year)
+    sources = _read(year, bad_images="drop")
+    assert len(sources.images) == 3
+    assert sources.lost == {"person": 2, "dog": 1}
+    assert [reject.reason for reject in sources.rejects] == ["missing_image"] * 3
+    assert sources.rejects[0].detail == f"looked for '000004.jpg' and 'more/000004'; {hint}"
+    assert any("links not followed: 1 (" in note for note in sources.notes)
+    assert len(_read(year, links="follow").images) == 6
+
+
+@pytest.mark.parametrize("by", ["all", "list"])
+def test_a_cache_of_links_into_a_store(year, tmp_path, by):
+    """As caches of data sets are: each file is a link to its content, whose name is a digest."""
+    blobs = tmp_path / "blobs"
+    blobs.mkdir()
+    for folder in ("Annotations", "JPEGImages"):
+        for path in sorted((year / folder).iterdir()):
+            path.rename(blobs / f"{folder}{path.stem}")
+            path.symlink_to(f"../../../blobs/{folder}{path.stem}")
+    (year / "list.txt").write_text("000001\n000002\n000003\n000004\n000005\n000006\n")
+    listed = {"image_set": str(year / "list.txt")} if by == "list" else {}
+    message = "must contain .xml files; links" if by == "all" else "none of its 6 names .*; links"
+    with pytest.raises(InputError, match=rf"{message} not followed: 6 \(.*--links=follow"):
+        _read(year, **listed)
+    sources = _read(year, links="follow", **listed)
+    assert [image.image_path for image in sources.images] == [
+        str(year / f"JPEGImages/00000{number}.jpg") for number in range(1, 7)
+    ]
+    assert (sources.notes, tuple(sources.rejects)) == ((), ())
+
+
+def test_links_inside_the_folder_are_followed_and_listed_once(year):
+    (year / "Annotations/again").symlink_to(".")
+    (year / "JPEGImages/again").symlink_to(year / "JPEGImages")
+    (year / "Annotations/first.xml").symlink_to("000001.xml")
+    sources = _read(year)
+    assert len(sources.images) == 7
+    assert sources.notes == (f"images with several XML files: 1 ({year}/JPEGImages/000001.jpg)",)
+
+
+def test_odd_values_are_counted_over_the_set(year):
+    for number in (2, 3, 5):
+        xml = year / f"Annotations/00000{number}.xml"
+        text = xml.read_text().replace("<difficult>0", "<difficult>Unspecified")
+        xml.write_text(text.replace("<width>80", "<width>-1").replace("<xmin>6<", "<xmin>six<"))
+    folder = year / "Annotations"
+    assert _read(year).notes == (
+        f"box of 1 object cannot be read (xmin is 'six'; first in {folder}/000003.xml): "
+        "--bad_boxes says what becomes of these",
+        f"difficult of 4 objects is not 0 or 1 ('Unspecified'; first in {folder}/000002.xml): "
+        "taken as 0",
+        f"size of 1 XML file is not in pixels ('-1x60'; first in {folder}/000002.xml): taken as "
+        "unknown",
+    )
+
+
+def test_a_box_that_encloses_another_shape_is_listed_with_its_image(year):
+    xml = year / "Annotations/000003.xml"
+    rotation = "<attribute><name>rotation</name><value>45</value></attribute></attributes>"
+    text = xml.read_text().replace("</object>", f"<attributes>{rotation}</object>")
+    xml.write_text(text)
+    (reject,) = read_devkit(str(year.parent), ["2007"]).rejects
+    assert (reject.file, reject.source_id) == (str(xml), "VOC2007/000003")
+    assert (reject.reason, reject.action, reject.object) == ("rotation", "enclosed", 1)
+    # Not of an image that is not there.
+    (year / "JPEGImages/000003.jpg").unlink()
+    (reject,) = _read(year, bad_images="drop").rejects
+    assert (reject.reason, reject.num_objects) == ("missing_image", 1)

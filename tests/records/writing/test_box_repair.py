@@ -104,7 +104,6 @@ def test_a_box_beyond_the_tolerance_is_clipped_dropped_or_refused():
         ((10.0, 100.0, 20.0, 101.0), "outside_image"),  # within the tolerance
         ((25.0, 99.9999999, 30.0, 100.0), "outside_image"),  # no area as float32
         ((10.0, 20.0, 10.0, 40.0), "zero_area"),
-        ((10.0, 40.0, 20.0, 20.0), "inverted"),
         ((10.0, math.nan, 20.0, 20.0), "not_finite"),
         ((10.0, 20.0, 20.0, math.inf), "not_finite"),
         ((-math.inf, 20.0, 20.0, 40.0), "not_finite"),
@@ -119,15 +118,57 @@ def test_a_box_without_area_in_the_image_is_dropped_and_named(box, reason, bad_b
 
 
 @pytest.mark.parametrize(
+    ("box", "origin", "expected"),
+    [
+        ((10.0, 40.0, 20.0, 20.0), 0, (10.0, 20.0, 20.0, 40.0)),
+        ((20.0, 40.0, 10.0, 20.0), 0, (10.0, 20.0, 20.0, 40.0)),
+        # VOC's xmin 41 and xmax 20, both ends inside: pixels 20 to 41 are the edges 19 to 41.
+        ((10.0, 40.0, 20.0, 20.0), 1, (10.0, 19.0, 20.0, 41.0)),
+    ],
+)
+def test_corners_in_the_wrong_order_are_put_in_order_and_named(box, origin, expected):
+    numbers = (box[0] + origin, box[1] + origin, *box[2:])
+    item = SourceObject(1, "cat", box, flaw=degeneracy(numbers))
+    source = SourceImage("7", "7.jpg", "7.xml", objects=(item,))
+    annotation, (reject,) = fit(source, IMAGE, {"cat": 1}, BoxOptions(), origin)
+    pixels = np.multiply(annotation.objects[0].box, [50, 100, 50, 100])
+    np.testing.assert_allclose(pixels, expected, atol=1e-5)
+    assert (reject.reason, reject.action, reject.box) == ("inverted", "reordered", box)
+    dropped, (reject,) = fit(source, IMAGE, {"cat": 1}, BoxOptions(bad_boxes="drop"), origin)
+    assert (dropped.objects, reject.action) == ((), "dropped")
+    with pytest.raises(InputError, match="is inverted: must have xmax above xmin"):
+        fit(source, IMAGE, {"cat": 1}, BoxOptions(bad_boxes="fail"), origin)
+
+
+def test_ordered_corners_that_have_no_area_are_dropped():
+    item = SourceObject(1, "cat", (10.0, 40.0, 10.0, 20.0), flaw="inverted")
+    source = SourceImage("7", "7.jpg", "7.xml", objects=(item,))
+    annotation, rejects = fit(source, IMAGE, {"cat": 1}, BoxOptions())
+    assert annotation.objects == ()
+    actions = [(reject.reason, reject.action) for reject in rejects]
+    assert actions == [("inverted", "reordered"), ("zero_area", "dropped")]
+
+
+@pytest.mark.parametrize(("unit", "scale"), [("fraction", 1.0), ("percent", 100.0)])
+def test_boxes_in_parts_of_the_image(unit, scale):
+    box = tuple(edge * scale for edge in (0.2, 0.1, 0.8, 0.525))
+    annotation, rejects = _fit(box, options=BoxOptions(box_unit=unit), area=7.0)
+    assert rejects == ()
+    (item,) = annotation.objects
+    np.testing.assert_allclose(item.box, (0.2, 0.1, 0.8, 0.525), atol=1e-7)
+    assert item.area == pytest.approx(30 * 42.5)  # of the box: the annotation's unit is unclear
+
+
+@pytest.mark.parametrize(
     ("box", "message"),
     [
         ((10.0, 100.0, 20.0, 110.0), "has no area inside the image: must be inside 100x50;"),
         ((10.0, 20.0, 10.0, 40.0), "has no area: must have xmax above xmin, and ymax above"),
         ((10.0, 40.0, 20.0, 20.0), "is inverted: must have xmax above xmin, and ymax above y"),
-        ((10.0, math.nan, 20.0, 20.0), "x nan to 20 .* must have finite edges;"),
+        ((10.0, math.nan, 20.0, 20.0), "x nan to 20 .* must have four finite edges;"),
         # As it is: six digits would say 103.
         ((10.0, 5.0, 20.0, 103.0001), r"x 5 to 103\.0001 .* must be inside 100x50, give or ta"),
-        ((10.0, 5.0, 20.0, math.inf), "x 5 to inf .* must have finite edges;"),
+        ((10.0, 5.0, 20.0, math.inf), "x 5 to inf .* must have four finite edges;"),
     ],
 )
 def test_a_bad_box_is_one_line_that_names_file_and_object(box, message):

@@ -248,9 +248,29 @@ def test_dropped_images_are_counted_and_named(sources, tmp_path):
 
 def test_no_image_left_is_an_error(sources, tmp_path):
     drop = ImageOptions(bad_images="drop")
-    with pytest.raises(InputError, match="no images left: all were dropped; see --bad_images"):
+    with pytest.raises(InputError, match="no object is left: 7 of 7 would be dropped"):
         _convert(_without_files(sources, tmp_path, range(6)), tmp_path / "a", images=drop)
     assert [path.name for path in (tmp_path / "a").iterdir()] == [".partial"]
+
+
+def test_what_is_refused_at_the_end_resumes_once_it_is_accepted(sources, tmp_path, capsys):
+    drop = ImageOptions(bad_images="drop")
+    # Without 000005 no person is left but that of 000006.
+    broken = _without_files(sources, tmp_path, [4, 5])
+    with pytest.raises(InputError, match=r"class 'person' would lose all its objects \(2\)"):
+        _convert(broken, tmp_path / "a", images=drop)
+    assert not (tmp_path / "a/manifest.json").exists()
+    capsys.readouterr()
+    manifest = _convert(broken, tmp_path / "a", images=drop, max_dropped=100)
+    assert "resuming: 2 of 2 shards are already finished" in capsys.readouterr().err
+    assert manifest.num_records == 4
+
+
+def test_a_dry_run_refuses_the_same(sources, tmp_path):
+    drop = ImageOptions(bad_images="drop")
+    with pytest.raises(InputError, match=r"no object is left: 7 of 7 would be dropped .*such as /"):
+        broken = _without_files(sources, tmp_path, range(6))
+        _convert(broken, tmp_path / "a", images=drop, dry_run=True)
 
 
 def test_an_output_folder_that_cannot_be_made(sources, tmp_path):
@@ -304,7 +324,8 @@ def test_the_summary_accounts_for_every_image_and_object(devkit_with_bad_boxes, 
     with Image.open(images / "000004.jpg") as image:
         image.save(images / "000004.jpg", "PNG")
     sources = voc.read_devkit(str(devkit_with_bad_boxes), ["2007_trainval"], bad_images="drop")
-    manifest = _convert(sources, tmp_path / "a", images=ImageOptions(bad_images="drop"))
+    drop = ImageOptions(bad_images="drop")
+    manifest = _convert(sources, tmp_path / "a", images=drop, max_dropped=100)
     assert convert.summary(manifest) == textwrap.dedent("""\
         images found                       6
           dropped: damaged                 1

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from ssd_tfrecord.records.sources import json_items
+from ssd_tfrecord.records.sources.coco_files import json_items
 
 DECODER = json.JSONDecoder()
 VALUES = {
