@@ -40,9 +40,9 @@ class ConvertVocConfig(Options):
     )
     unannotated: str = option(
         "skip",
-        "what to do with an image that has no XML file. skip: leave it out, but if no image of a "
-        "list has one, convert all without objects; negative: convert it as an image without "
-        "objects; fail: stop",
+        "what to do with an image that has no XML file. skip: leave it out, but if there is no XML "
+        "at all, convert all images of a list without objects, and stop if there is XML but none "
+        "for the list; negative: convert it as an image without objects; fail: stop",
         choices=("skip", "negative", "fail"),
     )
     record_set: RecordSetOptions = RecordSetOptions()

@@ -43,8 +43,8 @@ def run(config: DownloadConfig, datasets: Mapping[str, Dataset] = DATASETS) -> N
             _download(config, parts, root)
     except OSError as error:
         raise InputError(
-            f"{error.filename or root}: cannot be written: {error.strerror or error}; the same "
-            "command goes on where this one stopped"
+            f"{error.filename or root}: cannot be read or written: {error.strerror or error}; the "
+            "same command goes on where this one stopped"
         ) from None
     names = {part.name for part in parts}
     for needed, command in dataset.conversions:

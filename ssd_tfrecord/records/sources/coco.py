@@ -20,6 +20,7 @@ from ssd_tfrecord.records.sources.coco_files.coco_json import (
     place,
     read_coco_json,
 )
+from ssd_tfrecord.records.sources.file_tree import link_note
 from ssd_tfrecord.records.sources.paths import ImageFolder, printable
 from ssd_tfrecord.records.sources.source_set import SourceImage, SourceObject, SourceSet
 from ssd_tfrecord.records.sources.spool import Codec, Spool
@@ -118,6 +119,8 @@ class _Reader:
                 f"{self._path}: image files that are listed under several ids: "
                 f"{self._num_shared}; each is one image with the objects of all"
             )
+        if refused := self._folder.tree.refused:
+            found.append(link_note(refused))
         return [printable(note) for note in found]
 
     def read(self, bad_images: str, bad_boxes: str, unknown_classes: str) -> None:
@@ -177,9 +180,8 @@ class _Reader:
                 self._ways[way] += 1
                 self._first_of.setdefault(way, file)
         if path is None:
-            what = (
-                f"{reprlib.repr(name)} is not in {self._folder.folder}" if name else "no file_name"
-            )
+            folder = f"{self._folder.folder}{self._folder.hint()}"
+            what = f"{reprlib.repr(name)} is not in {folder}" if name else "no file_name"
             self._miss(what, file, source_id, items, bad_images)
             return
         objects = []

@@ -97,7 +97,7 @@ def _names(classes: str, sources: SourceSet, surveyed: Survey) -> tuple[str, ...
     if classes in ("voc", "coco"):
         return VOC_CLASSES if classes == "voc" else tuple(COCO_CATEGORIES)
     if classes == "auto":
-        if not surveyed.classes:
+        if not surveyed.names:
             raise InputError(
                 "--classes=auto: there are no objects; pass a file of class names instead"
             )

@@ -9,13 +9,9 @@ from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.records.image_suffixes import IMAGE_SUFFIXES
 from ssd_tfrecord.records.sources.file_tree import (
     FileTree,
-    files_below,
-    is_file,
     leads_outside,
     short,
 )
-
-__all__ = ["IMAGE_SUFFIXES", "ImageFolder", "files_below", "is_file", "path_inside", "printable"]
 
 # How an image was found if not by its exact path. Notes to the user say before the colon how many.
 BY_STEM = "<filename> names no existing image: used the image with the name of the XML"

@@ -53,8 +53,8 @@ class Survey:
 
     @property
     def names(self) -> Sequence[str]:
-        """The class names, sorted."""
-        return sorted(self.classes)
+        """The class names, sorted, without that of objects that have none."""
+        return sorted(name for name in self.classes if name)
 
 
 def survey(sources: SourceSet) -> Survey:

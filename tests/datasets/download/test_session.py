@@ -187,7 +187,7 @@ def test_file_instead_of_the_folder_is_refused(datasets, tmp_path):
     with pytest.raises(InputError, match=r"VOC2007: is no folder, but VOC2007 goes there; move"):
         session.run(config_of(tmp_path), datasets)
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"file: cannot be written: "):
+    with pytest.raises(InputError, match=r"file: cannot be read or written: "):
         session.run(config_of(tmp_path / "file"), datasets)
 
 

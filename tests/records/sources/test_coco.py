@@ -248,6 +248,19 @@ def test_an_image_is_found_by_its_name_wherever_it_was(read, tmp_path):
     assert any("2 of 3 images" in note for note in sources.notes)
 
 
+def test_a_link_out_of_the_folder_is_missing_unless_links_are_followed(read, tmp_path):
+    outside = tmp_path.parent / f"{tmp_path.name}-blob"
+    outside.touch()
+    (tmp_path / "b.jpg").unlink()
+    (tmp_path / "b.jpg").symlink_to(outside)
+    with pytest.raises(InputError, match=r"'b\.jpg' is not in .*; links that .* --links=follow"):
+        read()
+    sources = read({"bad_images": "drop"})
+    assert any("links not followed: 1 (" in note for note in sources.notes)
+    assert sources.lost == {"brush": 1, "car": 2}
+    assert len(read({"links": "follow"}).images) == 2
+
+
 def test_whether_ids_are_numbers_is_said(read):
     assert read().origin["image_ids"] == "integer"
     images = [{"id": "42", "file_name": "b.jpg"}]

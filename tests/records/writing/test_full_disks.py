@@ -15,7 +15,8 @@ from PIL import Image
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import ImageOptions, RecordSetOptions
 from ssd_tfrecord.records.sources import coco
-from ssd_tfrecord.records.sources.paths import ImageFolder, files_below
+from ssd_tfrecord.records.sources.file_tree import files_below
+from ssd_tfrecord.records.sources.paths import ImageFolder
 from ssd_tfrecord.records.sources.source_set import SourceImage, SourceSet
 from ssd_tfrecord.records.sources.spool import IMAGES, Spool
 from ssd_tfrecord.records.writing import convert

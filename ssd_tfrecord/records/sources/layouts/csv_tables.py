@@ -14,13 +14,14 @@ from dataclasses import dataclass
 
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.records.annotation import MAX_COORDINATE
+from ssd_tfrecord.records.image_suffixes import IMAGE_SUFFIXES
 from ssd_tfrecord.records.processes.progress import bar
 from ssd_tfrecord.records.sources.layouts import csv_files
 from ssd_tfrecord.records.sources.layouts.collector import Collector, number, quoted
 from ssd_tfrecord.records.sources.layouts.layout import Finding, Part, Policies, by_split, counted
 from ssd_tfrecord.records.sources.layouts.tree import Tree, common_folder
 from ssd_tfrecord.records.sources.names import normal_name
-from ssd_tfrecord.records.sources.paths import IMAGE_SUFFIXES, ImageFolder, printable
+from ssd_tfrecord.records.sources.paths import ImageFolder, printable
 from ssd_tfrecord.records.sources.source_set import SourceImage, SourceObject, SourceSet
 from ssd_tfrecord.records.sources.spool import Codec, Spool
 

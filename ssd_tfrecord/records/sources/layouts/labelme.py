@@ -11,6 +11,7 @@ from typing import Any
 
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.records.annotation import MAX_COORDINATE
+from ssd_tfrecord.records.image_suffixes import IMAGE_SUFFIXES
 from ssd_tfrecord.records.processes import workers
 from ssd_tfrecord.records.processes.progress import bar
 from ssd_tfrecord.records.rejects import POLYGON, ROTATION
@@ -20,7 +21,7 @@ from ssd_tfrecord.records.sources.layouts.layout import Finding, Part, Policies,
 from ssd_tfrecord.records.sources.layouts.tree import Tree, common_folder
 from ssd_tfrecord.records.sources.layouts.yolo_labels import read_text
 from ssd_tfrecord.records.sources.names import normal_name
-from ssd_tfrecord.records.sources.paths import IMAGE_SUFFIXES, ImageFolder, printable
+from ssd_tfrecord.records.sources.paths import ImageFolder, printable
 from ssd_tfrecord.records.sources.shapes import Box
 from ssd_tfrecord.records.sources.source_set import SourceImage, SourceObject, SourceSet
 

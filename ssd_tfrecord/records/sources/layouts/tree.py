@@ -6,8 +6,9 @@ import posixpath
 from collections.abc import Iterable, Iterator
 
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.records.image_suffixes import IMAGE_SUFFIXES
+from ssd_tfrecord.records.sources.file_tree import files_below
 from ssd_tfrecord.records.sources.layouts.layout import split_of
-from ssd_tfrecord.records.sources.paths import IMAGE_SUFFIXES, files_below
 
 
 class Tree:
@@ -19,13 +20,15 @@ class Tree:
         links: which links are followed: inside or follow, as by ``files_below``.
 
     Raises:
-        InputError: ``folder`` is not a folder, or cannot be read.
+        InputError: ``folder`` is not a folder, cannot be read, or is the same as ``without``.
     """
 
     def __init__(self, folder: str, without: str = "", links: str = "inside") -> None:
         if not os.path.isdir(folder):
             what = "is a file; unpack it" if os.path.isfile(folder) else "does not exist"
             raise InputError(f"--input={folder}: {what}; must be a folder")
+        if without and os.path.realpath(without) == os.path.realpath(folder):
+            raise InputError(f"--output_dir={without}: must be another folder than --input")
         self.folder = folder
         self.refused: set[str] = set()
         hidden = _relative(without, folder) if without else ""

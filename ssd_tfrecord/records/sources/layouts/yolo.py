@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.records.image_suffixes import IMAGE_SUFFIXES
 from ssd_tfrecord.records.processes import workers
 from ssd_tfrecord.records.processes.progress import bar
 from ssd_tfrecord.records.sources.layouts import yolo_config, yolo_labels
@@ -23,7 +24,7 @@ from ssd_tfrecord.records.sources.layouts.layout import (
 from ssd_tfrecord.records.sources.layouts.tree import Tree
 from ssd_tfrecord.records.sources.layouts.yolo_config import YoloConfig
 from ssd_tfrecord.records.sources.layouts.yolo_labels import Line, read_labels
-from ssd_tfrecord.records.sources.paths import IMAGE_SUFFIXES, ImageFolder, printable
+from ssd_tfrecord.records.sources.paths import ImageFolder, printable
 from ssd_tfrecord.records.sources.source_set import SourceImage, SourceObject, SourceSet
 
 LOOKED_FOR = "YOLO labels (a .txt for each image, and data.yaml, obj.data or classes.txt)"

@@ -193,9 +193,8 @@ class VocFolder:
     def _exact(self, name: str) -> _Place | None:
         # The whole name first: there may be an a.jpg.xml, whose stem is a.jpg.
         for stem in dict.fromkeys((name, _without_suffix(name))):
-            for suffix in (".xml", ".XML"):
-                if path := self._xml.path_of(stem + suffix):
-                    return _Place(stem, path, name)
+            if path := self._xml.path_of(stem + ".xml"):
+                return _Place(stem, path, name)
         return None
 
     def _expect_xml(self, names: Sequence[str], place: Callable[[str], _Place], where: str) -> None:

@@ -136,6 +136,8 @@ def test_the_output_is_not_part_of_the_input(tmp_path, writers, samples):
         recognition.recognise(str(tmp_path))
     found = recognition.recognise(str(tmp_path), without=str(tmp_path / "out"))
     assert found.layout == "csv"
+    with pytest.raises(InputError, match=r"^--output_dir=.*: must be another folder than --input$"):
+        recognition.recognise(str(tmp_path), without=f"{tmp_path}/.")
 
 
 def test_annotations_of_no_split_beside_others(tmp_path, writers, samples, write_file):

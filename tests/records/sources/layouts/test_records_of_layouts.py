@@ -59,7 +59,7 @@ def test_our_own_records_can_be_divided(writers, samples, tmp_path):
 def test_the_user_knows_the_unit_better(writers, samples, tmp_path):
     writers["yolo"](tmp_path / "in", samples)
     with pytest.raises(
-        InputError, match=r"^train: --box_unit=percent: all 8 boxes lie within .*: they"
+        InputError, match=r"^train: --box_unit=percent: all 8 boxes lie within .*; they"
     ):
         _convert(tmp_path / "in", tmp_path / "out", "--box_unit=percent")
 

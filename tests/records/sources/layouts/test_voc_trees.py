@@ -106,6 +106,9 @@ def test_splits_by_folders(add, xml, image):
             add(xml.format(split, stem), image.format(split, stem))
     found = _parts(add.folder)
     assert list(found) == ["train", "val", "test"]
+    # An image of another split is not taken for one without XML.
+    for part in recognition.recognise(str(add.folder)).parts:
+        assert len(part.read(Policies()).rejects) == 0
     assert [[name[-1] for name in names] for names in found.values()] == [
         ["1", "2"],
         ["3"],

@@ -213,6 +213,15 @@ def test_images_without_xml_are_found_by_their_listed_paths(make):
     assert sources.images[1].objects == ()
 
 
+def test_the_listed_path_says_which_of_two_images_has_no_xml(make):
+    folder = make("a", "day/b", "night/b")
+    for name in ("day", "night"):
+        (folder / f"xml/{name}/b.xml").unlink()
+    sources = _read(folder, "a\n/data/night/b.jpg\n", unannotated="negative")
+    assert [image.source_id for image in sources.images] == ["a", "b"]
+    assert sources.images[1].image_path == str(folder / "jpg/night/b.jpg")
+
+
 def test_a_file_that_is_no_text(tmp_path):
     (tmp_path / "list.txt").write_bytes(b"\x89PNG\xff")
     with pytest.raises(InputError, match=r"--x: .*list\.txt cannot be read: 'utf-8' codec"):
