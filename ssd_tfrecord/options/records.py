@@ -25,9 +25,10 @@ class RecordSetOptions(Options):
     )
     classes: str = option(
         "default",
-        "class list. default: VOC's 20, or the JSON's own categories; voc: VOC's 20; coco: COCO's "
-        "80; auto: every name found, sorted; or a text file with one name per line, or the "
-        "manifest.json of another record set. Use a training set's manifest.json for its test set",
+        "class list. default: the source's own list, or else VOC's 20 (convert: or else every name "
+        "found); voc: VOC's 20; coco: COCO's 80; auto: every name found, sorted; or a text file "
+        "with one name per line, or the manifest.json of another record set. Use a training set's "
+        "manifest.json for its test set",
     )
     shuffle_seed: int = option(0, "seed of the order in which images are written", minimum=0)
     workers: int = option(

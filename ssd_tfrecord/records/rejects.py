@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-# Reasons for rejecting an object. Those for images are defined where they are found.
+# Reasons for rejecting an object.
 ZERO_AREA = "zero_area"
 INVERTED = "inverted"
 NOT_FINITE = "not_finite"
@@ -14,6 +14,8 @@ BEYOND_TOLERANCE = "beyond_tolerance"
 CLIPPED = "clipped"
 DUPLICATE = "duplicate"
 UNKNOWN_CLASS = "unknown_class"
+# Reasons for an image that more than one reader gives; others are defined where they are found.
+MISSING_IMAGE, UNANNOTATED = "missing_image", "unannotated"
 # Reasons for a box that is not the annotation's own: it surrounds a turned rectangle or a polygon.
 ROTATION, POLYGON = "rotation", "polygon"
 # Actions.
@@ -39,10 +41,10 @@ class Reject:
     """An image or object dropped, changed, or kept although suspicious: a line of rejects.jsonl.
 
     ``action`` is what was done: dropped, clipped, reordered (the corners of a box), enclosed (a
-    turned rectangle, a polygon), kept, rotated or repaired. ``object`` is the object's number in
-    its image, counted from 1 (-1 if its image is unknown), and ``name`` and ``box`` are the
-    SourceObject's; for an image they are 0, "" and None. ``detail`` explains the reason further, or
-    is "". ``num_objects`` is how many objects were dropped with the image.
+    turned rectangle, a polygon), kept, skipped (what is no box), rotated or repaired. ``object`` is
+    the object's number in its image, counted from 1 (-1 if its image is unknown), and ``name`` and
+    ``box`` are the SourceObject's; for an image they are 0, "" and None. ``detail`` explains the
+    reason further, or is "". ``num_objects`` is how many objects were dropped with the image.
     """
 
     file: str

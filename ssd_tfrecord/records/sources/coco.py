@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.records.processes.progress import bar
-from ssd_tfrecord.records.rejects import DROPPED, KEPT, UNKNOWN_CLASS, Reject
+from ssd_tfrecord.records.rejects import DROPPED, KEPT, MISSING_IMAGE, UNKNOWN_CLASS, Reject
 from ssd_tfrecord.records.sources import spool
 from ssd_tfrecord.records.sources.coco_files import coco_categories, coco_shapes
 from ssd_tfrecord.records.sources.coco_files.coco_json import (
@@ -25,7 +25,7 @@ from ssd_tfrecord.records.sources.paths import ImageFolder, printable
 from ssd_tfrecord.records.sources.source_set import SourceImage, SourceObject, SourceSet
 from ssd_tfrecord.records.sources.spool import Codec, Spool
 
-UNKNOWN_IMAGE, MISSING_IMAGE = "unknown_image", "missing_image"
+UNKNOWN_IMAGE = "unknown_image"
 # Reasons for which an object is kept, but a value of it is not.
 BAD_AREA, BAD_CROWD = "bad_area", "bad_iscrowd"
 

@@ -176,6 +176,11 @@ def test_what_is_complete_is_not_written_again(make_parts, conversion, tmp_path,
     assert not parts.has_work(again, names)
 
 
+def test_overwriting_writes_all_again(make_parts, conversion):
+    parts.convert_parts(make_parts(train=["cat"], val=["dog"]), conversion())
+    assert parts.has_work(conversion(overwrite=True), ["train", "val"])
+
+
 def test_a_part_of_another_command_is_not_overwritten(make_parts, conversion, tmp_path):
     sources, names = make_parts(train=["cat"], val=["dog"]), ["train", "val"]
     parts.convert_parts(sources, conversion())

@@ -14,8 +14,10 @@ from ssd_tfrecord.records.annotation import degeneracy
 from ssd_tfrecord.records.rejects import (
     DROPPED,
     ENCLOSED,
+    MISSING_IMAGE,
     NOT_FINITE,
     POLYGON,
+    UNANNOTATED,
     UNKNOWN_CLASS,
     Reject,
 )
@@ -25,8 +27,6 @@ from ssd_tfrecord.records.sources.paths import ImageFolder, printable
 from ssd_tfrecord.records.sources.shapes import Box
 from ssd_tfrecord.records.sources.source_set import SourceImage, SourceObject, SourceSet
 from ssd_tfrecord.records.sources.spool import Codec, Spool
-
-MISSING_IMAGE, UNANNOTATED = "missing_image", "unannotated"
 
 # Of an object whose file does not say where it is.
 NO_BOX: Box = (math.nan, math.nan, math.nan, math.nan)

@@ -15,7 +15,7 @@ from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.records.image_suffixes import IMAGE_SUFFIXES
 from ssd_tfrecord.records.processes import workers
 from ssd_tfrecord.records.processes.progress import bar
-from ssd_tfrecord.records.rejects import DROPPED, Reject
+from ssd_tfrecord.records.rejects import DROPPED, MISSING_IMAGE, UNANNOTATED, Reject
 from ssd_tfrecord.records.sources import spool
 from ssd_tfrecord.records.sources.file_tree import FileTree, leads_outside, link_note, plain, short
 from ssd_tfrecord.records.sources.paths import ImageFolder, printable
@@ -24,8 +24,6 @@ from ssd_tfrecord.records.sources.spool import Codec, Spool
 from ssd_tfrecord.records.sources.voc_files.image_list import split_pair, without_labels
 from ssd_tfrecord.records.sources.voc_files.voc_notes import VocNotes, counted
 from ssd_tfrecord.records.sources.voc_files.voc_xml import VocFile, parse_voc_xml
-
-UNANNOTATED, MISSING_IMAGE = "unannotated", "missing_image"
 
 # Paths of image files, found by themselves.
 _PATHS: Codec[str] = Codec(str, json.dumps, json.loads)

@@ -98,6 +98,7 @@ def test_lists_without_a_year(add, write_file, images):
         ("annotations/{0}/{1}.xml", "images/{1}.jpg"),
         ("Annotations/{0}/{1}.xml", "JPEGImages/{0}/{1}.jpg"),
         ("xml_{0}/{1}.xml", "jpg/{1}.jpg"),
+        ("x/{1}/{0}/{1}.xml", "y/{0}/{1}.jpg"),
     ],
 )
 def test_splits_by_folders(add, xml, image):
