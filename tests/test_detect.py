@@ -157,6 +157,15 @@ def test_16_bits_are_shown_as_the_records_were_made(quick_run, tmp_path):
     assert ranges[0] < 9 and ranges[1] > 250
 
 
+def test_a_damaged_xml_costs_only_its_ground_truth(quick_run, photos, tmp_path, capsys):
+    (tmp_path / "xml").mkdir()
+    (tmp_path / "xml" / "000001.xml").write_text("<annotation>")
+    words = [f"--annotations_dir={tmp_path / 'xml'}"]
+    assert _run(quick_run, [photos / "000001.jpg"], tmp_path / "out", *words) == 0
+    assert (tmp_path / "out" / "000001.jpg").exists()
+    assert "drawn without ground truth: " in capsys.readouterr().out
+
+
 def test_errors_are_one_line(quick_run, photos, tmp_path, capsys):
     assert _run(quick_run, [f"{photos}/*.png", f"{photos}/*.xyz"], tmp_path) == 2
     assert f"error: --images={photos}/*.xyz: no image found; must be" in capsys.readouterr().err

@@ -17,6 +17,7 @@ from ssd_tfrecord.records.images.stored_image import MAX_JPEG_SIDE
 if TYPE_CHECKING:
     from ssd_tfrecord.detection.detections import Detections
     from ssd_tfrecord.detection.detector import Detector
+    from ssd_tfrecord.records.sources.source_set import SourceObject
 
 
 def run(config: DetectConfig) -> None:
@@ -86,19 +87,31 @@ def _shown(
     """The image's entry of detections.json, and its picture, beside the ground truth if any."""
     from ssd_tfrecord.detection import ground_truth, pictures
     from ssd_tfrecord.detection.detections import json_entry
-    from ssd_tfrecord.records.sources.voc_files.voc_xml import parse_voc_xml
 
     entry = {**json_entry(detections, detector.class_names), "image": str(path)}
     picture = pictures.draw_detections(image, detections, detector.class_names)
-    xml = pathlib.Path(config.annotations_dir, f"{path.stem}.xml")
-    if config.annotations_dir and xml.is_file():
-        # VOC's pixels count from 1.
-        objects = parse_voc_xml(str(xml), pixel_origin=1).objects
+    objects = _annotated(path, config)
+    if objects is not None:
         truth, names = ground_truth.from_objects(
             objects, image.height, image.width, detector.class_names
         )
         picture = pictures.side_by_side(picture, pictures.draw_ground_truth(image, truth, names))
     return entry, picture
+
+
+def _annotated(path: pathlib.Path, config: DetectConfig) -> "Sequence[SourceObject] | None":
+    """The objects of the image's XML; None if there is none, or if it cannot be read."""
+    from ssd_tfrecord.records.sources.voc_files.voc_xml import parse_voc_xml
+
+    xml = pathlib.Path(config.annotations_dir, f"{path.stem}.xml")
+    if not (config.annotations_dir and xml.is_file()):
+        return None
+    try:
+        # VOC's pixels count from 1.
+        return parse_voc_xml(str(xml), pixel_origin=1).objects
+    except InputError as error:
+        print(f"drawn without ground truth: {error}")
+        return None
 
 
 def _summary(entries: Sequence[dict[str, Any]], seconds: float) -> str:
