@@ -180,7 +180,7 @@ class _Reader:
                 self._ways[way] += 1
                 self._first_of.setdefault(way, file)
         if path is None:
-            folder = f"{self._folder.folder}{self._folder.hint()}"
+            folder = self._folder.folder
             what = f"{reprlib.repr(name)} is not in {folder}" if name else "no file_name"
             self._miss(what, file, source_id, items, bad_images)
             return
@@ -196,7 +196,9 @@ class _Reader:
         self, what: str, file: str, source_id: str, items: Sequence[Entry], bad_images: str
     ) -> None:
         if bad_images == "fail":
-            raise InputError(f"{file}: {what}; add it, or pass --bad_images=drop")
+            hint = self._folder.hint()
+            raise InputError(f"{file}: {what}; add it, or pass --bad_images=drop{hint}")
+        what += self._folder.hint()
         self.rejects.append(
             Reject(file, source_id, MISSING_IMAGE, DROPPED, detail=what, num_objects=len(items))
         )

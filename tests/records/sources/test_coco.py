@@ -253,7 +253,7 @@ def test_a_link_out_of_the_folder_is_missing_unless_links_are_followed(read, tmp
     outside.touch()
     (tmp_path / "b.jpg").unlink()
     (tmp_path / "b.jpg").symlink_to(outside)
-    with pytest.raises(InputError, match=r"'b\.jpg' is not in .*; links that .* --links=follow"):
+    with pytest.raises(InputError, match=r"'b\.jpg' is not in .*; links that .*--links=follow"):
         read()
     sources = read({"bad_images": "drop"})
     assert any("links not followed: 1 (" in note for note in sources.notes)
