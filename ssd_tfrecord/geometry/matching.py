@@ -18,12 +18,12 @@ from ssd_tfrecord.geometry import boxes as box_ops
 IOU_LEVELS = 2**14
 MATCH_LEVEL = IOU_LEVELS // 2  # IoU 0.5
 
-# Pairs (object, anchor) of the images that are matched together: 64 MB per tensor. SSD512 with 128
-# objects in each of 32 images has six times as many.
-_MAX_PAIRS = 2**24
+# Pairs (object, anchor) whose levels are held at a time: 4 MB, so that a CPU's cache keeps them.
+# In one piece they make matching twice as dear, four times on a machine with a small cache.
+_MAX_PAIRS = 2**20
 
-# Objects of a group that look for another anchor at a time: of 32 x 56 objects, about 160 lose
-# their first one, then 90, 50, 20, 10, …
+# Objects that look for another anchor at a time: of 32 x 56 objects, about 160 lose their first
+# one, then 90, 50, 20, 10, …
 _MAX_SEEKERS = 32
 
 
@@ -38,18 +38,13 @@ def match(boxes_BM4: tf.Tensor, labels_BM: tf.Tensor, anchors_A4: tf.Tensor) -> 
         labels_BM: int32 [B, M], 0 where padded.
         anchors_A4: float32 [A, 4]; A is at most 131,064, so that wishes fit into int32.
     """
-    num_images, num_objects = tf.unstack(tf.shape(labels_BM))
-    num_anchors = tf.shape(anchors_A4)[0]
-    fitting = _MAX_PAIRS // tf.maximum(num_objects * num_anchors, 1)
-    group = tf.maximum(tf.minimum(num_images, fitting), 1)
-    # At least one group, even of an empty batch: map_fn could not tell the shape of nothing.
-    num_groups = tf.maximum(-(-num_images // group), 1)
-    match_GBA = tf.map_fn(
-        lambda images: _match_group(images[0], images[1], anchors_A4),
-        (_grouped(boxes_BM4, num_groups, group), _grouped(labels_BM, num_groups, group)),
-        fn_output_signature=tf.TensorSpec([None, anchors_A4.shape[0]], tf.int32),
-    )
-    match_BA = tf.reshape(match_GBA, [-1, num_anchors])[:num_images]
+    num_objects = tf.shape(labels_BM)[1]
+    # A padded object becomes a box without area, which overlaps nothing.
+    boxes_BM4 = tf.where(labels_BM[..., tf.newaxis] > 0, boxes_BM4, 0.0)
+    best_BA, wish_BM = _favourites(boxes_BM4, anchors_A4)
+    owned_BA = _bipartite(boxes_BM4, anchors_A4, wish_BM)
+    rank_BA = tf.where(owned_BA > 0, owned_BA, best_BA)
+    match_BA = tf.where(rank_BA > 0, num_objects - rank_BA % (num_objects + 1), -1)
     return tf.ensure_shape(match_BA, [labels_BM.shape[0], anchors_A4.shape[0]])
 
 
@@ -59,27 +54,39 @@ def iou_levels(boxes_BM4: tf.Tensor, anchors_A4: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.round(iou_BMA * float(IOU_LEVELS)), tf.int32)
 
 
-def _grouped(values_B: tf.Tensor, num_groups: tf.Tensor, group: tf.Tensor) -> tf.Tensor:
-    """[B, …] -> [num_groups, group, …], padded with zeros."""
-    num_images, inner = tf.shape(values_B)[0], tf.shape(values_B)[1:]
-    missing = tf.concat([[num_groups * group - num_images], inner], axis=0)
-    padded = tf.concat([values_B, tf.zeros(missing, values_B.dtype)], axis=0)
-    return tf.reshape(padded, tf.concat([[num_groups, group], inner], axis=0))
+def _favourites(boxes_BM4: tf.Tensor, anchors_A4: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Each anchor's best object and each object's best anchor, a few images at a time.
 
+    Returns:
+        int32 [B, A], the anchor's highest rank where that is of IoU 0.5 or more, else 0; and
+        int32 [B, M], the object's highest wish.
+    """
+    num_images, num_objects = tf.unstack(tf.shape(boxes_BM4)[:2])
+    num_anchors = tf.shape(anchors_A4)[0]
+    fitting = _MAX_PAIRS // tf.maximum(num_objects * num_anchors, 1)
+    group = tf.maximum(tf.minimum(num_images, fitting), 1)
+    # At least one group, even of an empty batch: map_fn could not tell the shape of nothing.
+    num_groups = tf.maximum(-(-num_images // group), 1)
+    padded = tf.pad(boxes_BM4, [[0, num_groups * group - num_images], [0, 0], [0, 0]])
 
-def _match_group(boxes_BM4: tf.Tensor, labels_BM: tf.Tensor, anchors_A4: tf.Tensor) -> tf.Tensor:
-    # A padded object becomes a box without area, which overlaps nothing.
-    boxes_BM4 = tf.where(labels_BM[..., tf.newaxis] > 0, boxes_BM4, 0.0)
-    num_objects = tf.shape(labels_BM)[1]
-    level_BMA = iou_levels(boxes_BM4, anchors_A4)
-    rank_BMA = _ranks(level_BMA, tf.range(num_objects)[:, tf.newaxis], num_objects)
-    # Without any object this is the maximum of nothing: the lowest integer.
-    best_BA = tf.maximum(tf.reduce_max(rank_BMA, axis=1), 0)
-    best_BA = tf.where(best_BA >= MATCH_LEVEL * (num_objects + 1), best_BA, 0)
-    wish_BM = tf.reduce_max(_wishes(level_BMA), axis=2)
-    owned_BA = _bipartite(boxes_BM4, anchors_A4, wish_BM)
-    rank_BA = tf.where(owned_BA > 0, owned_BA, best_BA)
-    return tf.where(rank_BA > 0, num_objects - rank_BA % (num_objects + 1), -1)
+    def of_group(boxes_BM4: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        level_BMA = iou_levels(boxes_BM4, anchors_A4)
+        rank_BMA = _ranks(level_BMA, tf.range(num_objects)[:, tf.newaxis], num_objects)
+        best_BA = tf.reduce_max(rank_BMA, axis=1)
+        # Without any object it is the maximum of nothing: the lowest integer.
+        best_BA = tf.where(best_BA >= MATCH_LEVEL * (num_objects + 1), best_BA, 0)
+        return best_BA, tf.reduce_max(_wishes(level_BMA), axis=2)
+
+    best_GBA, wish_GBM = tf.map_fn(
+        of_group,
+        tf.reshape(padded, [num_groups, group, num_objects, 4]),
+        fn_output_signature=(
+            tf.TensorSpec([None, anchors_A4.shape[0]], tf.int32),
+            tf.TensorSpec([None, boxes_BM4.shape[1]], tf.int32),
+        ),
+    )
+    best_BA = tf.reshape(best_GBA, [-1, num_anchors])[:num_images]
+    return best_BA, tf.reshape(wish_GBM, [num_groups * group, num_objects])[:num_images]
 
 
 def _ranks(level: tf.Tensor, object_index: tf.Tensor, num_objects: tf.Tensor) -> tf.Tensor:

@@ -29,12 +29,12 @@ def test_figures_by_hand(monkeypatch):
     }
 
 
-# 1.2 (TensorFlow 2.15) and 1.6 (2.21) on a quiet machine; beside four busy processes 2.6.
-@pytest.mark.parametrize("limit", [4.0, pytest.param(2.5, marks=pytest.mark.soak)])
+# 1.0 with either TensorFlow on a quiet machine.
+@pytest.mark.parametrize("limit", [2.5, pytest.param(1.5, marks=pytest.mark.soak)])
 def test_what_matching_costs_beside_bare_iou(limit):
     ratios: list[float] = []
     # What other processes take from the caches only makes it dearer, so one quiet moment shows what
-    # it costs: on a shared machine a single measurement of 4.5 was seen.
+    # it costs.
     while not ratios or (min(ratios) > limit and len(ratios) < 8):
         figures = match_cost.measure_match(SSD300, AnchorOptions(), repeats=5, seed=0)
         assert (figures["images"], figures["anchors"], figures["objects"]) == (32, 8732, 56)
