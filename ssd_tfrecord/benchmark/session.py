@@ -32,7 +32,8 @@ NUM_MATCHED_OBJECTS = 56
 def run(config: BenchmarkConfig) -> None:
     """Measures and prints the figures; ``--json`` saves them, ``--compare`` prints their changes.
 
-    Exits with code 1 if one got worse by more than ``--fail_above``.
+    Exits with code 1 if one got worse by more than ``--fail_above``. ``--only=hlo`` writes programs
+    instead.
 
     Args:
         config: of the benchmark.
@@ -42,6 +43,9 @@ def run(config: BenchmarkConfig) -> None:
     """
     wanted = figures.SECTIONS if config.only == "all" else (config.only,)
     old, manifests = _check(config, wanted)
+    if config.only == "hlo":
+        _export(config, manifests)
+        return
     # Before measuring, which is a load itself.
     load = os.getloadavg()[0]
     found = _measure(config, wanted, manifests)
@@ -110,6 +114,16 @@ def _measure(
     if strategy is not None:
         found |= _measure_steps(config, steps, source, strategy)
     return found
+
+
+def _export(config: BenchmarkConfig, manifests: Sequence[Manifest]) -> None:
+    # Nothing is computed: TensorFlow would take the memory of the GPUs for nothing.
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    from ssd_tfrecord.benchmark import hlo_export
+
+    num_classes = len(manifests[0].classes) if manifests else NUM_CLASSES
+    rows = hlo_export.export(config, num_classes)
+    print(f"{len(rows)} programs in {config.output_dir}, listed in its {hlo_export.INDEX}")
 
 
 def _strategy(config: BenchmarkConfig) -> "tf.distribute.Strategy":

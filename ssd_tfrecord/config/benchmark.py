@@ -23,14 +23,15 @@ class BenchmarkConfig(Options):
     records: tuple[str, ...] = option(
         (),
         "folders of the record sets to measure on, comma-separated (required, except with "
-        "--only=model or match)",
+        "--only=model, match or hlo)",
     )
     only: str = option(
         "all",
         "what to measure. convert: conversion; input: the input pipeline; model: a training step "
         "on synthetic data; end_to_end: training steps fed by the input pipeline; match: matching "
-        "anchors to objects; all: each of them",
-        choices=("all", "convert", "input", "model", "end_to_end", "match"),
+        "anchors to objects; all: each of them. hlo: measure nothing; write the compiled parts of "
+        "training to --output_dir as HLO, for measuring where there is a GPU but no TensorFlow",
+        choices=("all", "convert", "input", "model", "end_to_end", "match", "hlo"),
     )
     batch_size: int = option(32, "number of images per batch, over all replicas", minimum=1)
     num_rounds: int = option(
@@ -71,6 +72,17 @@ class BenchmarkConfig(Options):
         minimum=0.0,
         role="place",
     )
+    output_dir: str = option(
+        "",
+        "folder for what --only=hlo writes: a program for each part, batch size and precision "
+        "(float32 and mixed_bfloat16), and index.json, which lists them",
+        role="place",
+    )
+    hlo_batch_sizes: tuple[int, ...] = option(
+        (32, 64, 128),
+        "numbers of images per batch that --only=hlo writes programs for, comma-separated",
+        minimum=1,
+    )
     xla: bool = option(False, "compile loss and gradients with XLA")
     input: InputOptions = InputOptions()
     # Steps are measured on fresh weights: nothing is downloaded or loaded.
@@ -82,8 +94,9 @@ class BenchmarkConfig(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.only not in ("model", "match"):
+        if self.only not in ("model", "match", "hlo"):
             require(self, "records")
+        self._check_export()
         if self.fail_above:
             require(self, "compare")
         if self.convert_workers == 1:
@@ -96,3 +109,15 @@ class BenchmarkConfig(Options):
         self.anchors.check_maps(self.model.maps)
         # With GPUs the number of replicas is known only to TensorFlow; checked again then.
         check_batch_size(self.batch_size, self.devices.num_virtual_devices or 1, "batch_size")
+
+    def _check_export(self) -> None:
+        if self.only != "hlo":
+            if self.output_dir:
+                raise InputError(
+                    f"--output_dir={self.output_dir} requires --only=hlo, not --only={self.only}"
+                )
+            return
+        require(self, "output_dir", "hlo_batch_sizes")
+        for name in ("json", "compare"):
+            if path := getattr(self, name):
+                raise InputError(f"--{name}={path}: --only=hlo measures nothing; omit one of them")

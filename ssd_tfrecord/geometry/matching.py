@@ -21,6 +21,8 @@ MATCH_LEVEL = IOU_LEVELS // 2  # IoU 0.5
 # Pairs (object, anchor) whose levels are held at a time: 4 MB, so that a CPU's cache keeps them.
 # In one piece they make matching twice as dear, four times on a machine with a small cache.
 _MAX_PAIRS = 2**20
+# On a GPU, each group costs launches instead: 1 % of a step of 64 images (H200, bfloat16).
+_MAX_PAIRS_ON_GPU = 2**24
 
 # Objects that look for another anchor at a time: of 32 x 56 objects, about 160 lose their first
 # one, then 90, 50, 20, 10, …
@@ -63,7 +65,7 @@ def _favourites(boxes_BM4: tf.Tensor, anchors_A4: tf.Tensor) -> tuple[tf.Tensor,
     """
     num_images, num_objects = tf.unstack(tf.shape(boxes_BM4)[:2])
     num_anchors = tf.shape(anchors_A4)[0]
-    fitting = _MAX_PAIRS // tf.maximum(num_objects * num_anchors, 1)
+    fitting = _max_pairs() // tf.maximum(num_objects * num_anchors, 1)
     group = tf.maximum(tf.minimum(num_images, fitting), 1)
     # At least one group, even of an empty batch: map_fn could not tell the shape of nothing.
     num_groups = tf.maximum(-(-num_images // group), 1)
@@ -87,6 +89,11 @@ def _favourites(boxes_BM4: tf.Tensor, anchors_A4: tf.Tensor) -> tuple[tf.Tensor,
     )
     best_BA = tf.reshape(best_GBA, [-1, num_anchors])[:num_images]
     return best_BA, tf.reshape(wish_GBM, [num_groups * group, num_objects])[:num_images]
+
+
+def _max_pairs() -> int:
+    """Decided when a graph is traced, by whether TensorFlow sees a GPU."""
+    return _MAX_PAIRS_ON_GPU if tf.config.list_logical_devices("GPU") else _MAX_PAIRS
 
 
 def _ranks(level: tf.Tensor, object_index: tf.Tensor, num_objects: tf.Tensor) -> tf.Tensor:

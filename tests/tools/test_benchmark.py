@@ -153,7 +153,7 @@ def test_help_comes_before_tensorflow():
         (["--only=end_to_end"], "--records is required"),
         (
             ["--records=a", "--only=train"],
-            "--only=train: must be one of all, convert, input, model, end_to_end, match",
+            "--only=train: must be one of all, convert, input, model, end_to_end, match, hlo",
         ),
         (["--records=a", "--input_size=320"], "--input_size=320: must be 300 or 512 for vgg16"),
         (["--records=a", "--num_batches=0"], "--num_batches=0: must be at least 1"),
