@@ -200,8 +200,9 @@ def evaluation_dataset(
     """
 
     def sample(index: tf.Tensor, serialized: tf.Tensor) -> EvaluationBatch:
-        encoded = schema.parse_example(serialized)["encoded"]
-        image = rendering.render_whole(encoded, output_size=input_size)
+        record = schema.parse_example(serialized)
+        size = tf.stack([record["height"], record["width"]])
+        image = rendering.render_whole(record["encoded"], size, output_size=input_size)
         return EvaluationBatch(image, index, tf.constant(True))
 
     # Full batches only: one shape is one graph, and replicas get equal shares.

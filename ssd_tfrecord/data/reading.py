@@ -1,14 +1,15 @@
 """One record of a set by its index, as a graph operation; and the report of a damaged one."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from ssd_tfrecord.data import rendering
-from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.errors import DamagedRecordError
 from ssd_tfrecord.records import schema
 from ssd_tfrecord.records.manifest import FRAME_BYTES, Manifest
 
@@ -93,28 +94,66 @@ class RecordReader:
         # A buffer of just this record: the next one read is somewhere else.
         return schema.record_at(path, begin, buffer_size=length + FRAME_BYTES)
 
-    def find_damaged(self) -> InputError | None:
-        """The error that reports the first damaged record by shard and place, or None."""
-        lengths = tf.data.Dataset.range(len(self)).map(
-            lambda index: (index, tf.strings.length(self._record(index).get_single_element())),
-            tf.data.AUTOTUNE,
-        )
-        # Damaged records are left out, so the first gap in the indices is the first of them.
-        intact = (int(index) for index, _ in lengths.ignore_errors())
-        for index in range(len(self)):
-            if next(intact, None) != index:
-                return self._damage(index)
+    def find_damaged(self) -> DamagedRecordError | None:
+        """The error that reports the first unusable record by shard and place, or None.
+
+        That is one with a wrong checksum; else one that is no record or whose image is no JPEG of
+        the size that it states; else one whose image cannot be decoded.
+        """
+        # In the order of what they cost: decoding all images of a large set takes minutes.
+        for use_fn in (tf.strings.length, _checked_image, _decoded_image):
+            used = tf.data.Dataset.range(len(self)).map(
+                lambda index, use_fn=use_fn: (
+                    index,
+                    use_fn(self._record(index).get_single_element()),
+                ),
+                tf.data.AUTOTUNE,
+            )
+            # Failures are left out, so the first gap in the indices is the first of them.
+            intact = (int(index) for index, _ in used.ignore_errors())
+            for index in range(len(self)):
+                if next(intact, None) != index:
+                    return self._damage(index, use_fn)
         return None
 
-    def _damage(self, index: int) -> InputError:
+    def _damage(self, index: int, use_fn: Callable[[tf.Tensor], tf.Tensor]) -> DamagedRecordError:
         file = int(self.files[index])
         # ``files`` ascends, so this finds the first record of the shard.
         place = index - int(np.searchsorted(self.files, file))
-        return InputError(
-            f"{self.paths[file]}: record {place} (from byte {self.begins[index]}) is damaged: its "
-            "checksum does not match. Copy the shard again, convert again, or pass "
-            "--on_bad_record=skip"
+        where = f"{self.paths[file]}: record {place} (from byte {self.begins[index]})"
+        try:
+            use_fn(self._record(tf.constant(index, tf.int64)).get_single_element())
+        except tf.errors.InvalidArgumentError as error:
+            return DamagedRecordError(
+                f"{where} cannot be used: {_reason(error)}. Look at it with `ssd-tfrecord inspect "
+                "--verify`, or convert again"
+            )
+        except tf.errors.OpError:
+            pass
+        return DamagedRecordError(
+            f"{where} is damaged: its checksum does not match. Copy the shard again, convert "
+            "again, or pass --on_bad_record=skip"
         )
+
+
+def _checked_image(serialized: tf.Tensor) -> tf.Tensor:
+    record = schema.parse_example(serialized)
+    size = tf.stack([record["height"], record["width"]])
+    return tf.strings.length(rendering.checked(record["encoded"], size))
+
+
+def _decoded_image(serialized: tf.Tensor) -> tf.Tensor:
+    record = schema.parse_example(serialized)
+    size = tf.stack([record["height"], record["width"]])
+    return tf.shape(rendering.decode_whole(record["encoded"], size))
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    # TensorFlow says first where in the graph it was, in braces, and last the node or operation.
+    text = error.message.split("\n\t [[")[0].split(" [Op:")[0].strip()
+    text = re.sub(r"^(\{\{.*?\}\} ?)+", "", text).splitlines()[0]
+    # It may quote the record, which can be long and binary.
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:200].rstrip("."))
 
 
 def read_window(sample: Mapping[str, tf.Tensor]) -> tf.Tensor:
@@ -126,7 +165,7 @@ def read_window(sample: Mapping[str, tf.Tensor]) -> tf.Tensor:
     Returns:
         uint8 [height, width, 3], or at 1/2, 1/4 or 1/8 of that size.
     """
-    encoded, window = sample["encoded"], sample["window"]
+    encoded, window = rendering.checked(sample["encoded"], sample["size"]), sample["window"]
     if "reduction" not in sample:
         return rendering.decode_window(encoded, window, sample["size"])
     return tf.cond(
@@ -142,6 +181,6 @@ def _begins(record_bytes: Sequence[int]) -> np.ndarray:
     return np.array(list(ends)[:-1], np.int64)
 
 
-def first_damaged(manifests: Sequence[Manifest]) -> InputError | None:
-    """The error that reports the first damaged record of several sets, or None."""
+def first_damaged(manifests: Sequence[Manifest]) -> DamagedRecordError | None:
+    """``RecordReader.find_damaged`` of several sets."""
     return RecordReader(manifests).find_damaged()

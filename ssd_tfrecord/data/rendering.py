@@ -10,6 +10,9 @@ from ssd_tfrecord.pixels import resampling
 # fast inverse transform: on VOC2012 it is 1.3 levels off in the mean, and 22 at most.
 _DCT = "INTEGER_ACCURATE"
 
+# Of an image in a record: what the converters' --max_pixels can be at most.
+MAX_PIXELS = 2**29 - 1
+
 
 def render_batch(
     plan: Mapping[str, tf.Tensor],
@@ -59,15 +62,50 @@ def place(pixels: tf.Tensor, ymin: tf.Tensor, xmin: tf.Tensor, output_size: int)
     return tf.reshape(rows, [output_size, output_size, 3])
 
 
-def render_whole(encoded: tf.Tensor, *, output_size: int) -> tf.Tensor:
-    """The whole image warped to uint8 [output_size, output_size, 3], as evaluation sees it."""
-    pixels = resampling.resample(decode_whole(encoded), [output_size, output_size])
+def render_whole(encoded: tf.Tensor, size: tf.Tensor, *, output_size: int) -> tf.Tensor:
+    """The whole image warped to uint8 [output_size, output_size, 3], as evaluation sees it.
+
+    ``encoded`` and ``size`` are those of ``decode_whole``.
+    """
+    pixels = resampling.resample(decode_whole(encoded, size), [output_size, output_size])
     return tf.ensure_shape(pixels, [output_size, output_size, 3])
 
 
-def decode_whole(encoded: tf.Tensor) -> tf.Tensor:
-    """The pixels of a JPEG, a scalar string: uint8 [height, width, 3]."""
-    return tf.io.decode_jpeg(encoded, channels=3, dct_method=_DCT)
+def checked(encoded: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """``encoded``, a JPEG of ``size``; its header alone is read.
+
+    A file of a hundred bytes can state a size of gigabytes, and a PNG, which TensorFlow's decoder
+    of JPEGs also accepts, can be as large.
+
+    Args:
+        encoded: scalar string, of a record.
+        size: int32 [2], height and width that the record states.
+
+    Raises:
+        tf.errors.InvalidArgumentError: when it runs, if it is something else, or has more than
+            ``MAX_PIXELS``.
+    """
+    num_pixels = tf.reduce_prod(tf.cast(size, tf.int64))
+    checks = [
+        tf.debugging.assert_equal(
+            tf.io.extract_jpeg_shape(encoded)[:2],
+            size,
+            "the image must have the height and width that its record states",
+        ),
+        tf.debugging.assert_less_equal(
+            num_pixels, tf.constant(MAX_PIXELS, tf.int64), "an image has too many pixels"
+        ),
+    ]
+    with tf.control_dependencies(checks):
+        return tf.identity(encoded)
+
+
+def decode_whole(encoded: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """The pixels of a JPEG: uint8 [height, width, 3].
+
+    ``encoded``, ``size`` and the error are those of ``checked``.
+    """
+    return tf.io.decode_jpeg(checked(encoded, size), channels=3, dct_method=_DCT)
 
 
 def decode_window(encoded: tf.Tensor, window: tf.Tensor, size: tf.Tensor) -> tf.Tensor:

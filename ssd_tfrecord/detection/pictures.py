@@ -1,7 +1,6 @@
 """Boxes drawn on pictures: detections, beside the ground truth if there is one."""
 
 import colorsys
-import io
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
 
+from ssd_tfrecord.data.reading import RecordReader
+from ssd_tfrecord.data.rendering import decode_whole
 from ssd_tfrecord.detection.detections import Detections, image_names
 from ssd_tfrecord.detection.ground_truth import GroundTruth
 from ssd_tfrecord.records.manifest import Manifest
@@ -181,13 +182,14 @@ def spread(total: int, count: int) -> list[int]:
 
 
 def _read_images(manifest: Manifest, indices: Sequence[int]) -> Iterator[Image.Image]:
-    """The stored images of the records ``indices``, which are in ascending order."""
-    wanted = tf.constant(indices, tf.int64)
-    records = tf.data.TFRecordDataset(list(manifest.shard_paths)).enumerate()
-    records = records.filter(lambda index, _: tf.reduce_any(wanted == index))
-    for _, serialized in records:
-        encoded = parse_example(serialized)["encoded"].numpy()
-        yield Image.open(io.BytesIO(encoded)).convert("RGB")
+    """The stored images of the records ``indices``."""
+    # One by one, without a function of a dataset: that would be traced at each evaluation, and
+    # leave its graph behind.
+    reader = RecordReader((manifest,))
+    for index in indices:
+        record = parse_example(reader.read(tf.constant(index, tf.int64))[1])
+        size = tf.stack([record["height"], record["width"]])
+        yield Image.fromarray(decode_whole(record["encoded"], size).numpy())
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:

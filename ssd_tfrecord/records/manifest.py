@@ -5,11 +5,15 @@ import hashlib
 import json
 import os
 import re
+import reprlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field
 from typing import Any
 
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.records import manifest_fields
+from ssd_tfrecord.records.manifest_fields import FieldError
 
 FILE_NAME = "manifest.json"
 REJECTS_NAME = "rejects.jsonl"
@@ -143,19 +147,17 @@ class Manifest:
         directory = os.fspath(directory)
         path = os.path.join(directory, FILE_NAME)
         content = _read_json(path)
+        content["classes"] = _classes(path, content)
+        _check_fields(path, content, manifest_fields.FIELDS)
         # Not a field: only file_digests() reads it.
         content.pop("sha256", None)
-        content["classes"] = load_classes(path)
-        try:
-            content["shards"] = tuple(
-                Shard(**{**item, "record_bytes": tuple(item["record_bytes"])})
-                for item in content["shards"]
-            )
-            content["flags"] = tuple(content["flags"])
-            manifest = cls(directory=directory, **content)
-        # The dataclasses raise TypeError for a key that is missing or unknown.
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{path}: not a complete manifest ({error}); convert again") from None
+        _check_keys(path, content)
+        content["shards"] = tuple(
+            Shard(**{**item, "record_bytes": tuple(item["record_bytes"])})
+            for item in content["shards"]
+        )
+        content["flags"] = tuple(content["flags"])
+        manifest = cls(directory=directory, **content)
         _check_shards(path, manifest)
         return manifest
 
@@ -173,9 +175,11 @@ def file_digests(directory: str | os.PathLike[str]) -> dict[str, tuple[str, str]
     Raises:
         InputError: manifest.json is missing or cannot be read.
     """
-    content = _read_json(os.path.join(directory, FILE_NAME))
+    path = os.path.join(directory, FILE_NAME)
+    content = _read_json(path)
+    _check_fields(path, content, manifest_fields.FIELDS)
     wanted = content.get("sha256")
-    if not isinstance(wanted, dict):
+    if wanted is None:
         return {FILE_NAME: ("a sha256", "none")}
     # Taken out, so that what is left is the content that save() computed it from.
     own = wanted.pop(FILE_NAME, "")
@@ -190,9 +194,13 @@ def _content_digest(content: Mapping[str, object]) -> str:
 
 def _file_digest(directory: str | os.PathLike[str], name: str) -> str:
     digest = hashlib.sha256()
+    # The name comes from a manifest, and must not lead out of the folder.
+    path = os.path.join(directory, os.path.basename(name))
+    # Opening a pipe would wait for ever.
+    if not os.path.isfile(path):
+        return ""
     try:
-        # The name comes from a manifest, and must not lead out of the folder.
-        with open(os.path.join(directory, os.path.basename(name)), "rb") as file:
+        with open(path, "rb") as file:
             # In blocks: there may be as many rejects as objects.
             while block := file.read(_BLOCK):
                 digest.update(block)
@@ -234,21 +242,31 @@ def load_classes(path: str | os.PathLike[str]) -> tuple[ClassLabel, ...]:
         InputError: the file cannot be read, is of another version, or has a faulty class list.
     """
     path = os.fspath(path)
-    content = _read_json(path)
-    _check_version(path, content)
-    try:
-        classes = tuple(ClassLabel(**item) for item in content["classes"])
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a complete manifest ({error}); convert again") from None
+    return _classes(path, _read_json(path))
+
+
+def _classes(path: str, content: Mapping[str, Any]) -> tuple[ClassLabel, ...]:
+    version = content.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"{path}: schema_version {reprlib.repr(version)}: must be {SCHEMA_VERSION}; convert "
+            "again"
+        )
+    if "classes" not in content:
+        raise InputError(f"{path}: not a complete manifest: classes is missing; convert again")
+    _check_fields(path, content, manifest_fields.CLASSES)
+    classes = tuple(ClassLabel(**item) for item in content["classes"])
     ids = [item.id for item in classes]
     if ids != list(range(1, len(ids) + 1)) or len({item.name for item in classes}) != len(ids):
         raise InputError(
-            f"{path}: class ids {ids}: must be 1 to C, with unique names; convert again"
+            f"{path}: class ids {reprlib.repr(ids)}: must be 1 to C, with unique names; convert "
+            "again"
         )
     original_ids = [item.original_id for item in classes]
-    if not all(isinstance(item, int) for item in original_ids) or len({*original_ids}) != len(ids):
+    if len({*original_ids}) != len(ids):
         raise InputError(
-            f"{path}: original ids {original_ids}: must be different whole numbers; convert again"
+            f"{path}: original ids {reprlib.repr(original_ids)}: must be different whole numbers; "
+            "convert again"
         )
     return classes
 
@@ -261,30 +279,50 @@ def _to_json(content: Mapping[str, object]) -> str:
 
 def _read_json(path: str) -> dict[str, Any]:
     try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
-    except FileNotFoundError:
+        return manifest_fields.read_object(path)
+    # NotADirectoryError: the folder is a file, such as a shard. ValueError: a null character.
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(
             f"{os.path.dirname(path) or '.'}: no {FILE_NAME}: must be a folder that "
             "`ssd-tfrecord convert-voc` or `convert-coco` has finished writing; for TFRecords made "
             "by another tool, run `ssd-tfrecord inspect --index` first"
         ) from None
+    except FieldError as error:
+        raise InputError(f"{path}: {error}; convert again") from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: must contain a JSON object; convert again")
-    return content
+        raise InputError(f"{path!r}: cannot be read: {error}") from None
 
 
-def _check_version(path: str, content: Mapping[str, object]) -> None:
-    version = content.get("schema_version")
-    if version != SCHEMA_VERSION:
+def _check_fields(
+    path: str, content: Mapping[str, object], checks: Mapping[str, manifest_fields.Check]
+) -> None:
+    try:
+        manifest_fields.check(content, checks)
+    except FieldError as error:
+        raise InputError(f"{path}: {error}; convert again") from None
+
+
+def _check_keys(path: str, content: Mapping[str, object]) -> None:
+    fields = {item.name: item for item in dataclasses.fields(Manifest) if item.name != "directory"}
+    optional = {name for name, item in fields.items() if item.default_factory is not MISSING}
+    if missing := fields.keys() - optional - content.keys():
         raise InputError(
-            f"{path}: schema_version {version}: must be {SCHEMA_VERSION}; convert again"
+            f"{path}: not a complete manifest: {', '.join(sorted(missing))} is missing; convert "
+            "again"
+        )
+    if unknown := content.keys() - fields.keys():
+        raise InputError(
+            f"{path}: {reprlib.repr(min(unknown))} is no field of a manifest; convert again"
         )
 
 
 def _check_shards(path: str, manifest: Manifest) -> None:
+    names = Counter(shard.file for shard in manifest.shards)
+    if repeated := [file for file, count in names.items() if count > 1]:
+        raise InputError(
+            f"{path}: shards: {repeated[0]} is listed {names[repeated[0]]} times: must be once; "
+            "convert again"
+        )
     for file, shard in zip(manifest.shard_paths, manifest.shards):
         size = os.path.getsize(file) if os.path.isfile(file) else None
         if size is None:
