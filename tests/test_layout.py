@@ -33,7 +33,8 @@ BENEATH = {
     "records/images": {*BASE, "records", "records/sources"},
     "records/writing": {*BASE, "records", "records/sources", *WORKSHOPS},
     "datasets": BASE,
-    "data": {*BASE, *GROUND},
+    # Jobs that share a cache wait for each other by the locks of processes.
+    "data": {*BASE, *GROUND, "records/processes"},
     "model": {*BASE, *GROUND},
     "runs": {*BASE, *GROUND, *TENSORS, *WORKSHOPS},
     "detection": {*BASE, *GROUND, *TENSORS, *WORKSHOPS, "runs"},

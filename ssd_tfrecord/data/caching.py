@@ -1,6 +1,5 @@
 """Caches of records or decoded images: each is a ``reading.RecordSource``."""
 
-import contextlib
 import dataclasses
 import hashlib
 import os
@@ -14,8 +13,9 @@ import tensorflow as tf
 import tqdm
 
 from ssd_tfrecord.data import footprint, rendering
+from ssd_tfrecord.data.cache_folder import DamagedCacheError, loaded_or_filled
 from ssd_tfrecord.data.reading import RecordReader, RecordSource, read_window
-from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.errors import DamagedRecordError, InputError
 from ssd_tfrecord.options import ReadOptions
 from ssd_tfrecord.records import schema
 from ssd_tfrecord.records.manifest import Manifest
@@ -29,14 +29,14 @@ def opened(manifests: Sequence[Manifest], options: ReadOptions) -> RecordSource:
     """The source that ``pipeline.batches`` reads several sets from, through the cache if any.
 
     A new cache is filled here, with a progress bar; an existing one in ``cache_dir`` is recognised
-    by the checksums of its shards and used again.
+    by the checksums of its shards and used again, whichever job has filled it, or fills it now.
 
     Args:
         manifests: the sets; record indices run on from one to the next.
         options: of reading; ``cache``, ``cache_dir`` and ``on_bad_record`` are used.
 
     Raises:
-        InputError: ``cache_dir`` cannot be written to.
+        InputError: ``cache_dir`` cannot be written to, or a shard is gone.
         tf.errors.DataLossError: a record that is read to fill the cache fails its checksum, and
             ``on_bad_record`` is ``stop``.
     """
@@ -50,6 +50,10 @@ def opened(manifests: Sequence[Manifest], options: ReadOptions) -> RecordSource:
         return fill(reader, os.path.join(options.cache_dir, _key(manifests, options)))
     # Whatever the file system refuses, a full disk included.
     except OSError as error:
+        if error.filename in reader.paths:
+            raise DamagedRecordError(
+                f"{error.filename}: {error.strerror}; copy the shard again, or convert again"
+            ) from None
         raise InputError(
             f"--cache_dir={options.cache_dir}: must be a writable folder: {error.strerror or error}"
         ) from None
@@ -116,19 +120,26 @@ def _records_cache(reader: RecordReader, folder: str) -> RecordSource:
     if not folder:
         found, records = zip(*_shown(_in_order(reader), len(reader), "records"))
         return RecordCache(reader.manifests, found, records)
-    # On disk this cache is a copy of the shards, which the usual reader reads.
-    if not os.path.isdir(folder):
-        with _written_aside(folder) as aside:
-            for number, manifest in enumerate(reader.manifests):
-                # Numbered: shards of two sets may have the same file names.
-                os.makedirs(os.path.join(aside, str(number)))
-                for path in _shown(manifest.shard_paths, len(manifest.shard_paths), "shards"):
-                    shutil.copy(path, os.path.join(aside, str(number)))
-    manifests = [
-        dataclasses.replace(manifest, directory=os.path.join(folder, str(number)))
-        for number, manifest in enumerate(reader.manifests)
-    ]
-    return RecordReader(manifests, reader.on_bad_record)
+
+    # On disk this cache is a copy of the shards, which the usual reader reads. Their folders are
+    # numbered: shards of two sets may have the same file names.
+    def load(folder: str) -> RecordReader:
+        manifests = [
+            dataclasses.replace(manifest, directory=os.path.join(folder, str(number)))
+            for number, manifest in enumerate(reader.manifests)
+        ]
+        for manifest in manifests:
+            for path, shard in zip(manifest.shard_paths, manifest.shards):
+                _check_size(path, shard.bytes)
+        return RecordReader(manifests, reader.on_bad_record)
+
+    def fill(folder: str) -> None:
+        for number, manifest in enumerate(reader.manifests):
+            os.makedirs(os.path.join(folder, str(number)))
+            for path in _shown(manifest.shard_paths, len(manifest.shard_paths), "shards"):
+                shutil.copy(path, os.path.join(folder, str(number)))
+
+    return loaded_or_filled(folder, load, fill)
 
 
 def _decoded_cache(reader: RecordReader, folder: str) -> RecordSource:
@@ -136,20 +147,57 @@ def _decoded_cache(reader: RecordReader, folder: str) -> RecordSource:
     if not folder:
         memory = _aligned(num_bytes)
         return PixelCache(reader.manifests, *_decode(reader, memory), memory)
-    if not os.path.isdir(folder):
-        with _written_aside(folder) as aside:
-            filled = np.memmap(os.path.join(aside, _PIXELS), np.uint8, "w+", shape=num_bytes)
-            indices, serialized = _decode(reader, filled)
-            filled.flush()
-            np.save(os.path.join(aside, _FOUND), indices)
-            with tf.io.TFRecordWriter(os.path.join(aside, _RECORDS)) as writer:
-                for record in serialized:
-                    writer.write(record)
-    # Copy on write, although nothing writes: dlpack refuses read-only memory.
-    pixels = np.memmap(os.path.join(folder, _PIXELS), np.uint8, "c")
-    records = tf.data.TFRecordDataset(os.path.join(folder, _RECORDS)).as_numpy_iterator()
-    found = np.load(os.path.join(folder, _FOUND)).tolist()
-    return PixelCache(reader.manifests, found, list(records), pixels)
+
+    def load(folder: str) -> PixelCache:
+        _check_size(os.path.join(folder, _PIXELS), num_bytes)
+        # Copy on write, although nothing writes: dlpack refuses read-only memory.
+        pixels = np.memmap(os.path.join(folder, _PIXELS), np.uint8, "c")
+        found = _load_found(os.path.join(folder, _FOUND), len(reader))
+        records = _load_records(os.path.join(folder, _RECORDS), len(reader))
+        return PixelCache(reader.manifests, found, records, pixels)
+
+    def fill(folder: str) -> None:
+        with open(os.path.join(folder, _PIXELS), "wb") as file:
+            # Without room on the disk, writing to mapped memory would kill the process.
+            os.posix_fallocate(file.fileno(), 0, num_bytes)
+        filled = np.memmap(os.path.join(folder, _PIXELS), np.uint8, "r+")
+        indices, serialized = _decode(reader, filled)
+        filled.flush()
+        np.save(os.path.join(folder, _FOUND), np.array(indices, np.int64))
+        with tf.io.TFRecordWriter(os.path.join(folder, _RECORDS)) as writer:
+            for record in serialized:
+                writer.write(record)
+
+    return loaded_or_filled(folder, load, fill)
+
+
+def _check_size(path: str, num_bytes: int) -> None:
+    size = os.path.getsize(path) if os.path.isfile(path) else 0
+    if size != num_bytes:
+        raise DamagedCacheError(f"{path} has {size:,} bytes, must have {num_bytes:,}")
+
+
+def _load_found(path: str, num_records: int) -> list[int]:
+    try:
+        # Mapped: nothing is allocated for what the file only claims to hold.
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DamagedCacheError(f"{path} cannot be read ({error})") from None
+    if found.dtype != np.int64 or found.shape != (num_records,):
+        raise DamagedCacheError(f"{path} must hold {num_records} whole numbers")
+    if num_records and not 0 <= found.min() <= found.max() < num_records:
+        raise DamagedCacheError(f"{path}: numbers must be from 0 to {num_records - 1}")
+    return found.tolist()
+
+
+def _load_records(path: str, num_records: int) -> list[bytes]:
+    try:
+        records = list(tf.data.TFRecordDataset(path).as_numpy_iterator())
+    except (tf.errors.DataLossError, tf.errors.NotFoundError):
+        records = []
+    if len(records) != num_records:
+        raise DamagedCacheError(f"{path} is damaged")
+    return records
 
 
 def _aligned(num_bytes: int) -> np.ndarray:
@@ -171,9 +219,8 @@ def _decode(reader: RecordReader, pixels: np.ndarray) -> tuple[list[int], list[b
     def decode(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         found, serialized = reader.read(index)
         record = schema.parse_example(serialized)
-        levels = rendering.decode_whole(record["encoded"])
-        # Fails if the image does not have the size that its record states.
-        return found, serialized, tf.reshape(levels, [record["height"] * record["width"] * 3])
+        size = tf.stack([record["height"], record["width"]])
+        return found, serialized, tf.reshape(rendering.decode_whole(record["encoded"], size), [-1])
 
     decoded = tf.data.Dataset.range(len(reader)).map(decode, tf.data.AUTOTUNE)
     found: list[int] = []
@@ -202,19 +249,3 @@ def _begins(found: Sequence[int], records: Sequence[bytes]) -> np.ndarray:
 
 def _shown(items: Iterable[_Item], count: int, unit: str) -> Iterable[_Item]:
     return tqdm.tqdm(items, "Cache", count, unit=f" {unit}", file=sys.stderr)
-
-
-@contextlib.contextmanager
-def _written_aside(folder: str) -> Iterator[str]:
-    """A new folder that is renamed to ``folder`` if the block ends without an error.
-
-    So a folder of that name is always complete, even after a kill.
-    """
-    # The process id keeps apart two runs that fill the same cache.
-    aside = f"{folder}.{os.getpid()}.partial"
-    try:
-        os.makedirs(aside)
-        yield aside
-        os.replace(aside, folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)

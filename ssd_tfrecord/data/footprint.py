@@ -4,8 +4,7 @@ import os
 import shutil
 from collections.abc import Sequence
 
-import psutil
-
+from ssd_tfrecord.data.free_memory import free_memory
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import ReadOptions
 from ssd_tfrecord.records.manifest import Manifest
@@ -37,12 +36,8 @@ def check_cache(manifests: Sequence[Manifest], options: ReadOptions) -> str:
     place = f"in {options.cache_dir}" if options.cache_dir else "of memory"
     limit, why = float(options.cache_limit_mb), "--cache_limit_mb"
     if not limit:
-        free = (
-            _free_disk(options.cache_dir)
-            if options.cache_dir
-            else psutil.virtual_memory().available
-        )
-        limit, why = FREE_SHARE * free / 1e6, f"{FREE_SHARE:.0%} of what is free"
+        free, where = _free(options.cache_dir)
+        limit, why = FREE_SHARE * free / 1e6, f"{FREE_SHARE:.0%} of what is free {where}"
     if needed > limit:
         raise InputError(
             f"--cache={options.cache}: needs {needed:,.0f} MB {place}, but must not exceed "
@@ -50,6 +45,13 @@ def check_cache(manifests: Sequence[Manifest], options: ReadOptions) -> str:
             "--cache_limit_mb"
         )
     return f"Cache: {options.cache}, {needed:,.0f} MB {place} (limit {limit:,.0f} MB)"
+
+
+def _free(cache_dir: str) -> tuple[int, str]:
+    if cache_dir:
+        return _free_disk(cache_dir), "there"
+    memory = free_memory()
+    return memory.bytes, f"on {memory.of}"
 
 
 def _free_disk(folder: str) -> int:

@@ -1,12 +1,15 @@
-"""Folders that one run has to itself; the kernel frees them when their holder dies.
+"""Files and folders that one process has to itself; the kernel frees them when their holder dies.
 
 All locks are ``flock``'s, which belong to an open file: a process may open the same file again and
 close it, as ``is_held`` does, without losing the lock. POSIX record locks would be gone.
 """
 
 import contextlib
+import datetime
 import fcntl
+import json
 import os
+import socket
 import uuid
 from collections.abc import Iterator
 
@@ -14,6 +17,62 @@ from ssd_tfrecord.errors import InputError
 
 RUN = "run.lock"
 WORKERS = "workers.lock"
+
+# More than any holder writes: whatever else is in the file is not read.
+_SIGNATURE_BYTES = 4096
+
+
+def take(path: str) -> int | None:
+    """Creates the file ``path``, and its folder, locks it, and signs it with this process.
+
+    Args:
+        path: of the lock's file; a link is not followed.
+
+    Returns:
+        The descriptor that holds the lock until it is closed, here and in all forked children; None
+        if another process holds it, which is not waited for.
+
+    Raises:
+        OSError: the file cannot be made, or its file system has no locks.
+    """
+    while True:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        try:
+            descriptor = _open(path)
+        except FileNotFoundError:  # the last holder has just removed the folder
+            continue
+        try:
+            locked = _try_to_lock(descriptor)
+            # A holder that has finished removes the file: this lock may be on one that no longer
+            # has a name, and another process would lock its successor.
+            if locked and is_name_of(path, descriptor):
+                _sign(descriptor)
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+        if not locked:
+            return None
+
+
+def is_name_of(path: str, descriptor: int) -> bool:
+    """Whether ``path`` is a name of the open file ``descriptor``, and not of a later one."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except FileNotFoundError:
+        return False
+
+
+def signature(path: str) -> str:
+    """Who holds the lock ``path``, in words: host, process, since when; "" if it does not say."""
+    try:
+        with open(path, "rb") as file:
+            who = json.loads(file.read(_SIGNATURE_BYTES))
+        return f"host {who['host']}, process {who['process']}, since {who['since']}"
+    # Nothing yet, or of an earlier version: the lock holds without it.
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return ""
 
 
 def hold(folder: str) -> int:
@@ -26,29 +85,15 @@ def hold(folder: str) -> int:
         InputError: another run holds it; this is not waited for.
         OSError: it cannot be created.
     """
-    path = os.path.join(folder, RUN)
-    while True:
-        os.makedirs(folder, exist_ok=True)
-        try:
-            descriptor = _open(path)
-        except FileNotFoundError:  # the last holder has just removed the folder
-            continue
-        if not _try_to_lock(descriptor):
-            os.close(descriptor)
-            raise held_error(folder)
-        # A holder that has finished removes the file: this lock may be on one that no longer has a
-        # name, and another run would lock its successor.
-        if os.path.isfile(path) and os.path.samestat(os.fstat(descriptor), os.stat(path)):
-            try:
-                # The run's name, for workers on other machines: see holder and call_off.
-                os.truncate(path, 0)
-                os.write(descriptor, uuid.uuid4().hex.encode())
-                _wait_for_workers(folder)
-            except BaseException:
-                os.close(descriptor)
-                raise
-            return descriptor
+    descriptor = take(os.path.join(folder, RUN))
+    if descriptor is None:
+        raise held_error(folder)
+    try:
+        _wait_for_workers(folder)
+    except BaseException:
         os.close(descriptor)
+        raise
+    return descriptor
 
 
 def is_held(folder: str) -> bool:
@@ -66,14 +111,15 @@ def is_held(folder: str) -> bool:
 
 def held_error(folder: str) -> InputError:
     """The error of a folder that another run holds."""
+    who = signature(os.path.join(folder, RUN))
     return InputError(
         f"{folder}: another run is writing here: wait for it to finish, or choose another "
-        "--output_dir"
+        f"--output_dir{f' ({who})' if who else ''}"
     )
 
 
 def holder(folder: str) -> str:
-    """The name, unique to each run, of the last run that held ``folder``; "" if called off."""
+    """What the last run that held ``folder`` signed with, unlike any other; "" if called off."""
     with open(os.path.join(folder, RUN), encoding="ascii") as file:
         return file.read()
 
@@ -81,7 +127,7 @@ def holder(folder: str) -> str:
 def call_off(folder: str) -> None:
     """Tells all workers, on any machine, that the run that holds ``folder`` needs them no more.
 
-    Its name is erased, which workers compare with the one that they were started for.
+    Its signature is erased, which workers compare with the one that they were started for.
     """
     os.truncate(os.path.join(folder, RUN), 0)
 
@@ -129,7 +175,8 @@ def _wait_for_workers(folder: str) -> None:
 
 
 def _open(path: str) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    # Signing truncates: not what a link in a folder of somebody else's leads to.
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
 
 
 def _try_to_lock(descriptor: int) -> bool:
@@ -138,3 +185,16 @@ def _try_to_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _sign(descriptor: int) -> None:
+    who = {
+        "host": socket.gethostname(),
+        "process": os.getpid(),
+        "since": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        # Tells this holder from a later one of the same number, for workers on other machines:
+        # see holder and call_off.
+        "id": uuid.uuid4().hex,
+    }
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, json.dumps(who).encode())
