@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from ssd_tfrecord.data.passes import Passes
 from ssd_tfrecord.data.pipeline import EvaluationBatch, evaluation_dataset
 from ssd_tfrecord.detection.detections import Detections, unpad
 from ssd_tfrecord.detection.ground_truth import GroundTruth
@@ -196,17 +197,41 @@ class Detector:
         Raises:
             RuntimeError: an image was not returned exactly once.
         """
+        passes = self.passes(manifest, batch_size=batch_size, num_workers=num_workers)
+        return self.detect_pass(passes, manifest, truths)
+
+    def passes(self, manifest: Manifest, *, batch_size: int = 32, num_workers: int = 0) -> Passes:
+        """The images of a record set for ``detect_pass``, however often.
+
+        Args:
+            manifest: of the record set.
+            batch_size: images per step over all replicas; rounded up to a multiple of their number.
+            num_workers: threads of the input pipeline; 0: one per core.
+        """
         replicas = self._strategy.num_replicas_in_sync
+        # Rounded up, so that all replicas get the same number of images.
+        batch_size = -(-batch_size // replicas) * replicas
         dataset = evaluation_dataset(
-            manifest,
-            input_size=self.input_size,
-            # Rounded up, so that all replicas get the same number of images.
-            batch_size=-(-batch_size // replicas) * replicas,
-            num_workers=num_workers,
+            manifest, input_size=self.input_size, batch_size=batch_size, num_workers=num_workers
         )
+        return Passes(dataset, -(-manifest.num_records // batch_size), self._strategy)
+
+    def detect_pass(
+        self, passes: Passes, manifest: Manifest, truths: Sequence[GroundTruth]
+    ) -> list[Detections]:
+        """``detect_records``, with a pipeline that is made once for several evaluations.
+
+        Args:
+            passes: of ``passes``.
+            manifest: of the record set that they were made of.
+            truths: its ground truths, in record order; names and sizes are taken from them.
+
+        Raises:
+            RuntimeError: an image was not returned exactly once.
+        """
         found: dict[int, Detections] = {}
         with steady_bar(manifest.num_records, " images") as progress:
-            for batch in self._strategy.experimental_distribute_dataset(dataset):
+            for batch in passes:
                 for index, padded in self._valid_rows(self._detect_distributed(batch)):
                     if index in found:
                         raise RuntimeError(

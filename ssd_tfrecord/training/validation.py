@@ -8,12 +8,14 @@ from PIL import Image
 
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.data import pipeline
+from ssd_tfrecord.data.passes import Passes
 from ssd_tfrecord.data.pipeline import Batch
 from ssd_tfrecord.data.reading import RecordReader
 from ssd_tfrecord.detection import pictures
 from ssd_tfrecord.detection.detections import Detections
 from ssd_tfrecord.detection.detector import Detector
 from ssd_tfrecord.detection.ground_truth import read_ground_truths
+from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.evaluation.coco_metrics import image_ids
 from ssd_tfrecord.evaluation.metrics import compute_metrics
 from ssd_tfrecord.keras import keras
@@ -32,6 +34,9 @@ class Validator:
         manifest: the evaluation set.
         config: of the run.
         strategy: the one that ``model`` was built under.
+
+    Raises:
+        InputError: the set has no images.
     """
 
     def __init__(
@@ -42,6 +47,8 @@ class Validator:
         config: TrainConfig,
         strategy: tf.distribute.Strategy,
     ) -> None:
+        if not manifest.num_records:
+            raise InputError(f"--eval_records={manifest.directory}: the set has no images")
         self._model = model
         self._detector = Detector(
             model,
@@ -57,15 +64,30 @@ class Validator:
         self._strategy = strategy
         self._ground_truths = read_ground_truths(manifest)
         self._detections: list[Detections] = []
+        # Made once: each would be traced anew at every evaluation.
+        self._images = self._detector.passes(
+            manifest,
+            batch_size=config.global_batch_size,
+            num_workers=config.input.reading.num_workers,
+        )
+        self._samples = Passes(
+            loss_dataset(manifest, config), num_loss_batches(manifest, config), strategy
+        )
         self._loss_sums = tf.function(self._replica_loss_sums, autograph=False)
+
+    @property
+    def has_objects(self) -> bool:
+        """Whether the set has an object that counts for ``best_metric``, which else is None."""
+        # VOC's metrics ignore difficult objects and crowds; COCO's ignore crowds.
+        is_voc = self._config.checkpoints.best_metric.startswith("voc")
+        return any(
+            (~(truth.crowd | (truth.difficult & is_voc))).any() for truth in self._ground_truths
+        )
 
     def metrics(self) -> dict[str, Any]:
         """Detects on every image once; returns the numbers of metrics.json without ``step``."""
-        self._detections = self._detector.detect_records(
-            self._manifest,
-            self._ground_truths,
-            batch_size=self._config.global_batch_size,
-            num_workers=self._config.input.reading.num_workers,
+        self._detections = self._detector.detect_pass(
+            self._images, self._manifest, self._ground_truths
         )
         return compute_metrics(
             self._ground_truths,
@@ -80,10 +102,9 @@ class Validator:
 
     def loss(self) -> float:
         """The training loss over every image once, without augmentation; 0 without any object."""
-        dataset = loss_dataset(self._manifest, self._config)
         # Sums, not means of batches: the last batch has fewer objects, and replicas differ too.
         sums = tf.zeros([2])
-        for batch in self._strategy.experimental_distribute_dataset(dataset):
+        for batch in self._samples:
             sums += self._loss_sums(batch)
         total, positives = (float(value) for value in sums)
         return total / positives if positives else 0.0
@@ -126,7 +147,6 @@ def loss_dataset(manifest: Manifest, config: TrainConfig) -> tf.data.Dataset:
         config: of the run.
     """
     batch_size = config.global_batch_size
-    num_batches = -(-manifest.num_records // batch_size)
 
     def keep_first_epoch(number: tf.Tensor, batch: Batch) -> Batch:
         position = number * batch_size + tf.range(batch_size, dtype=tf.int64)
@@ -143,4 +163,10 @@ def loss_dataset(manifest: Manifest, config: TrainConfig) -> tf.data.Dataset:
         batch_size=batch_size,
         seed=0,
     )
-    return dataset.take(num_batches).enumerate().map(keep_first_epoch)
+    dataset = dataset.take(num_loss_batches(manifest, config))
+    return dataset.enumerate().map(keep_first_epoch)
+
+
+def num_loss_batches(manifest: Manifest, config: TrainConfig) -> int:
+    """The number of batches of ``loss_dataset``."""
+    return -(-manifest.num_records // config.global_batch_size)

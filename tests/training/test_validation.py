@@ -9,6 +9,7 @@ import tensorflow as tf
 from ssd_tfrecord.backbones import BACKBONES
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.data.reading import RecordReader
+from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.geometry.anchors import anchor_boxes
 from ssd_tfrecord.keras import keras
 from ssd_tfrecord.options import AnchorOptions, FramingOptions, InputOptions, ReadOptions
@@ -77,6 +78,84 @@ def _expected(targets, positives):
         distance = np.abs(np.concatenate([offset, scale]))
         total += np.where(distance < 1, distance**2 / 2, distance - 0.5).sum()
     return 4 * np.log(4) + total / positives
+
+
+@pytest.fixture
+def validator(manifest, config):
+    return validation.Validator(
+        silent_model(), ANCHORS, manifest, config, tf.distribute.get_strategy()
+    )
+
+
+def test_an_evaluation_again_gives_the_same_and_traces_nothing(validator, monkeypatch):
+    first = validator.metrics(), validator.loss()
+
+    def fail(*_, **__):
+        raise AssertionError("a pipeline is made anew")
+
+    monkeypatch.setattr(tf.data.Dataset, "map", fail)
+    monkeypatch.setattr(tf.data.Dataset, "filter", fail)
+    for _ in range(3):
+        assert (validator.metrics(), validator.loss()) == first
+        assert len(validator.pictures(2)) == 2
+
+
+def test_an_evaluation_after_one_that_was_given_up_is_whole(validator, monkeypatch):
+    expected = validator.metrics(), validator.loss()
+    detect, sums = validator._detector._detect_distributed, validator._loss_sums
+
+    def interrupt(name, holder, function):
+        calls = iter([True, False])
+
+        def once(batch):
+            if next(calls):
+                return function(batch)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(holder, name, once)
+
+    interrupt("_detect_distributed", validator._detector, detect)
+    interrupt("_loss_sums", validator, sums)
+    for give_up in (validator.metrics, validator.loss):
+        with pytest.raises(KeyboardInterrupt):
+            give_up()
+    monkeypatch.undo()
+    assert (validator.metrics(), validator.loss()) == expected
+
+
+@pytest.mark.parametrize(
+    ("metric", "marks", "expected"),
+    [
+        ("voc07_map", {}, True),
+        ("voc07_map", {"difficult": True}, False),
+        ("coco_ap", {"difficult": True}, True),
+        ("voc12_map", {"crowd": True}, False),
+        ("coco_ap50", {"crowd": True}, False),
+    ],
+)
+def test_objects_count_as_the_best_metric_does(manifest, config, metric, marks, expected):
+    options = dataclasses.replace(config.checkpoints, best_metric=metric)
+    config = dataclasses.replace(config, checkpoints=options)
+    whole = validation.read_ground_truths(manifest)
+    truths = [
+        dataclasses.replace(
+            truth, **{name: np.full(len(truth.labels), value) for name, value in marks.items()}
+        )
+        for truth in whole
+    ]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(validation, "read_ground_truths", lambda _: truths)
+        made = validation.Validator(
+            silent_model(), ANCHORS, manifest, config, tf.distribute.get_strategy()
+        )
+    assert made.has_objects is expected
+    assert (made.metrics()[metric] is not None) is expected
+
+
+def test_a_set_without_images_is_refused(manifest, config):
+    empty = dataclasses.replace(manifest, shards=(), num_records=0)
+    with pytest.raises(InputError, match=r"^--eval_records=.*tiny: the set has no images$"):
+        validation.Validator(silent_model(), ANCHORS, empty, config, tf.distribute.get_strategy())
 
 
 def test_samples_are_drawn_pictures_that_differ_from_step_to_step(manifest, config):

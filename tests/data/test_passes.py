@@ -1,0 +1,61 @@
+"""A dataset that is gone through again and again: whole passes, whatever happened to the last."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ssd_tfrecord.data.passes import Passes
+
+
+def strategies():
+    yield pytest.param(tf.distribute.get_strategy, id="one replica")
+    yield pytest.param(
+        lambda: tf.distribute.MirroredStrategy(
+            ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
+        ),
+        id="two replicas",
+    )
+
+
+def numbers(batches, strategy):
+    parts = (part for batch in batches for part in strategy.experimental_local_results(batch))
+    return np.concatenate([part.numpy() for part in parts]).tolist()
+
+
+@pytest.mark.parametrize("strategy_fn", [*strategies()])
+def test_each_round_is_the_whole_dataset(strategy_fn):
+    strategy = strategy_fn()
+    passes = Passes(tf.data.Dataset.range(6).batch(2), 3, strategy)
+    assert len(passes) == 3
+    for _ in range(3):
+        assert numbers(passes, strategy) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("given_up_after", [0, 1, 2])
+def test_a_round_that_is_given_up_is_not_continued(given_up_after):
+    strategy = tf.distribute.get_strategy()
+    passes = Passes(tf.data.Dataset.range(6).batch(2), 3, strategy)
+    assert numbers(passes, strategy) == [0, 1, 2, 3, 4, 5]
+    given_up = iter(passes)
+    assert len(list(itertools.islice(given_up, given_up_after))) == given_up_after
+    del given_up
+    assert numbers(passes, strategy) == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_round_after_an_error_begins_anew():
+    broken = tf.Variable(False)
+    dataset = tf.data.Dataset.range(6).map(
+        lambda n: tf.debugging.check_numerics(tf.where(broken & (n == 3), np.nan, 1.0), "x")
+    )
+    passes = Passes(dataset.batch(2), 3, tf.distribute.get_strategy())
+    assert len(list(passes)) == 3
+    broken.assign(True)
+    for _ in range(2):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            # Batches that were ready before are still good.
+            for _ in range(3):
+                list(passes)
+    broken.assign(False)
+    assert len(list(passes)) == 3
