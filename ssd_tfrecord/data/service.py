@@ -2,21 +2,49 @@
 
 Workers read the record sets by the paths that the trainer was given. Ctrl-C and SIGTERM end a
 dispatcher or worker.
+
+A run goes on while one worker lives; records that a dead one had taken, at most one chunk of
+``order`` for each of its threads, are missing in that epoch. A dispatcher that keeps a journal and
+is started again at its port goes on where it was; meanwhile the workers go on with what they have.
 """
 
+import os
 import signal
 import sys
 import threading
 
 import tensorflow as tf
 
+from ssd_tfrecord.errors import InputError
+
 _PROTOCOL = "grpc"
 
 
-def serve_dispatcher(port: int) -> None:
-    """Serves as the dispatcher, at ``port``, until Ctrl-C or SIGTERM."""
+def serve_dispatcher(port: int, work_dir: str = "") -> None:
+    """Serves as the dispatcher until Ctrl-C or SIGTERM.
+
+    Args:
+        port: to listen on.
+        work_dir: folder for its journal, from which a dispatcher that is started again after a kill
+            goes on with the same run; "": such a dispatcher knows nothing of the run, which ends.
+
+    Raises:
+        InputError: ``work_dir`` cannot be made.
+    """
     service = tf.data.experimental.service
-    config = service.DispatcherConfig(port=port, protocol=_PROTOCOL)
+    if work_dir:
+        try:
+            os.makedirs(work_dir, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"--work_dir={work_dir}: must be a folder that can be written: {error.strerror}"
+            ) from None
+    config = service.DispatcherConfig(
+        port=port,
+        protocol=_PROTOCOL,
+        work_dir=work_dir or None,
+        fault_tolerant_mode=bool(work_dir),
+    )
     server = service.DispatchServer(config, start=True)
     print(f"dispatcher at {server.target}; start workers with --dispatcher=HOST:{port}")
     _wait_for_end()

@@ -1,7 +1,9 @@
 """Two workers on loopback give every record of an epoch once; the commands as they are typed."""
 
 import collections
+import itertools
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -11,7 +13,9 @@ import numpy as np
 import pytest
 
 from ssd_tfrecord.data import pipeline
+from ssd_tfrecord.data import service as service_module
 from ssd_tfrecord.data.reading import RecordReader
+from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import FramingOptions, InputOptions, ReadOptions
 from ssd_tfrecord.records.manifest import Manifest
 
@@ -24,9 +28,17 @@ def free_port():
         return server.getsockname()[1]
 
 
-def start(*words):
+# A dispatcher with a journal: port and folder.
+DISPATCHER = """
+import sys
+from ssd_tfrecord.data import service
+service.serve_dispatcher(int(sys.argv[1]), sys.argv[2])
+"""
+
+
+def start(*words, program=("tools/data_service.py",)):
     process = subprocess.Popen(
-        [sys.executable, "tools/data_service.py", *words],
+        [sys.executable, *program, *words],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -83,6 +95,81 @@ def test_every_record_of_an_epoch_comes_once_from_two_workers(tiny_records, serv
     }
     for index, image in zip(batch.indices, batch.images):
         np.testing.assert_array_equal(image, images[int(index)])
+
+
+@pytest.fixture
+def processes():
+    """Processes that the test starts, and may kill."""
+    processes = []
+    yield processes
+    for process in processes:
+        process.kill()
+        process.wait(timeout=120)
+        process.stdout.close()
+
+
+def test_batches_go_on_after_a_worker_and_a_dispatcher_are_killed(
+    tiny_records, tmp_path, processes
+):
+    port = free_port()
+
+    def dispatcher():
+        process, _ = start(str(port), str(tmp_path / "work"), program=("-c", DISPATCHER))
+        processes.append(process)
+        return process
+
+    def worker():
+        process, _ = start("--role=worker", f"--dispatcher=localhost:{port}")
+        processes.append(process)
+        return process
+
+    first, (one, two) = dispatcher(), (worker(), worker())
+    reading = ReadOptions(data_service=f"grpc://localhost:{port}")
+    options = InputOptions(framing=FramingOptions(augmentation="none"), reading=reading)
+    reader = RecordReader([Manifest.load(tiny_records)] * 40)  # 240 records
+    settings = {"input_size": 32, "batch_size": 4, "seed": 1}
+    batches = pipeline.batches(reader, options, **settings).as_numpy_iterator()
+    plain = pipeline.batches(reader, InputOptions(framing=options.framing), **settings)
+    images = {
+        int(index): image
+        for batch in plain.take(60).as_numpy_iterator()
+        for index, image in zip(batch.indices, batch.images)
+    }
+    assert len(images) == 240
+
+    def take(num_batches):
+        """{record: how often it came}, all of them with their own pixels."""
+        counts = collections.Counter()
+        for batch in itertools.islice(batches, num_batches):
+            counts.update(batch.indices.tolist())
+            for index, image in zip(batch.indices, batch.images):
+                np.testing.assert_array_equal(image, images[int(index)])
+        return counts
+
+    # Five epochs at a time: many more than the batches that are ready somewhere.
+    take(300)
+    one.send_signal(signal.SIGKILL)
+    assert sum(take(300).values()) == 1200
+    first.send_signal(signal.SIGKILL)
+    first.wait(timeout=120)
+    dispatcher()
+    # Of the same run: no record comes more often than five epochs and those under way hold it, as
+    # all would if it began again.
+    counts = take(300)
+    assert sum(counts.values()) == 1200
+    assert len(counts) == 240
+    assert max(counts.values()) <= 8
+    # A worker that comes late joins in, and goes on alone.
+    worker()
+    take(100)
+    two.send_signal(signal.SIGKILL)
+    assert sum(take(300).values()) == 1200
+
+
+def test_a_dispatcher_whose_journal_cannot_be_kept_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"^--work_dir=.*file/a: must be a folder that can be wri"):
+        service_module.serve_dispatcher(1, str(tmp_path / "file" / "a"))
 
 
 @pytest.mark.parametrize(
