@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ssd_tfrecord.errors import InputError
 
 # What changing a field's value affects. A run can be resumed with other values of every role but
-# "result" (runs/run_folder.py); --num_steps not with --lr_schedule=cosine.
+# "result" (runs/identity.py); --num_steps not with --lr_schedule=cosine.
 Role = Literal[
     "result",  # what is computed
     "cadence",  # how long it runs, how often it looks or saves; each step stays the same

@@ -127,6 +127,7 @@ class CheckpointOptions(Options):
         "metric by which the best checkpoint is chosen: 11-point VOC2007 mAP, VOC2012 mAP (area "
         "under the curve), COCO AP at IoU 0.50:0.95, or COCO AP at IoU 0.50",
         choices=("voc07_map", "voc12_map", "coco_ap", "coco_ap50"),
+        role="view",
     )
     patience: int = option(
         0,

@@ -9,7 +9,7 @@ from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.data.footprint import check_cache
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.records.manifest import Manifest, load_manifests
-from ssd_tfrecord.runs.run_folder import run_of_checkpoint
+from ssd_tfrecord.runs import run_folder, start_weights
 
 
 def check(config: TrainConfig) -> tuple[tuple[Manifest, ...], Manifest | None]:
@@ -23,15 +23,13 @@ def check(config: TrainConfig) -> tuple[tuple[Manifest, ...], Manifest | None]:
 
     Raises:
         InputError: a record set is missing, class lists differ, there is no object to learn,
-            weights do not exist, a cache would exceed its limit, or this stack does not have the
-            optimizer.
+            weights that a new run begins with do not exist, a cache would exceed its limit, or this
+            stack does not have the optimizer.
     """
     require_addons(config.optimizer.optimizer)
-    # The weights of another run replace the backbone's, which then need not exist.
-    if config.init_checkpoint:
-        run_of_checkpoint(config.init_checkpoint)
-    elif config.model.backbone_weights not in ("imagenet", "none"):
-        _require_file("backbone_weights", config.model.backbone_weights, "imagenet, none or a file")
+    # A run that resumes has its own.
+    if not run_folder.resumes(config):
+        _check_start_weights(config)
     evaluation = (config.eval_records,) if config.eval_records else ()
     # All at once: their class lists are compared.
     manifests = load_manifests((*config.train_records, *evaluation))
@@ -39,6 +37,14 @@ def check(config: TrainConfig) -> tuple[tuple[Manifest, ...], Manifest | None]:
     _refuse_without_objects(train)
     check_cache(train, config.input.reading)
     return train, manifests[-1] if evaluation else None
+
+
+def _check_start_weights(config: TrainConfig) -> None:
+    # The weights of another run replace the backbone's, which then need not exist.
+    if config.init_checkpoint:
+        run_folder.run_of_checkpoint(config.init_checkpoint)
+    elif config.model.backbone_weights not in start_weights.NAMED:
+        _require_file("backbone_weights", config.model.backbone_weights, "imagenet, none or a file")
 
 
 def _refuse_without_objects(manifests: Sequence[Manifest]) -> None:

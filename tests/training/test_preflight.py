@@ -9,6 +9,7 @@ from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import ModelOptions
 from ssd_tfrecord.records.manifest import Manifest
+from ssd_tfrecord.runs import run_folder
 from ssd_tfrecord.training import preflight
 
 CONFIG = TrainConfig(train_records=("nowhere",), run_dir="run")
@@ -43,6 +44,26 @@ def test_backbone_weights_are_not_needed_where_another_run_gives_them(tiny_recor
     )
     [manifest], _ = preflight.check(config)
     assert manifest.num_records == 6
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [{"model": ModelOptions(backbone_weights="gone.h5")}, {"init_checkpoint": "gone/run"}],
+    ids=["file", "checkpoint"],
+)
+def test_start_weights_are_not_needed_by_a_run_that_has_a_checkpoint(
+    tiny_records, tmp_path, weights
+):
+    config = TrainConfig(train_records=(str(tiny_records),), run_dir=str(tmp_path), **weights)
+    run_folder.begin(config)
+    with pytest.raises(InputError, match="gone"):
+        preflight.check(config)
+    (tmp_path / "checkpoints").mkdir()
+    for suffix in ("index", "data-00000-of-00001"):
+        (tmp_path / f"checkpoints/ckpt-2.{suffix}").touch()
+    assert preflight.check(config)[0][0].num_records == 6
+    with pytest.raises(InputError, match="gone"):
+        preflight.check(dataclasses.replace(config, restart=True))
 
 
 def test_sets_without_any_object_are_refused(tiny_records, tmp_path):
