@@ -12,6 +12,9 @@ from ssd_tfrecord.detection import pictures
 from ssd_tfrecord.detection.ground_truth import GroundTruth
 from ssd_tfrecord.pixels import color
 
+# Enlarged to about this many pixels, by a whole factor, so that names can be read.
+_SIDE = 700
+
 
 def sample_pictures(
     config: TrainConfig, source: RecordSource, step: int, count: int
@@ -41,9 +44,15 @@ def sample_pictures(
     pixels = np.clip(seen + color.MEAN_RGB, 0, 255).astype(np.uint8)
     names = source.manifests[0].class_names
     return [
-        pictures.draw_ground_truth(Image.fromarray(image), _truth(image, boxes, labels), names)
+        pictures.draw_ground_truth(_enlarged(image), _truth(image, boxes, labels), names)
         for image, boxes, labels in zip(pixels, batch.boxes.numpy(), batch.labels.numpy())
     ]
+
+
+def _enlarged(pixels: np.ndarray) -> Image.Image:
+    # To squares: every pixel that the network sees can be seen.
+    factor = max(1, round(_SIDE / pixels.shape[0]))
+    return Image.fromarray(pixels.repeat(factor, axis=0).repeat(factor, axis=1))
 
 
 def _truth(image: np.ndarray, boxes: np.ndarray, labels: np.ndarray) -> GroundTruth:

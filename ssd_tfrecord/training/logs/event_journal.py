@@ -8,8 +8,11 @@ from typing import Any
 from PIL import Image
 
 from ssd_tfrecord.config import TrainConfig
+from ssd_tfrecord.options import OptimizerOptions
 from ssd_tfrecord.runs import run_folder
+from ssd_tfrecord.runs.course.dispensable import Dispensable
 from ssd_tfrecord.runs.history import History
+from ssd_tfrecord.training.logs import flag_tables
 from ssd_tfrecord.training.logs.progress_line import ProgressLine, Window, host_rss_mb
 from ssd_tfrecord.training.logs.summaries import Summaries
 from ssd_tfrecord.training.logs.voice import Voice
@@ -18,6 +21,9 @@ from ssd_tfrecord.training.runner import RunResult
 
 class Journal:
     """Receives the results of steps and evaluations, and writes them where people look.
+
+    What cannot be written, on a full disk, is said once and ends nothing. ``step_seconds`` is how
+    long the steps of this start took, without what was done between them.
 
     Args:
         config: of the run.
@@ -28,13 +34,23 @@ class Journal:
     """
 
     def __init__(self, config: TrainConfig, num_replicas: int, step: int, voice: Voice) -> None:
+        self.step_seconds = 0.0
         self._metric = config.checkpoints.best_metric
-        self._folder = pathlib.Path(config.run_dir)
-        self._summaries = Summaries(config.run_dir)
+        self._metrics_file = pathlib.Path(config.run_dir) / "metrics.json"
+        self._writing = Dispensable(self._metrics_file, voice.say)
         self._window = Window(config.global_batch_size, num_replicas)
         self._line = ProgressLine(config.num_steps, config.global_batch_size, self._metric)
         self._voice = voice
-        self.history = History(config.run_dir, step)
+        self._flat = _always_the_same(config, num_replicas)
+        # It reads what the events say until ``step``, hence before this start adds to them.
+        self.history = History(config.run_dir, step, voice.say)
+        self._summaries = Summaries(config.run_dir, self._metric, voice.say)
+        self._summaries.flags(
+            step,
+            flag_tables.flag_table(config),
+            flag_tables.hyperparameters(config),
+            evaluates=bool(config.eval_records),
+        )
 
     def steps(
         self, step: int, result: RunResult, *, seconds: float, rate: float, point: bool
@@ -48,12 +64,18 @@ class Journal:
             rate: the last step's learning rate.
             point: whether to write a point, the means since the last one.
         """
+        self.step_seconds += seconds
         self._window.add(result, seconds)
         means = self._window.means() | {"learning_rate": rate}
         line = self._line.text(step, means, self.history.last(self._metric))
         self._voice.update(line, keep=point)
         if point:
-            self._summaries.numbers("train", step, means | {"host_rss_mb": host_rss_mb()})
+            if means.get("skipped_steps"):
+                # From the first one on, as with loss scaling.
+                self._flat = self._flat - {"skipped_steps"}
+            shown = means | {"host_rss_mb": host_rss_mb()}
+            shown = {name: value for name, value in shown.items() if name not in self._flat}
+            self._summaries.numbers("train", step, shown)
             self.history.append(step, means)
             self._window.clear()
 
@@ -65,8 +87,8 @@ class Journal:
             metrics: those of metrics.json without ``step``.
             loss: the training loss on the evaluation set.
         """
-        content = json.dumps(metrics | {"step": step}, indent=1)
-        run_folder.write_text(self._folder / "metrics.json", content + "\n")
+        content = json.dumps(metrics | {"step": step}, indent=1) + "\n"
+        self._writing.attempt(lambda: run_folder.write_text(self._metrics_file, content))
         self._summaries.numbers("eval", step, metrics | {"loss": loss})
         self.history.append(step, metrics | {"eval_loss": loss})
         self.history.draw()
@@ -86,6 +108,25 @@ class Journal:
         self._voice.say(text)
 
     def close(self) -> None:
-        """Draws the curves and closes the event files."""
+        """Draws the curves, if there is something new in them, and closes the event files."""
         self.history.draw()
         self._summaries.close()
+
+
+def _always_the_same(config: TrainConfig, num_replicas: int) -> set[str]:
+    """Names of the numbers that cannot change in a run of ``config``: they make no curve."""
+    names = set()
+    if num_replicas == 1:
+        names.add("images_per_s_per_replica")
+    if config.input.reading.on_bad_record != "skip":
+        names.add("bad_records")
+    # It scales the loss; without it, no step is skipped but by --skip_nonfinite.
+    if config.devices.precision != "mixed_float16":
+        names |= {"skipped_steps", "loss_scale"}
+    if _is_constant(config.optimizer):
+        names.add("learning_rate")
+    return names
+
+
+def _is_constant(options: OptimizerOptions) -> bool:
+    return not (options.lr_schedule == "cosine" or options.lr_boundaries or options.warmup_steps)

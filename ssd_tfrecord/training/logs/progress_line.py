@@ -33,12 +33,14 @@ class Window:
         self._steps, self._timed_steps = 0, 0
         self._seconds, self._waited = 0.0, 0.0
         self._sums: dict[str, float] = {}
+        self._last: dict[str, float] = {}
 
     def add(self, result: RunResult, seconds: float) -> None:
         """Adds the steps of a call that took ``seconds``."""
         self._steps += result.num_steps
         for name, value in result.sums.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
+        self._last = dict(result.last)
         if self._warm:
             self._timed_steps += result.num_steps
             self._seconds += seconds
@@ -49,11 +51,15 @@ class Window:
         """The mean of each metric, and how fast the steps were.
 
         Returns:
-            The metrics by name; ``images_per_s``, ``images_per_s_per_replica`` and ``data_wait``,
-            the share of time in [0, 1] that the steps waited for data. These three are missing
-            until a call has been timed.
+            The metrics by name, and those of which the last step's counts; ``skipped_steps`` is
+            their number, not a mean; ``images_per_s``, ``images_per_s_per_replica`` and
+            ``data_wait``, the share of time in [0, 1] that the steps waited for data. These three
+            are missing until a call has been timed.
         """
         means = {name: value / max(1, self._steps) for name, value in self._sums.items()}
+        means |= self._last
+        if "skipped_steps" in self._sums:
+            means["skipped_steps"] = self._sums["skipped_steps"]
         if not self._seconds:
             return means
         rate = self._timed_steps * self._batch / self._seconds
@@ -95,6 +101,11 @@ class ProgressLine:
                 f"  ETA {datetime.timedelta(seconds=seconds)}"
             )
         text += f"  lr {means['learning_rate']:.3g}"
+        if skipped := means.get("skipped_steps"):
+            text += f"  skipped steps {skipped:.0f}"
+            # 1 where the loss is not scaled.
+            if (scale := means.get("loss_scale", 1.0)) != 1.0:
+                text += f"  loss scale {scale:g}"
         return text if value is None else f"{text}  {self._metric} {value:.4f}"
 
 

@@ -1,12 +1,7 @@
-"""Means, the progress line, the voice and signals."""
+"""Means, the progress line and the voice."""
 
 import io
-import os
-import signal
 
-import pytest
-
-from ssd_tfrecord.training import signals
 from ssd_tfrecord.training.logs.progress_line import ProgressLine, Window, host_rss_mb
 from ssd_tfrecord.training.logs.voice import Voice
 from ssd_tfrecord.training.runner import RunResult
@@ -19,11 +14,11 @@ class Terminal(io.StringIO):
 
 def test_means_over_the_calls_since_the_last_point():
     window = Window(global_batch_size=8, num_replicas=2)
-    window.add(RunResult(1, True, 9.0, {"loss": 11.0}), seconds=99.0)
+    window.add(RunResult(1, True, 9.0, {"loss": 11.0}, {}), seconds=99.0)
     assert window.means() == {"loss": 11.0}  # the first call compiles: its time is no rate
     window.clear()
-    window.add(RunResult(3, True, 0.5, {"loss": 6.0}), seconds=1.5)
-    window.add(RunResult(1, True, 0.0, {"loss": 4.0}), seconds=0.5)
+    window.add(RunResult(3, True, 0.5, {"loss": 6.0}, {}), seconds=1.5)
+    window.add(RunResult(1, True, 0.0, {"loss": 4.0}, {}), seconds=0.5)
     assert window.means() == {
         "loss": 2.5,
         "images_per_s": 16.0,
@@ -31,7 +26,7 @@ def test_means_over_the_calls_since_the_last_point():
         "data_wait": 0.25,
     }
     window.clear()
-    window.add(RunResult(1, True, 0.0, {"loss": 7.0}), seconds=1.0)
+    window.add(RunResult(1, True, 0.0, {"loss": 7.0}, {}), seconds=1.0)
     assert window.means()["loss"] == 7.0
 
 
@@ -44,6 +39,24 @@ def test_line_of_means_and_of_the_last_evaluation():
     line = ProgressLine(100, 32, "voc07_map")
     assert line.text(40, MEANS, None) == LINE
     assert line.text(40, MEANS, 0.5) == LINE + "  voc07_map 0.5000"
+
+
+def test_skipped_steps_are_counted_and_the_last_loss_scale_counts():
+    window = Window(global_batch_size=8, num_replicas=2)
+    for skipped, scale in ((2.0, 8.0), (1.0, 4.0)):
+        sums = {"loss": 4.0, "skipped_steps": skipped}
+        window.add(RunResult(2, True, 0.0, sums, {"loss_scale": scale}), seconds=1.0)
+    means = window.means()
+    assert (means["loss"], means["skipped_steps"], means["loss_scale"]) == (2.0, 3.0, 4.0)
+
+
+def test_line_of_skipped_steps_says_so_only_if_there_are_some():
+    line = ProgressLine(100, 32, "voc07_map")
+    assert line.text(40, MEANS | {"skipped_steps": 0.0, "loss_scale": 4.0}, None) == LINE
+    means = MEANS | {"skipped_steps": 3.0, "loss_scale": 32768.0}
+    assert line.text(40, means, None) == LINE + "  skipped steps 3  loss scale 32768"
+    means = MEANS | {"skipped_steps": 3.0, "loss_scale": 1.0}
+    assert line.text(40, means, None) == LINE + "  skipped steps 3"
 
 
 def test_line_before_anything_is_timed():
@@ -71,21 +84,3 @@ def test_a_log_file_gets_only_the_lines_to_keep():
 
 def test_memory_is_that_of_a_process_with_tensorflow():
     assert 50 < host_rss_mb() < 100_000
-
-
-@pytest.mark.parametrize(
-    ("number", "error", "code"),
-    [(signal.SIGINT, KeyboardInterrupt, None), (signal.SIGTERM, SystemExit, 143)],
-)
-def test_signal_becomes_a_wish_and_the_second_one_interrupts(number, error, code):
-    before = signal.getsignal(number)
-    with signals.caught() as request:
-        assert request.signal == 0
-        os.kill(os.getpid(), number)
-        assert request.signal == number
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), number)
-    assert signal.getsignal(number) is before
-    with pytest.raises(error) as raised:
-        request.end()
-    assert getattr(raised.value, "code", None) == code
