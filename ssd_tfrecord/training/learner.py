@@ -1,18 +1,23 @@
 """What is trained: a network with its optimizer, its anchors and its training step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
+from ssd_tfrecord.backbones import BACKBONES
 from ssd_tfrecord.config import BenchmarkConfig, TrainConfig
 from ssd_tfrecord.data.pipeline import Batch
 from ssd_tfrecord.devices.strategy import check_xla
 from ssd_tfrecord.geometry.anchors import anchor_boxes
 from ssd_tfrecord.keras import keras
 from ssd_tfrecord.model import ssd
+from ssd_tfrecord.model.weights import pretrained, transfer
+from ssd_tfrecord.records.manifest import ClassLabel
+from ssd_tfrecord.runs.loaded_run import load_run, split_path
 from ssd_tfrecord.training import optimizers
+from ssd_tfrecord.training.bad_batch import BatchKeeper
 from ssd_tfrecord.training.step import make_train_step
 
 
@@ -21,13 +26,15 @@ class Learner:
     """A network with fresh weights and all that trains it, made in the scope of a strategy.
 
     ``anchors`` are float32 [A, 4] as [ymin, xmin, ymax, xmax]; ``step_fn`` is made by
-    ``make_train_step``, to be called with ``strategy.run``.
+    ``make_train_step``, to be called with ``strategy.run``; ``keeper`` then holds the batch of a
+    step that was not finite.
     """
 
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
     anchors: np.ndarray
     step_fn: Callable[[Batch], dict[str, tf.Tensor]]
+    keeper: BatchKeeper
 
 
 def build(
@@ -56,6 +63,7 @@ def build(
         optimizer = optimizers.create(config.optimizer, num_steps, config.devices.precision)
         optimizers.build(optimizer, model.trainable_variables)
     anchors = anchor_boxes(config.anchors, config.model.maps)
+    keeper = BatchKeeper()
     step_fn = make_train_step(
         model,
         optimizer,
@@ -64,5 +72,27 @@ def build(
         optimizer_options=config.optimizer,
         color_options=config.input.color,
         xla=config.xla,
+        keep_fn=keeper.keep,
     )
-    return Learner(model, optimizer, anchors, step_fn)
+    return Learner(model, optimizer, anchors, step_fn, keeper)
+
+
+def first_weights(
+    model: keras.Model, classes: Sequence[ClassLabel], config: TrainConfig
+) -> list[str]:
+    """Puts the weights of step 0 into ``model``; returns lines that say where they come from.
+
+    Args:
+        model: made by ``build`` with the run's seed.
+        classes: of the training sets.
+        config: of the run.
+
+    Raises:
+        InputError: the weights cannot be read, or do not fit the network.
+    """
+    if not config.init_checkpoint:
+        return pretrained.load_backbone(model, config.model)
+    source = load_run(*split_path(config.init_checkpoint))
+    names = tuple(label.name for label in classes)
+    kind = BACKBONES[config.model.backbone]
+    return transfer.transfer(source.model, source.class_names, model, names, kind)

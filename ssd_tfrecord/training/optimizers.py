@@ -6,7 +6,7 @@ batch normalisation.
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -82,6 +82,60 @@ def apply_gradients(
     ]
     # The caller has already summed them: Keras would do so once more.
     optimizer.apply_gradients(prepared, experimental_aggregate_gradients=False)
+
+
+def apply_or_undo(
+    finite: tf.Tensor,
+    apply_fn: Callable[[list[tf.Tensor]], Any],
+    gradients: list[tf.Tensor],
+    undo_fn: Callable[[list[tf.Tensor]], Any],
+    before: list[tf.Tensor],
+) -> None:
+    """Calls ``apply_fn(gradients)`` if ``finite``, else ``undo_fn(before)``; in replica context.
+
+    An optimizer that updates mirrored variables leaves the replica context, which no branch of a
+    cond in replica context may do. Here the cond is outside, as in Keras's ``LossScaleOptimizer``.
+
+    Args:
+        finite: bool, equal on all replicas.
+        apply_fn: called in replica context.
+        gradients: of this replica; what a function takes from elsewhere is the first replica's.
+        undo_fn: called in replica context.
+        before: of this replica.
+    """
+    if tf.__internal__.distribute.strategy_supports_no_merge_call():
+        tf.cond(finite, lambda: _done(apply_fn(gradients)), lambda: _done(undo_fn(before)))
+        return
+
+    def outside(
+        strategy: tf.distribute.Strategy, finite: Any, gradients: Any, before: Any
+    ) -> tf.Tensor:
+        each = strategy.extended.call_for_each_replica
+        return tf.cond(
+            strategy.experimental_local_results(finite)[0],
+            lambda: _done(each(apply_fn, args=(gradients,))),
+            lambda: _done(each(undo_fn, args=(before,))),
+        )
+
+    tf.distribute.get_replica_context().merge_call(outside, args=(finite, gradients, before))
+
+
+def _done(_: Any) -> tf.Tensor:
+    # Both branches of a cond return the same.
+    return tf.constant(True)
+
+
+def count_step(optimizer: keras.optimizers.Optimizer) -> None:
+    """Counts a step that was left out, so that the learning rate stays that of the step's number.
+
+    To be called outside of the graph.
+    """
+    optimizer.iterations.assign_add(1)
+
+
+def loss_scale(optimizer: keras.optimizers.Optimizer) -> tf.Tensor:
+    """The current scale, float32; 1 without loss scaling."""
+    return tf.convert_to_tensor(optimizer.loss_scale) if scales(optimizer) else tf.constant(1.0)
 
 
 def scales(optimizer: keras.optimizers.Optimizer) -> bool:

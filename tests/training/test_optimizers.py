@@ -90,6 +90,16 @@ def test_loss_scaling_leaves_the_update_and_skips_a_gradient_that_overflows(stra
     assert float(optimizer.loss_scale) == before / 2
 
 
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+@pytest.mark.parametrize("name", ["sgd", pytest.param("lamb", marks=ADDONS)])
+def test_a_step_left_out_is_counted_on_every_replica(strategy, name, precision):
+    options = OptimizerOptions(optimizer=name, learning_rate=1.0, momentum=0.0, weight_decay=0.0)
+    _, optimizer = run_steps(strategy, options, [0.5], precision=precision)
+    optimizers.count_step(optimizer)
+    copies = strategy.experimental_local_results(optimizer.iterations)
+    assert [int(copy.numpy()) for copy in copies] == [2] * len(copies)
+
+
 @ADDONS
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 @pytest.mark.parametrize(

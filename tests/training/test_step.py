@@ -1,24 +1,35 @@
 """The step: it learns, its scalars are the global batch's, and replicas do not change it."""
 
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from ssd_tfrecord.backbones import layers
-from ssd_tfrecord.backbones.backbone import SSD300
 from ssd_tfrecord.data.pipeline import Batch
 from ssd_tfrecord.geometry import anchors
 from ssd_tfrecord.keras import keras
 from ssd_tfrecord.model import ssd
-from ssd_tfrecord.options import AnchorOptions, LossOptions, ModelOptions, OptimizerOptions
+from ssd_tfrecord.options import (
+    AnchorOptions,
+    ColorOptions,
+    LossOptions,
+    ModelOptions,
+    OptimizerOptions,
+)
 from ssd_tfrecord.training import optimizers
+from ssd_tfrecord.training.bad_batch import BatchKeeper
 from ssd_tfrecord.training.step import assign_targets, make_train_step
 
 SGD = OptimizerOptions(learning_rate=1e-3)
 
 
 def toy(batch_norm="sync"):
-    return ModelOptions(backbone="toy", backbone_weights="none", batch_norm=batch_norm)
+    # 64 pixels: two maps instead of six, which two replicas trace in 3 s instead of 25.
+    return ModelOptions(
+        backbone="toy", backbone_weights="none", batch_norm=batch_norm, input_size=64
+    )
 
 
 def mobilenet(batch_norm):
@@ -30,7 +41,7 @@ def mobilenet(batch_norm):
 VGG = ModelOptions(backbone_weights="none")
 
 
-def batch_of(count, seed=0, objects=3):
+def batch_of(count, seed=0, objects=3, *, size=64):
     rng = np.random.default_rng(seed)
     low = rng.random((count, objects, 2), np.float32) * 0.6
     boxes = np.concatenate([low, low + 0.15 + rng.random((count, objects, 2), np.float32) / 4], -1)
@@ -38,10 +49,11 @@ def batch_of(count, seed=0, objects=3):
     labels[:, -1] = 0
     boxes[:, -1] = 0
     return Batch(
-        images=rng.integers(0, 256, (count, 300, 300, 3)).astype(np.uint8),
+        # Levels are whole, but float32 also has one that is infinite.
+        images=rng.integers(0, 256, (count, size, size, 3)).astype(np.float32),
         boxes=boxes,
         labels=labels,
-        rectangles=np.int32([[0, 0, 300, 300]] * count),
+        rectangles=np.int32([[0, 0, size, size]] * count),
         color=np.float32([[0, 1, 1, 0, 1]] * count),
         mirrored=np.zeros(count, bool),
         substituted=np.zeros(count, bool),
@@ -49,34 +61,40 @@ def batch_of(count, seed=0, objects=3):
     )
 
 
-def run_steps(model_options, batches, *, replicas=1, xla=False, optimizer_options=SGD):
-    """Scalars of each step and the final weights."""
-    names = [f"CPU:{index}" for index in range(replicas)]
-    strategy = tf.distribute.get_strategy()
-    if replicas > 1:
-        strategy = tf.distribute.MirroredStrategy(
-            names, cross_device_ops=tf.distribute.ReductionToOneDevice()
+class Trainer:
+    """A fresh network, its step on one replica or more, and all of its variables."""
+
+    def __init__(
+        self, model_options, *, replicas=1, xla=False, optimizer_options=SGD, scaled=False
+    ):
+        self.strategy = tf.distribute.get_strategy()
+        if replicas > 1:
+            self.strategy = tf.distribute.MirroredStrategy(
+                [f"CPU:{index}" for index in range(replicas)],
+                cross_device_ops=tf.distribute.ReductionToOneDevice(),
+            )
+        with self.strategy.scope():
+            self.model = ssd.build(model_options, AnchorOptions(), 3, seed=1)
+            precision = "mixed_float16" if scaled else "float32"
+            self.optimizer = optimizers.create(optimizer_options, 10, precision)
+            optimizers.build(self.optimizer, self.model.trainable_variables)
+        self.keeper = BatchKeeper()
+        step = make_train_step(
+            self.model,
+            self.optimizer,
+            anchors.anchor_boxes(AnchorOptions(), model_options.maps),
+            loss_options=LossOptions(),
+            optimizer_options=optimizer_options,
+            color_options=ColorOptions(color_on="host"),
+            xla=xla,
+            keep_fn=self.keeper.keep,
         )
-    with strategy.scope():
-        model = ssd.build(model_options, AnchorOptions(), 3, seed=1)
-        optimizer = optimizers.create(optimizer_options, 10, "float32")
-        optimizers.build(optimizer, model.trainable_variables)
-    step = make_train_step(
-        model,
-        optimizer,
-        anchors.anchor_boxes(AnchorOptions(), SSD300),
-        loss_options=LossOptions(),
-        optimizer_options=optimizer_options,
-        xla=xla,
-    )
+        self._run = tf.function(lambda batch: self.strategy.run(step, args=(batch,)))
 
-    @tf.function
-    def run(batch):
-        return strategy.run(step, args=(batch,))
-
-    def part(batch):
-        size = len(batch.labels) // replicas
-        return strategy.experimental_distribute_values_from_function(
+    def step(self, batch):
+        """The scalars of a step with ``batch``."""
+        size = len(batch.labels) // self.strategy.num_replicas_in_sync
+        parts = self.strategy.experimental_distribute_values_from_function(
             lambda context: Batch(
                 *(
                     tf.constant(value[context.replica_id_in_sync_group * size :][:size])
@@ -84,15 +102,26 @@ def run_steps(model_options, batches, *, replicas=1, xla=False, optimizer_option
                 )
             )
         )
+        local = self.strategy.experimental_local_results
+        results = {name: local(value) for name, value in self._run(parts).items()}
+        for values in results.values():
+            # Equal on every replica; as text, because NaN equals nothing.
+            assert len({str(float(value)) for value in values}) == 1
+        return {name: float(values[0]) for name, values in results.items()}
 
-    scalars = []
-    for batch in batches:
-        result = run(part(batch))
-        first = {k: strategy.experimental_local_results(v) for k, v in result.items()}
-        for values in first.values():
-            assert len({float(value) for value in values}) == 1  # equal on every replica
-        scalars.append({k: float(v[0]) for k, v in first.items()})
-    return scalars, [w.numpy() for w in model.trainable_variables]
+    def variables(self):
+        """Every copy of every variable: weights, moving averages, the optimizer's."""
+        held = self.optimizer.variables  # a method of the legacy optimizers
+        held = held() if callable(held) else held
+        local = self.strategy.experimental_local_results
+        return [copy.numpy() for v in [*self.model.variables, *held] for copy in local(v)]
+
+
+def run_steps(model_options, batches, **settings):
+    """Scalars of each step and the final weights."""
+    trainer = Trainer(model_options, **settings)
+    scalars = [trainer.step(batch) for batch in batches]
+    return scalars, [w.numpy() for w in trainer.model.trainable_variables]
 
 
 def assert_same_run(left, right, tolerance):
@@ -120,7 +149,7 @@ def test_two_replicas_equal_one_with_batch_norm(model, monkeypatch):
     # 60 fresh normalised layers amplify the last digit of float32: at epsilon 1e-3 the gradient of
     # one replica differs by 1 % if the batch is merely reversed. At 1 nothing is amplified.
     monkeypatch.setattr(layers, "BATCH_NORM_EPSILON", 1.0)
-    batches = [batch_of(4, seed) for seed in range(3)]
+    batches = [batch_of(4, seed, size=model.input_size) for seed in range(3)]
     # Replica 0's images have objects, replica 1's none: the normaliser must be the global one.
     batches[1].labels[2:] = 0
     one = run_steps(model, batches)
@@ -129,7 +158,7 @@ def test_two_replicas_equal_one_with_batch_norm(model, monkeypatch):
 
 @pytest.mark.soak
 def test_two_replicas_equal_one_on_vgg():
-    batches = [batch_of(2, seed) for seed in range(2)]
+    batches = [batch_of(2, seed, size=300) for seed in range(2)]
     # At 1e-3 fresh weights on raw levels move so far that 2 of 26 million differ by 1.02e-5.
     slow = OptimizerOptions(learning_rate=1e-4)
     one = run_steps(VGG, batches, optimizer_options=slow)
@@ -144,24 +173,27 @@ def test_two_replicas_equal_one_on_vgg():
     ],
 )
 def test_xla_equals_graph(model):
-    batches = [batch_of(2, seed) for seed in range(2)]
+    batches = [batch_of(2, seed, size=model.input_size) for seed in range(2)]
     one = run_steps(model, batches)
     assert_same_run(one, run_steps(model, batches, xla=True), 1e-4)
 
 
 @pytest.mark.parametrize(
-    ("model", "learning_rate", "batches"),
+    ("model", "learning_rate", "count", "steps"),
     [
-        pytest.param(mobilenet("sync"), 1e-2, [batch_of(2)] * 8, id="MobileNetV2"),
+        pytest.param(toy("sync"), 1e-2, 2, 8, id="toy"),
+        pytest.param(mobilenet("sync"), 1e-2, 2, 8, id="MobileNetV2", marks=pytest.mark.soak),
         # A step of one image takes seconds; Xavier's weights learn at once.
-        pytest.param(VGG, 1e-4, [batch_of(1)] * 2, id="VGG-16"),
+        pytest.param(VGG, 1e-4, 1, 2, id="VGG-16"),
     ],
 )
-def test_the_loss_falls_on_a_repeated_batch(model, learning_rate, batches):
+def test_the_loss_falls_on_a_repeated_batch(model, learning_rate, count, steps):
     options = OptimizerOptions(learning_rate=learning_rate)
+    batches = [batch_of(count, size=model.input_size)] * steps
     scalars, _ = run_steps(model, batches, optimizer_options=options)
     assert scalars[-1]["loss"] < 0.7 * scalars[0]["loss"]
     assert scalars[0]["loss"] == pytest.approx(scalars[0]["class_loss"] + scalars[0]["box_loss"])
+    assert (scalars[-1]["skipped_steps"], scalars[-1]["loss_scale"]) == (0.0, 1.0)
 
 
 def test_a_batch_without_objects_has_no_loss_and_only_decay_moves_weights():
@@ -176,12 +208,70 @@ def test_a_batch_without_objects_has_no_loss_and_only_decay_moves_weights():
         np.testing.assert_allclose(after, before.numpy() * decay, rtol=1e-6)
 
 
-def test_a_loss_that_is_not_finite_is_told_and_leaves_weights_finite():
-    # Such a rate throws the weights so far that the second loss overflows.
-    wild = OptimizerOptions(learning_rate=3e36, weight_decay=0.0)
-    scalars, weights = run_steps(toy("frozen"), [batch_of(2)] * 2, optimizer_options=wild)
-    assert [step["finite"] for step in scalars] == [1.0, 0.0]
-    assert all(np.isfinite(weight).all() for weight in weights)
+def poisoned(batch):
+    """``batch`` of which one image is not finite, and with it all that it touches."""
+    images = batch.images.copy()
+    images[-1] = np.inf
+    return batch._replace(images=images)
+
+
+ADDONS = pytest.mark.skipif(sys.version_info >= (3, 12), reason="Addons ended with Python 3.11")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        pytest.param("sgd", {}, id="one replica"),
+        pytest.param("sgd", {"replicas": 2}, id="two replicas"),
+        pytest.param("sgd", {"xla": True}, id="XLA"),
+        pytest.param("sgd", {"scaled": True}, id="loss scaling"),
+        pytest.param("sgd", {"scaled": True, "replicas": 2}, id="loss scaling, two replicas"),
+        pytest.param("lamb", {"replicas": 2}, id="LAMB, two replicas", marks=ADDONS),
+        pytest.param("novograd", {"scaled": True}, id="NovoGrad, loss scaling", marks=ADDONS),
+    ],
+)
+def test_a_step_that_is_not_finite_changes_nothing_and_keeps_its_batch(name, settings):
+    options = OptimizerOptions(optimizer=name, learning_rate=1e-3)
+    bad = poisoned(batch_of(2, seed=1))
+    trainer = Trainer(toy(), optimizer_options=options, **settings)
+    # Momenta and moving averages then are not those of the start.
+    assert trainer.step(batch_of(2))["finite"] == 1.0
+    assert trainer.keeper.take() is None
+    before = trainer.variables()
+    told = trainer.step(bad)
+    assert (told["finite"], told["skipped_steps"]) == (0.0, 1.0)
+    assert_bits_equal(trainer.variables(), before)
+    assert_bits_equal(trainer.keeper.take(), bad)
+    assert trainer.keeper.take() is None
+
+
+def test_a_run_that_leaves_out_a_batch_is_that_which_never_met_it():
+    good, bad, last = batch_of(2), poisoned(batch_of(2, seed=1)), batch_of(2, seed=2)
+    with_it, without = Trainer(toy()), Trainer(toy())
+    finite = [with_it.step(batch)["finite"] for batch in (good, bad, last)]
+    assert finite == [1.0, 0.0, 1.0]
+    for batch in (good, last):
+        without.step(batch)
+    assert_bits_equal(with_it.variables(), without.variables())
+    # Unless the batch is counted, as the learning rate wants it.
+    optimizers.count_step(with_it.optimizer)
+    assert int(with_it.optimizer.iterations.numpy()) == 3
+
+
+def assert_bits_equal(left, right):
+    for a, b in zip(left, right, strict=True):
+        np.testing.assert_array_equal(a, b, strict=True)
+
+
+def test_a_gradient_that_overflows_by_its_scale_is_skipped_and_counted_as_a_step():
+    trainer = Trainer(toy("frozen"), scaled=True)
+    trainer.optimizer._loss_scale.current_loss_scale.assign(2.0**127)
+    weights = [weight.numpy() for weight in trainer.model.variables]
+    told = trainer.step(batch_of(2))
+    assert (told["finite"], told["skipped_steps"], told["loss_scale"]) == (1.0, 1.0, 2.0**127)
+    assert float(trainer.optimizer.loss_scale) == 2.0**126
+    assert int(trainer.optimizer.iterations.numpy()) == 1
+    assert_bits_equal([weight.numpy() for weight in trainer.model.variables], weights)
 
 
 def test_counts_by_hand():
@@ -197,9 +287,8 @@ def test_under_loss_scaling_the_step_is_that_of_float32():
     keras.mixed_precision.set_global_policy("float32")
     batches = [batch_of(2, seed) for seed in range(2)]
     plain = run_steps(toy("frozen"), batches)
-    with pytest.MonkeyPatch.context() as patch:
-        create = optimizers.create
-        patch.setattr(optimizers, "create", lambda *args: create(args[0], args[1], "mixed_float16"))
-        scaled = run_steps(toy("frozen"), batches)
+    scaled = run_steps(toy("frozen"), batches, scaled=True)
+    assert {step.pop("loss_scale") for step in scaled[0]} == {2.0**15}
+    assert {step.pop("loss_scale") for step in plain[0]} == {1.0}
     # The scale is a power of two: exact, until something overflows.
     assert_same_run(plain, scaled, 1e-6)
