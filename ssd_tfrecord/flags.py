@@ -39,7 +39,7 @@ def run(
         argv: program name and flags; by default those of the process.
 
     Returns:
-        The exit code: 0, also for ``--help``; 2 after an ``InputError``, which is one line on
+        The exit code: 0, also for ``--help``; that of an ``InputError``, which is one line on
         stderr; 130 after Ctrl-C; 1 if the reader of a pipe has gone.
     """
     # TensorFlow's start-up log is noise, except for the GPU libraries that it cannot find: the
@@ -56,7 +56,7 @@ def run(
         # A file name may contain line breaks, and bytes that a terminal cannot show.
         line = str(error).encode(errors="backslashreplace").decode()
         print("error: " + "\\n".join(line.splitlines()), file=sys.stderr)
-        return 2
+        return error.exit_code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

@@ -8,6 +8,7 @@ TensorFlow.
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ssd_tfrecord import flags
 from ssd_tfrecord.config import (
@@ -24,6 +25,9 @@ from ssd_tfrecord.config import (
     TrainConfig,
 )
 from ssd_tfrecord.options import Options
+
+if TYPE_CHECKING:
+    from ssd_tfrecord.training.stopping.signals import StopRequest
 
 
 def convert_voc(config: ConvertVocConfig) -> None:
@@ -56,15 +60,33 @@ def inspect(config: InspectConfig) -> None:
 
 def train(config: TrainConfig) -> None:
     """Trains an SSD, or resumes a stopped run."""
-    from ssd_tfrecord.runs import run_folder
+    from ssd_tfrecord.training.stopping import signals
+
+    with signals.watched() as stop:
+        if config.replay:
+            with stop.interruptible():
+                from ssd_tfrecord.training import replay
+
+                replay.run(config.replay)
+        else:
+            _train(config, stop)
+
+
+def _train(config: TrainConfig, stop: "StopRequest") -> None:
+    from ssd_tfrecord.runs import checkpoint_files, identity, run_folder, run_lock
     from ssd_tfrecord.training import preflight
 
-    # Checked first: importing the session imports TensorFlow, which takes seconds.
-    train_sets, evaluation_set = preflight.check(config)
-    run_folder.check(config)
-    from ssd_tfrecord.training import session
+    checkpoint_files.check_path(config.run_dir)
+    with run_lock.held(config.run_dir) as lines:
+        print(*lines, sep="\n", end="\n" if lines else "")
+        # Checked first: importing the session imports TensorFlow, which takes seconds.
+        with stop.interruptible():
+            train_sets, evaluation_set = preflight.check(config)
+            made = identity.identify(config, train_sets, evaluation_set)
+            run_folder.check(config, made)
+            from ssd_tfrecord.training import session
 
-    session.run(config, train_sets, evaluation_set)
+        session.run(config, train_sets, evaluation_set, made, stop)
 
 
 def evaluate(config: EvalConfig) -> None:
@@ -97,7 +119,7 @@ def data_service(config: DataServiceConfig) -> None:
     from ssd_tfrecord.data import service
 
     if config.role == "dispatcher":
-        service.serve_dispatcher(config.port)
+        service.serve_dispatcher(config.port, config.work_dir)
     else:
         service.serve_worker(config.dispatcher, config.address, config.port)
 

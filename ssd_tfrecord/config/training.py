@@ -28,15 +28,24 @@ class TrainConfig(Options):
     eval_records: str = option(
         "",
         "folder of the record set to evaluate on during training; empty: no evaluation",
+        role="view",
     )
     run_dir: str = option(
         "",
         "folder for everything that the run writes: new, empty, or that of the run to resume "
         "(required)",
+        role="place",
     )
     restart: bool = option(
         False,
         "delete the run in --run_dir and start from scratch, instead of resuming it",
+        role="place",
+    )
+    restart_id: str = option(
+        "",
+        "for a job script that is run again after each stop: start from scratch as with --restart, "
+        "unless the run in --run_dir was begun with this id (such as $SLURM_JOB_ID), which is then "
+        "resumed",
         role="place",
     )
     num_steps: int = option(
@@ -57,10 +66,29 @@ class TrainConfig(Options):
     steps_per_loop: int = option(
         10,
         "number of steps that run on the device in one call; larger values reduce overhead, but "
-        "the progress line and Ctrl-C wait for the end of a call. Calls are shortened to meet "
+        "the progress line waits for the end of a call. Calls are shortened to meet "
         "--checkpoint_every and the like",
         minimum=1,
         role="cadence",
+    )
+    input_timeout: int = option(
+        120,
+        "end the run, with a checkpoint, if no batch has come for this many seconds; 0: wait for "
+        "ever. Said after 20 seconds",
+        minimum=0,
+        role="means",
+    )
+    skip_nonfinite: int = option(
+        0,
+        "batches whose loss or gradient is not finite that are left out, and said, before one ends "
+        "the run",
+        minimum=0,
+    )
+    replay: str = option(
+        "",
+        "instead of training: run the batch of such a file (…/nonfinite-N.npz) through the run's "
+        "network, and print which image, box, part of the loss and layer is not finite first",
+        role="place",
     )
     xla: bool = option(
         False, "compile loss and gradients with XLA: a slow start, then often faster steps"
@@ -81,7 +109,9 @@ class TrainConfig(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, "train_records", "run_dir")
+        # A replay finds them beside its file.
+        if not self.replay:
+            require(self, "train_records", "run_dir")
         if self.checkpoints.patience and not self.eval_records:
             raise InputError("--patience requires --eval_records")
         self.anchors.check_maps(self.model.maps)
@@ -106,6 +136,11 @@ class DataServiceConfig(Options):
         maximum=65535,
     )
     dispatcher: str = option("", "host:port of the dispatcher; required for workers")
+    work_dir: str = option(
+        "",
+        "folder for the dispatcher's journal, one for each run, from which a dispatcher that is "
+        "started again at the same --port goes on; empty: such a restart ends the run",
+    )
     address: str = option(
         "localhost", "name or address at which the trainer reaches this machine; for workers"
     )

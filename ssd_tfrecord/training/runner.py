@@ -1,13 +1,15 @@
 """Several steps in one call of the graph, and the time that they waited for data."""
 
+import threading
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import tensorflow as tf
 
-# Scalars that the step returns and that are summed over the steps of a call. A ``gradient_norm``
-# that is not finite counts as 0.
+# Scalars that the step returns and that are summed over the steps of a call. One that is not finite
+# counts as 0.
 METRICS = (
     "loss",
     "class_loss",
@@ -16,26 +18,45 @@ METRICS = (
     "unmatched_objects",
     "bad_records",
     "gradient_norm",
+    "skipped_steps",
 )
+# Scalars of which the last step's is kept.
+LAST = ("loss_scale",)
 
-
-# Finished steps, whether all were finite, seconds waited, sum of each metric.
-_LoopState = tuple[tf.Tensor, tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]
+# With loss scaling, a scale that is halved this often in a row is 1e-30 of what it was: the loss
+# itself is wrong.
+MAX_SKIPS = 100
 
 
 @dataclass(frozen=True)
 class RunResult:
     """What the steps of one call did.
 
-    ``num_steps`` have been run; ``sums`` holds the sum of each metric over them; ``waited`` is how
-    long they waited for data, in seconds. If ``finite`` is False, the loss or gradient of the last
-    one is not finite.
+    ``num_steps`` have been run; ``sums`` holds the sum of each of ``METRICS`` over them, ``last``
+    each of ``LAST`` after the last of them; ``waited`` is how long they waited for data, in
+    seconds. If ``finite`` is False, the loss or gradient of the last one is not finite.
+    ``skips_in_a_row`` is the number of steps up to the last that changed no weight.
     """
 
     num_steps: int
     finite: bool
     waited: float
     sums: dict[str, float]
+    last: dict[str, float] = field(default_factory=dict)
+    skips_in_a_row: int = 0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where the steps are, for another thread.
+
+    ``num_steps`` are finished, of all calls; ``in_step``: one more has its batch and may be
+    changing weights; ``waiting``: seconds since a call has waited for a batch, 0 outside of calls.
+    """
+
+    num_steps: int
+    in_step: bool
+    waiting: float
 
 
 class StepRunner:
@@ -44,7 +65,8 @@ class StepRunner:
     The function is traced once, whatever the number of steps.
 
     Args:
-        step_fn: a replica's batch -> the scalars ``METRICS`` and ``finite``, equal on all replicas.
+        step_fn: a replica's batch -> the scalars ``METRICS``, ``LAST`` and ``finite``, equal on all
+            replicas.
         dataset: global batches.
         strategy: where the replicas are.
     """
@@ -58,25 +80,82 @@ class StepRunner:
         self._step_fn = step_fn
         self._strategy = strategy
         self._batches = iter(strategy.experimental_distribute_dataset(dataset))
-        # The number of steps is a tensor: as a Python number, each would be a trace of its own.
+        # On the host, where another thread reads and sets them while the steps run.
+        with tf.device("/cpu:0"):
+            self._stop = tf.Variable(False, trainable=False)
+            self._begun = tf.Variable(0, trainable=False, dtype=tf.int64)
+            self._done = tf.Variable(0, trainable=False, dtype=tf.int64)
+        # The numbers of steps are tensors: as Python numbers, each would be a trace of its own.
         self._function = tf.function(
-            self._run_steps, input_signature=[tf.TensorSpec([], tf.int32)], autograph=False
+            self._run_steps,
+            input_signature=[tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.int32)],
+            autograph=False,
         )
+        self._concrete: Any = None
+        self._skips = 0
+        self._in_call = False
+        self._seen = (-1, -1)
+        self._seen_since = 0.0
+        self._looking = threading.Lock()
+
+    def trace(self) -> None:
+        """Traces the steps, which may take a minute of Python, and runs none."""
+        if self._concrete is None:
+            self._concrete = self._function.get_concrete_function()
 
     def run(self, num_steps: int) -> RunResult:
-        """Runs ``num_steps`` steps, or fewer if one of them is not finite."""
-        done, finite, waited, sums = self._function(tf.constant(num_steps, tf.int32))
+        """Runs ``num_steps`` steps, fewer after ``stop`` or if one of them is not finite.
+
+        The call also ends where ``MAX_SKIPS`` steps in a row changed no weight.
+        """
+        self.trace()
+        before = int(self._done.numpy())
+        self._seen = (-1, -1)
+        self._in_call = True
+        try:
+            finite, waited, skips, sums, last = self._concrete(
+                tf.constant(num_steps, tf.int32), tf.constant(self._skips, tf.int32)
+            )
+        finally:
+            self._in_call = False
+        self._skips = int(skips)
         return RunResult(
-            num_steps=int(done),
+            num_steps=int(self._done.numpy()) - before,
             finite=bool(finite),
             waited=float(waited),
             sums={name: float(value) for name, value in sums.items()},
+            last={name: float(value) for name, value in last.items()},
+            skips_in_a_row=self._skips,
         )
 
-    def _run_steps(self, num_steps: tf.Tensor) -> _LoopState:
+    def stop(self) -> None:
+        """Has the call in hand, and all later ones, end after the step in hand; for any thread."""
+        self._stop.assign(True)
+
+    def progress(self) -> Progress:
+        """Where the steps are; for any thread.
+
+        After ``stop``, a step that is not ``in_step`` now will not begin.
+        """
+        with self._looking:
+            # In this order: what has begun is read last, so that no step is taken for finished.
+            done = int(self._done.numpy())
+            begun = int(self._begun.numpy())
+            now = time.monotonic()
+            if not self._in_call or (begun, done) != self._seen:
+                self._seen, self._seen_since = (begun, done), now
+            waiting = now - self._seen_since if self._in_call and begun == done else 0.0
+            return Progress(done, in_step=begun > done, waiting=waiting)
+
+    def _run_steps(self, num_steps: tf.Tensor, skips: tf.Tensor) -> tuple[Any, ...]:
         def body(
-            done: tf.Tensor, finite: tf.Tensor, waited: tf.Tensor, sums: dict[str, tf.Tensor]
-        ) -> _LoopState:
+            number: tf.Tensor,
+            finite: tf.Tensor,
+            waited: tf.Tensor,
+            skips: tf.Tensor,
+            sums: dict[str, tf.Tensor],
+            last: dict[str, tf.Tensor],
+        ) -> tuple[Any, ...]:
             # ``finite`` reaches the host when the whole previous step is done: the clock starts
             # when the device becomes idle, and stops when the batch is there.
             with tf.control_dependencies([finite]):
@@ -85,26 +164,67 @@ class StepRunner:
                 batch = next(self._batches)
             with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
                 arrived = tf.timestamp()
-            metrics = self._strategy.run(self._step_fn, args=(batch,))
-            # The step has already reduced them: every replica has the same values.
-            first = {
-                name: self._strategy.experimental_local_results(value)[0]
-                for name, value in metrics.items()
-            }
-            # Loss scaling skips a step whose gradient overflows: nothing was applied, hence 0.
-            norm = first["gradient_norm"]
-            first["gradient_norm"] = tf.where(tf.math.is_finite(norm), norm, 0.0)
-            added = {name: sums[name] + first[name] for name in METRICS}
-            return done + 1, first["finite"] > 0.0, waited + arrived - idle, added
+                begun = self._begun.assign_add(1, read_value=True)
+            # Said to have begun before it looks: a thread that asks for a stop, and then sees no
+            # step, can rely on that.
+            with tf.control_dependencies([begun]):
+                stopped = self._stop.read_value()
+            values = tf.cond(stopped, lambda: self._no_step(last), lambda: self._step(batch))
+            added = {name: sums[name] + values[name] for name in METRICS}
+            skipped = values["skipped_steps"] > 0.0
+            return (
+                number + 1,
+                values["finite"] > 0.0,
+                waited + arrived - idle,
+                tf.where(skipped, skips + 1, 0),
+                added,
+                {name: values[name] for name in LAST},
+            )
 
-        return tf.while_loop(
-            lambda done, finite, *_: finite & (done < num_steps),
+        def goes_on(
+            number: tf.Tensor, finite: tf.Tensor, _: tf.Tensor, skips: tf.Tensor, *__: Any
+        ) -> tf.Tensor:
+            with tf.control_dependencies([finite]):
+                stopped = self._stop.read_value()
+            return finite & (number < num_steps) & (skips < MAX_SKIPS) & ~stopped
+
+        _, *results = tf.while_loop(
+            goes_on,
             body,
             (
                 tf.constant(0),
                 tf.constant(True),
                 tf.constant(0.0, tf.float64),
+                skips,
                 {name: tf.constant(0.0) for name in METRICS},
+                {name: tf.constant(0.0) for name in LAST},
             ),
             parallel_iterations=1,
         )
+        return tuple(results)
+
+    def _step(self, batch: Any) -> dict[str, tf.Tensor]:
+        metrics = self._strategy.run(self._step_fn, args=(batch,))
+        # The step has already reduced them: every replica has the same values.
+        first = {
+            name: self._strategy.experimental_local_results(value)[0]
+            for name, value in metrics.items()
+        }
+        # Loss scaling skips a step whose gradient overflows: nothing was applied, hence 0. The
+        # same holds for the loss of a batch that is left out.
+        values = {
+            name: tf.where(tf.math.is_finite(first[name]), first[name], 0.0)
+            for name in (*METRICS, *LAST, "finite")
+        }
+        with tf.control_dependencies(list(values.values())):
+            done = self._done.assign_add(1, read_value=True)
+        with tf.control_dependencies([done]):
+            return {name: tf.identity(value) for name, value in values.items()}
+
+    def _no_step(self, last: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        with tf.control_dependencies([self._begun.assign(self._done, read_value=True)]):
+            values = {name: tf.constant(0.0) for name in METRICS}
+            values |= {name: tf.identity(last[name]) for name in LAST} | {
+                "finite": tf.constant(1.0)
+            }
+            return {name: tf.identity(value) for name, value in values.items()}

@@ -1,31 +1,42 @@
 """Cadences, patience and stopping, with stand-ins for all that takes time."""
 
 import signal
-from types import SimpleNamespace
+import threading
 
 import pytest
 
 from ssd_tfrecord.config import TrainConfig
+from ssd_tfrecord.errors import NotFiniteError
 from ssd_tfrecord.options import CheckpointOptions
 from ssd_tfrecord.runs.history import History
-from ssd_tfrecord.training.loop import Loop, NonFiniteError, steps_until_due
-from ssd_tfrecord.training.runner import RunResult
+from ssd_tfrecord.training.loop import Loop, StepNotFiniteError, steps_until_due
+from ssd_tfrecord.training.runner import MAX_SKIPS, Progress, RunResult
+from ssd_tfrecord.training.stopping.signals import StopRequest
 
 
 class Recorder:
     """Stands for runner, checkpoints and journal; ``events`` is what it was asked for."""
 
-    def __init__(self, run_dir, step=0, *, maps=(), bad_step=None):
+    def __init__(self, run_dir, step=0, *, maps=(), bad_steps=(), best=None):
         self.events = []
         self.history = History(run_dir, step)
+        self.lock = threading.RLock()
         self.step = step
+        self._first = step
         self._maps = dict(maps)
-        self._bad_step = bad_step
+        self._bad_steps = bad_steps
+        self._best = best
+
+    def trace(self):
+        self.events.append("trace")
 
     def run(self, num_steps):
         self.step += num_steps
         self.events.append(f"run to {self.step}")
-        return RunResult(num_steps, self.step != self._bad_step, 0.0, {})
+        return RunResult(num_steps, self.step not in self._bad_steps, 0.0, {})
+
+    def progress(self):
+        return Progress(self.step - self._first, in_step=False, waiting=0.0)
 
     def steps(self, step, result, *, seconds, rate, point):
         if point:
@@ -42,8 +53,12 @@ class Recorder:
     def save(self, step):
         self.events.append(f"save {step}")
 
-    def save_best(self, step):
+    def save_best(self, step, metric, value):
         self.events.append(f"best {step}")
+        self._best = (step, {metric: value})
+
+    def best(self):
+        return self._best
 
     def show(self, step):
         self.events.append(f"show {step}")
@@ -52,7 +67,7 @@ class Recorder:
         self.events.append(text)
 
 
-def make(recorder, config):
+def make(recorder, config, **functions):
     return Loop(
         config,
         runner=recorder,
@@ -61,6 +76,7 @@ def make(recorder, config):
         rate_fn=lambda step: step / 10,
         evaluate_fn=recorder.evaluate if config.eval_records else None,
         show_fn=recorder.show,
+        **functions,
     )
 
 
@@ -79,7 +95,7 @@ def config(run_dir, *, eval_records="b", num_steps=10, patience=0):
 
 @pytest.fixture
 def stop():
-    return SimpleNamespace(signal=0)
+    return StopRequest()
 
 
 @pytest.mark.parametrize(
@@ -97,6 +113,7 @@ def test_all_that_is_due_is_done_once(tmp_path, stop):
     recorder = Recorder(tmp_path, maps={6: 0.5, 10: 0.25})
     assert make(recorder, config(tmp_path)).run(0, stop) == 10
     assert recorder.events == [
+        "trace",
         "run to 4",
         "run to 5",
         "save 5",
@@ -126,7 +143,7 @@ def test_run_killed_after_its_best_checkpoint_has_no_row_of_it(tmp_path, stop):
     recorder = Recorder(tmp_path, maps={6: 0.5, 10: 0.25})
     loop = make(recorder, config(tmp_path))
 
-    def killed(step):
+    def killed(step, metric, value):
         raise KeyboardInterrupt
 
     recorder.save_best = killed
@@ -154,22 +171,122 @@ def test_patience_that_has_ended_runs_no_further_step(tmp_path, stop):
     assert len(recorder.events) == 1
 
 
+def received(stop, number):
+    stop.handle(number, None)
+    stop.received(number)
+
+
 def test_signal_saves_a_checkpoint_and_ends(tmp_path, stop):
     recorder = Recorder(tmp_path)
     run = recorder.run
 
     def run_and_interrupt(num_steps):
-        stop.signal = signal.SIGINT
+        received(stop, signal.SIGINT)
         return run(num_steps)
 
     recorder.run = run_and_interrupt
-    assert make(recorder, config(tmp_path)).run(0, stop) == 4
-    assert recorder.events == ["run to 4", "save 4"]
+    loop = make(recorder, config(tmp_path))
+    assert loop.run(0, stop) == loop.saved == 4
+    assert recorder.events == ["trace", "run to 4", "save 4"]
+    assert not loop.complete
 
 
-def test_step_that_is_not_finite_saves_nothing(tmp_path, stop):
-    recorder = Recorder(tmp_path, bad_step=5)
-    with pytest.raises(NonFiniteError) as error:
-        make(recorder, config(tmp_path)).run(0, stop)
+def test_evaluation_is_given_up_and_made_up_for(tmp_path, stop):
+    recorder = Recorder(tmp_path, maps={6: 0.5, 10: 0.25})
+    evaluate = recorder.evaluate
+
+    def interrupted(step):
+        if step == 10:
+            received(stop, signal.SIGTERM)
+        return evaluate(step)
+
+    recorder.evaluate = interrupted
+    loop = make(recorder, config(tmp_path))
+    assert loop.run(0, stop) == 10
+    # All steps are done, but not all that is left.
+    assert not loop.complete
+    assert recorder.events[-2:] == ["show 10", "save 10"]
+    again = Recorder(tmp_path, 10, maps={10: 0.25}, best=recorder.best())
+    loop = make(again, config(tmp_path))
+    assert loop.run(10, StopRequest()) == 10
+    assert again.events == ["evaluate 10", "row 10", "show 10"]
+    assert loop.complete
+
+
+def test_stop_in_the_first_trace_runs_no_step(tmp_path, stop):
+    recorder = Recorder(tmp_path)
+    recorder.trace = lambda: received(stop, signal.SIGTERM)
+    assert make(recorder, config(tmp_path)).run(0, stop) == 0
+    assert recorder.events == []
+
+
+def test_step_that_is_not_finite_saves_the_state_before_it(tmp_path, stop):
+    recorder = Recorder(tmp_path, bad_steps=[5])
+    loop = make(recorder, config(tmp_path))
+    with pytest.raises(StepNotFiniteError) as error:
+        loop.run(0, stop)
     assert error.value.step == 5
-    assert recorder.events == ["run to 4", "run to 5"]
+    assert recorder.events == ["trace", "run to 4", "run to 5", "save 4"]
+    # Nor does the thread that ends a stuck run save anything else.
+    assert loop.save_finished() == 4
+    assert recorder.events[-1] == "save 4"
+
+
+def test_step_that_is_not_finite_may_be_left_out(tmp_path, stop):
+    recorder = Recorder(tmp_path, maps={6: 0.5, 10: 0.25}, bad_steps=[4, 10])
+    asked = []
+    loop = make(recorder, config(tmp_path), leave_out_fn=lambda step: asked.append(step) or True)
+    assert loop.run(0, stop) == 10
+    assert asked == [4, 10]
+    assert "save 10" in recorder.events and "evaluate 10" in recorder.events
+
+
+def test_steps_that_change_nothing_end_the_run(tmp_path, stop):
+    recorder = Recorder(tmp_path)
+
+    def skipping(num_steps):
+        recorder.step += num_steps
+        return RunResult(num_steps, True, 0.0, {}, {"loss_scale": 2.0**-30}, MAX_SKIPS)
+
+    recorder.run = skipping
+    with pytest.raises(NotFiniteError, match=r"step 4: the last 100 steps .* scale of 9.31"):
+        make(recorder, config(tmp_path)).run(0, stop)
+
+
+def test_error_saves_what_is_finished(tmp_path, stop):
+    recorder = Recorder(tmp_path)
+    run = recorder.run
+
+    def fails(num_steps):
+        if recorder.step == 5:
+            recorder.step = 7  # two steps of the call were finished
+            raise OSError("gone")
+        return run(num_steps)
+
+    recorder.run = fails
+    with pytest.raises(OSError, match="gone"):
+        make(recorder, config(tmp_path, eval_records="")).run(0, stop)
+    assert recorder.events[-1] == "save 7"
+
+
+@pytest.mark.parametrize(
+    ("best", "value", "is_saved"),
+    [
+        (None, 0.1, True),
+        ((3, {"voc07_map": 0.5}), 0.5, False),
+        ((3, {"voc07_map": 0.5}), 0.6, True),
+        # Chosen by another metric, of which the history knows nothing.
+        ((3, {"coco_ap": 0.9}), 0.1, True),
+    ],
+)
+def test_best_checkpoint_is_decided_by_what_it_records(tmp_path, stop, best, value, is_saved):
+    recorder = Recorder(tmp_path, 6, maps={6: value}, best=best)
+    make(recorder, config(tmp_path, num_steps=6)).run(6, stop)
+    assert ("best 6" in recorder.events) is is_saved
+
+
+def test_history_cannot_make_a_worse_checkpoint_the_best(tmp_path, stop):
+    recorder = Recorder(tmp_path, 6, maps={6: 0.3}, best=(3, {"voc07_map": 0.5}))
+    assert recorder.history.rows == []  # as of a file that was lost
+    make(recorder, config(tmp_path, num_steps=6)).run(6, stop)
+    assert "best 6" not in recorder.events

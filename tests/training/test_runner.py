@@ -1,12 +1,14 @@
 """The loop in the graph: one trace, exact sums, waiting time, the first bad step."""
 
 import math
+import threading
 import time
 
 import pytest
 import tensorflow as tf
 
-from ssd_tfrecord.training.runner import METRICS, StepRunner
+from ssd_tfrecord.training import runner as runners
+from ssd_tfrecord.training.runner import LAST, METRICS, StepRunner
 
 
 @pytest.fixture(params=["one replica", "two replicas"])
@@ -43,7 +45,8 @@ def counting_step(traces, *, bad=-1, seconds=0.0):
         if seconds:
             total = tf.numpy_function(lambda x: (time.sleep(seconds), x)[1], [total], tf.float32)
             total = tf.ensure_shape(total, [])
-        return dict.fromkeys(METRICS, total) | {"finite": 1.0 - worst}
+        metrics = dict.fromkeys((*METRICS, *LAST), total)
+        return metrics | {"skipped_steps": 0.0 * total, "finite": 1.0 - worst}
 
     return step
 
@@ -86,3 +89,85 @@ def test_waiting_is_measured_and_working_is_not():
     prefetched = batches().prefetch(4)
     working = StepRunner(counting_step([], seconds=0.02), prefetched, one)
     assert working.run(10).waited < 0.1  # of 0.2 s
+
+
+def in_thread(work):
+    """Runs ``work`` in another thread; returns the thread and the list that gets its result."""
+    results = []
+    thread = threading.Thread(target=lambda: results.append(work()))
+    thread.start()
+    return thread, results
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_stop_ends_a_call_after_the_step_in_hand_and_begins_no_other(strategy):
+    runner = StepRunner(counting_step([], seconds=0.02), batches(), strategy)
+    runner.run(1)
+    thread, results = in_thread(lambda: runner.run(10**6))
+    wait_for(lambda: runner.progress().num_steps > 3)
+    runner.stop()
+    thread.join(timeout=60)
+    (result,) = results
+    assert runner.progress() == runners.Progress(1 + result.num_steps, in_step=False, waiting=0.0)
+    # The sum over exactly the steps that count: 2 i + 2 i + 1 of step i, from 1 on.
+    count = result.num_steps
+    assert result.sums["loss"] == sum(4 * i + 1 for i in range(1, count + 1))
+    again = runner.run(5)
+    assert (again.num_steps, again.finite) == (0, True)
+    assert runner.progress().num_steps == 1 + count
+
+
+def test_batch_that_comes_after_the_stop_begins_no_step(strategy):
+    gate = threading.Event()
+
+    def delayed(index):
+        if index >= 4:
+            gate.wait(timeout=60)
+        return index
+
+    dataset = tf.data.Dataset.range(1000).map(
+        lambda i: tf.ensure_shape(tf.py_function(delayed, [i], tf.int64), [])
+    )
+    dataset = dataset.batch(2, drop_remainder=True).map(lambda i: {"indices": i})
+    runner = StepRunner(counting_step([]), dataset, strategy)
+    thread, results = in_thread(lambda: runner.run(10))
+    wait_for(lambda: runner.progress().waiting > 0.3)
+    assert runner.progress().num_steps == 2 and not runner.progress().in_step
+    runner.stop()
+    gate.set()
+    thread.join(timeout=60)
+    assert (results[0].num_steps, results[0].finite, results[0].sums["loss"]) == (2, True, 6.0)
+
+
+def test_step_in_hand_is_seen(strategy):
+    runner = StepRunner(counting_step([], seconds=0.5), batches(), strategy)
+    thread, results = in_thread(lambda: runner.run(1))
+    wait_for(lambda: runner.progress().in_step)
+    runner.stop()
+    thread.join(timeout=60)
+    # A stop in the middle of a step does not take it back.
+    assert results[0].num_steps == runner.progress().num_steps == 1
+
+
+def test_steps_that_change_nothing_are_counted_from_call_to_call(monkeypatch):
+    monkeypatch.setattr(runners, "MAX_SKIPS", 5)
+    step = counting_step([])
+
+    def skipping_step(batch):
+        metrics = step(batch)
+        # All but the second step, of loss 5.
+        skipped = tf.cast(tf.not_equal(metrics["loss"], 5.0), tf.float32)
+        return metrics | {"skipped_steps": skipped, "loss_scale": metrics["loss"] * 2}
+
+    runner = StepRunner(skipping_step, batches(), tf.distribute.get_strategy())
+    first = runner.run(3)
+    assert (first.skips_in_a_row, first.sums["skipped_steps"]) == (1, 2.0)
+    assert first.last["loss_scale"] == 18.0  # 4 + 5, the third step's loss
+    second = runner.run(10)
+    assert (second.num_steps, second.skips_in_a_row) == (4, 5)

@@ -1,0 +1,96 @@
+"""What the watching thread does where the main thread cannot: it ends a run that is stuck.
+
+The main thread is out of reach while it waits for a batch inside the graph, and while TensorFlow
+compiles. What is finished is saved first, and never while a step or a save is under way.
+"""
+
+import sys
+from collections.abc import Callable
+
+from ssd_tfrecord.errors import InputError, InputTimeoutError
+from ssd_tfrecord.runs.checkpoints import Checkpoints
+from ssd_tfrecord.training.loop import Loop
+from ssd_tfrecord.training.runner import StepRunner
+from ssd_tfrecord.training.stopping.signals import StopRequest, end_process
+
+# Waiting for a batch is said after this.
+PATIENT_SECONDS = 20.0
+
+
+class Guard:
+    """Looks after a loop, a few times a second, in the thread that watches for signals.
+
+    Args:
+        stop: the request; its thread calls ``look``.
+        loop: whose finished steps are saved.
+        runner: of the loop.
+        checkpoints: of the loop; their lock is held by the main thread while it saves.
+        timeout: seconds without a batch after which the run ends; 0: never.
+        waits_for: says what a batch comes from, and what seems to be wrong with it.
+        say: prints a line.
+        ended: told the reason and the exit code just before the process ends.
+    """
+
+    def __init__(
+        self,
+        stop: StopRequest,
+        loop: Loop,
+        runner: StepRunner,
+        checkpoints: Checkpoints,
+        *,
+        timeout: int,
+        waits_for: Callable[[], str],
+        say: Callable[[str], None],
+        ended: Callable[[str, int], None],
+    ) -> None:
+        self._stop = stop
+        self._loop = loop
+        self._runner = runner
+        self._timeout = timeout
+        self._waits_for = waits_for
+        self._say = say
+        self._ended = ended
+        self._lock = checkpoints.lock
+        self._said = False
+
+    def look(self) -> None:
+        """Ends the process if a stop is due or no batch comes, and it can be done without loss."""
+        if self._stop.is_due:
+            self._end_if_safe(self._stop.exit_code, f"stopped by {self._stop.name}", None)
+            return
+        waiting = self._runner.progress().waiting
+        if waiting < PATIENT_SECONDS:
+            self._said = False
+        elif not self._said:
+            self._said = True
+            self._say(f"no batch for {waiting:.0f} s: waiting for {self._waits_for()}")
+        if self._timeout and waiting >= self._timeout:
+            # From here on no step begins, whatever still comes.
+            self._runner.stop()
+            error = InputTimeoutError(
+                f"step {self._loop.finished()}: no batch for {waiting:.0f} s "
+                f"(--input_timeout={self._timeout}); waited for {self._waits_for()}"
+            )
+            self._end_if_safe(error.exit_code, str(error), error)
+
+    def _end_if_safe(self, code: int, reason: str, error: InputError | None) -> None:
+        # Held by the main thread while it saves: that is waited for. Once held here it is kept, so
+        # that the main thread can begin no other save.
+        if not self._lock.acquire(blocking=False):
+            return
+        step = self._loop.saved
+        if self._loop.finished() != step:
+            # A step in hand may be changing weights: it ends, and then its loop does.
+            if self._runner.progress().in_step:
+                self._lock.release()
+                return
+            try:
+                step = self._loop.save_finished()
+            except Exception as failure:  # the disk is full, say: the checkpoint before stays
+                print(f"\nerror: {failure}", file=sys.stderr, flush=True)
+        if error is None:
+            self._say(f"{reason} at step {step}; run the same command to resume")
+        else:
+            print(f"\nerror: {error}", file=sys.stderr, flush=True)
+        self._ended(reason, code)
+        end_process(code)
