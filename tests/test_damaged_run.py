@@ -97,6 +97,7 @@ def test_two_damaged_ones_cost_four_steps(tiny_records, whole, copy):
     assert_same_end(copy, whole)
 
 
+@pytest.mark.soak
 def test_all_damaged_is_one_line_and_never_a_new_beginning(tiny_records, copy):
     folder = copy / "checkpoints"
     for step in (LAST, BEFORE, BEFORE - 2):
@@ -108,6 +109,7 @@ def test_all_damaged_is_one_line_and_never_a_new_beginning(tiny_records, copy):
     assert sorted(path.name for path in folder.iterdir()) == before
 
 
+@pytest.mark.soak
 def test_run_folder_renamed_under_a_run(tiny_records, whole, tmp_path):
     run_dir, away = tmp_path / "run", tmp_path / "away"
     words = toy_training.command(tiny_records, run_dir)

@@ -50,11 +50,10 @@ def stop(process, number=signal.SIGTERM):
     ("number", "moment", "flags"),
     [
         # After this line comes the building of the network; steps; an evaluation.
-        (signal.SIGTERM, "Data", ()),
-        (signal.SIGINT, f"step 1/{NUM_STEPS}", ("--steps_per_loop=100", "--summary_every=1")),
-        (signal.SIGHUP, f"step {NUM_STEPS}/{NUM_STEPS}", ()),
+        pytest.param(signal.SIGTERM, "Data", (), id="start", marks=pytest.mark.soak),
+        pytest.param(signal.SIGINT, f"step 1/{NUM_STEPS}", ("--steps_per_loop=100",), id="steps"),
+        pytest.param(signal.SIGHUP, f"step {NUM_STEPS}/{NUM_STEPS}", (), id="last evaluation"),
     ],
-    ids=["start", "steps", "last evaluation"],
 )
 def test_signal_at_any_moment_loses_nothing(tiny_records, whole, tmp_path, number, moment, flags):
     words = command(tiny_records, tmp_path / "run", *flags)

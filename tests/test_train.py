@@ -144,8 +144,10 @@ def test_run_stopped_by_ctrl_c_goes_on_to_the_same_losses(
 
 @pytest.mark.parametrize(
     "options",
-    [InputOptions(), InputOptions(reading=ReadOptions(shuffle_buffer_mb=1))],
-    ids=["read at random", "streamed"],
+    [
+        pytest.param(InputOptions(), id="read at random", marks=pytest.mark.soak),
+        pytest.param(InputOptions(reading=ReadOptions(shuffle_buffer_mb=1)), id="streamed"),
+    ],
 )
 def test_run_on_two_sets_with_all_augmentation_goes_on_within_an_epoch(
     tiny_records, tmp_path, monkeypatch, options
@@ -223,7 +225,10 @@ def test_loss_that_is_not_finite_names_step_and_images(tiny_records, tmp_path):
     truths = read_ground_truths(Manifest.load(tiny_records))
     assert names == [truths[index].source_id for index in indices]
     message = f"step {step}: the loss or its gradient is not finite; images {', '.join(names)}; "
-    assert str(error.value).startswith(message + f"the batch is saved in {saved}")
+    replay = (
+        f"the batch is saved: python -m ssd_tfrecord.train --replay={saved} shows what is wrong"
+    )
+    assert str(error.value).startswith(message + replay)
     assert not list((tmp_path / "run" / "checkpoints").glob("ckpt-*"))
 
 
@@ -246,7 +251,7 @@ def test_damage_that_is_met_while_a_cache_is_filled_is_reported(
     content[200] ^= 1
     shard.write_bytes(content)
     words = ["train", f"--train_records={records}", f"--run_dir={tmp_path / 'run'}"]
-    assert programs.run("train", [*words, f"--cache={cache}"]) == 2
+    assert programs.run("train", [*words, f"--cache={cache}"]) == 4
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith(f"error: {shard}: record 0 (from byte 0) is damaged: ")
     assert not (tmp_path / "run").exists()

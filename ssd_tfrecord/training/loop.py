@@ -58,7 +58,7 @@ class Loop:
         self._show_fn = show_fn
         self._leave_out_fn = leave_out_fn
         self._first = self._saved = 0
-        self._not_finite = 0
+        self._diverged = False
 
     def run(self, step: int, stop: StopRequest) -> int:
         """Runs until ``num_steps``, until patience is exhausted or until a stop is requested.
@@ -74,8 +74,7 @@ class Loop:
             The number of finished steps.
 
         Raises:
-            StepNotFiniteError: a loss or gradient is not finite; the checkpoint is of the step
-                before.
+            StepNotFiniteError: a loss or gradient is not finite; nothing is saved then.
             NotFiniteError: loss scaling has skipped ``MAX_SKIPS`` steps in a row.
         """
         self._first = self._saved = step
@@ -84,9 +83,8 @@ class Loop:
         except Stopped:
             pass
         except StepNotFiniteError:
-            # Such a step changes nothing, so this is the state that a replay begins with.
-            self._not_finite = 1
-            self.save_finished()
+            # What led to it may be no weights to go on with: the last checkpoint stays the last.
+            self._diverged = True
             raise
         except Exception:
             self.save_finished()
@@ -95,7 +93,7 @@ class Loop:
 
     def finished(self) -> int:
         """The number of finished steps; for any thread."""
-        return self._first + self._runner.progress().num_steps - self._not_finite
+        return self._first + self._runner.progress().num_steps
 
     @property
     def saved(self) -> int:
@@ -108,6 +106,8 @@ class Loop:
         For any thread, while no step is being computed.
         """
         with self._checkpoints.lock:
+            if self._diverged:
+                return self._saved
             step = self.finished()
             self._save(step)
         return step

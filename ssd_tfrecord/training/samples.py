@@ -16,37 +16,43 @@ from ssd_tfrecord.pixels import color
 _SIDE = 700
 
 
-def sample_pictures(
-    config: TrainConfig, source: RecordSource, step: int, count: int
-) -> list[Image.Image]:
-    """Augmented samples, different ones at each step.
+class Samples:
+    """Augmented samples of a run as pictures, others at each call.
 
-    They are augmented as those of the run, but in another order: no buffer is filled for them.
+    They are augmented as those of the run, but in another order: no buffer is filled for them. The
+    pipeline is made once, as each would be traced anew.
 
     Args:
         config: of the run.
         source: of the records that it trains on.
-        step: number of finished steps; it chooses the samples.
-        count: number of samples.
+        step: number of finished steps when the run starts; it chooses the samples.
+        count: number of samples at a call.
     """
-    # On this machine, and without reading many records to fill a buffer for a handful of samples.
-    reading = dataclasses.replace(config.input.reading, shuffle_buffer_mb=0, data_service="")
-    batches = pipeline.batches(
-        source,
-        dataclasses.replace(config.input, reading=reading),
-        input_size=config.model.input_size,
-        batch_size=count,
-        seed=(config.seed + step) % 2**31,
-    )
-    batch = next(iter(batches))
-    # What the network gets is RGB minus the mean.
-    seen = pipeline.network_images(batch, config.input.color).numpy()
-    pixels = np.clip(seen + color.MEAN_RGB, 0, 255).astype(np.uint8)
-    names = source.manifests[0].class_names
-    return [
-        pictures.draw_ground_truth(_enlarged(image), _truth(image, boxes, labels), names)
-        for image, boxes, labels in zip(pixels, batch.boxes.numpy(), batch.labels.numpy())
-    ]
+
+    def __init__(self, config: TrainConfig, source: RecordSource, step: int, count: int) -> None:
+        # On this machine, without reading many records to fill a buffer for a handful of samples.
+        reading = dataclasses.replace(config.input.reading, shuffle_buffer_mb=0, data_service="")
+        batches = pipeline.batches(
+            source,
+            dataclasses.replace(config.input, reading=reading),
+            input_size=config.model.input_size,
+            batch_size=count,
+            seed=(config.seed + step + 1) % 2**31,
+        )
+        self._color = config.input.color
+        self._names = source.manifests[0].class_names
+        self._batches = iter(batches)
+
+    def pictures(self) -> list[Image.Image]:
+        """The next samples, with their boxes drawn."""
+        batch = next(self._batches)
+        # What the network gets is RGB minus the mean.
+        seen = pipeline.network_images(batch, self._color).numpy()
+        pixels = np.clip(seen + color.MEAN_RGB, 0, 255).astype(np.uint8)
+        return [
+            pictures.draw_ground_truth(_enlarged(image), _truth(image, boxes, labels), self._names)
+            for image, boxes, labels in zip(pixels, batch.boxes.numpy(), batch.labels.numpy())
+        ]
 
 
 def _enlarged(pixels: np.ndarray) -> Image.Image:

@@ -24,7 +24,7 @@ from ssd_tfrecord.training.logs.event_journal import Journal
 from ssd_tfrecord.training.logs.voice import Voice
 from ssd_tfrecord.training.loop import Loop, StepNotFiniteError
 from ssd_tfrecord.training.runner import StepRunner
-from ssd_tfrecord.training.samples import sample_pictures
+from ssd_tfrecord.training.samples import Samples
 from ssd_tfrecord.training.schedules import LearningRate
 from ssd_tfrecord.training.stopping.failures import awaited, explained
 from ssd_tfrecord.training.stopping.guard import Guard
@@ -167,6 +167,7 @@ def _prepare(
         )
     batches = bad_batch.training_batches(config, source, state.step)
     runner = StepRunner(state.learner.step_fn, batches, strategy)
+    samples = Samples(config, source, state.step, NUM_PICTURES)
     loop = Loop(
         config,
         runner=runner,
@@ -174,7 +175,7 @@ def _prepare(
         journal=journal,
         rate_fn=lambda step: float(LearningRate(config.optimizer, config.num_steps)(step)),
         evaluate_fn=(lambda step: (validator.metrics(), validator.loss())) if validator else None,
-        show_fn=lambda step: _show(config, source, validator, journal, step),
+        show_fn=lambda step: _show(samples, validator, journal, step),
         leave_out_fn=lambda step: bad_batch.left_out(
             config,
             source,
@@ -245,15 +246,8 @@ def create_state(
     return State(made, kept, step)
 
 
-def _show(
-    config: TrainConfig,
-    source: RecordSource,
-    validator: Validator | None,
-    journal: Journal,
-    step: int,
-) -> None:
-    samples = sample_pictures(config, source, step, NUM_PICTURES)
-    journal.pictures("train", step, "samples", samples)
+def _show(samples: Samples, validator: Validator | None, journal: Journal, step: int) -> None:
+    journal.pictures("train", step, "samples", samples.pictures())
     if validator:
         journal.pictures("eval", step, "detections", validator.pictures(NUM_PICTURES))
 

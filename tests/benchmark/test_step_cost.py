@@ -13,7 +13,7 @@ from ssd_tfrecord.devices.strategy import create_strategy
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import DeviceOptions, ModelOptions
 from ssd_tfrecord.records.manifest import Manifest
-from ssd_tfrecord.training.runner import METRICS
+from ssd_tfrecord.training.runner import LAST, METRICS
 
 
 def config(**changes):
@@ -31,7 +31,7 @@ def burning_step(cpu=0.0, sleep=0.0, finite=1.0):
 
     def step(batch):
         loss = tf.ensure_shape(tf.numpy_function(burn, [batch.images], tf.float32), [])
-        return dict.fromkeys(METRICS, loss) | {"finite": finite + loss}
+        return dict.fromkeys((*METRICS, *LAST), loss) | {"finite": finite + loss}
 
     return step
 
@@ -111,5 +111,5 @@ def test_step_is_the_one_of_training():
 
     batches = step_cost.synthetic_batches(300, 2, 3)
     found = step_cost.measure_steps(settings, watched, batches, one)
-    assert set(given[0]) == {*METRICS, "finite"}
+    assert set(given[0]) == {*METRICS, *LAST, "finite"}
     assert found["cpu_ms_per_image"] > 5

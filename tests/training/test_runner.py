@@ -137,8 +137,8 @@ def test_batch_that_comes_after_the_stop_begins_no_step(strategy):
     dataset = dataset.batch(2, drop_remainder=True).map(lambda i: {"indices": i})
     runner = StepRunner(counting_step([]), dataset, strategy)
     thread, results = in_thread(lambda: runner.run(10))
-    wait_for(lambda: runner.progress().waiting > 0.3)
-    assert runner.progress().num_steps == 2 and not runner.progress().in_step
+    wait_for(lambda: runner.progress().num_steps == 2 and runner.progress().waiting > 0.3)
+    assert not runner.progress().in_step
     runner.stop()
     gate.set()
     thread.join(timeout=60)

@@ -184,7 +184,7 @@ def test_xla_equals_graph(model):
         pytest.param(toy("sync"), 1e-2, 2, 8, id="toy"),
         pytest.param(mobilenet("sync"), 1e-2, 2, 8, id="MobileNetV2", marks=pytest.mark.soak),
         # A step of one image takes seconds; Xavier's weights learn at once.
-        pytest.param(VGG, 1e-4, 1, 2, id="VGG-16"),
+        pytest.param(VGG, 1e-4, 1, 2, id="VGG-16", marks=pytest.mark.soak),
     ],
 )
 def test_the_loss_falls_on_a_repeated_batch(model, learning_rate, count, steps):

@@ -160,8 +160,8 @@ def test_a_set_without_images_is_refused(manifest, config):
 
 def test_samples_are_drawn_pictures_that_differ_from_step_to_step(manifest, config):
     source = RecordReader((manifest,))
-    first = samples.sample_pictures(config, source, 1, 3)
-    second = samples.sample_pictures(config, source, 2, 3)
+    made = samples.Samples(config, source, 1, 3)
+    first, second = made.pictures(), made.pictures()
     assert len(first) == 3
     assert {picture.mode for picture in first} == {"RGB"}
     assert any(np.asarray(a).tobytes() != np.asarray(b).tobytes() for a, b in zip(first, second))
