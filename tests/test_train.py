@@ -131,7 +131,7 @@ def test_run_stopped_by_ctrl_c_goes_on_to_the_same_losses(
 ):
     config = small_config(tiny_records, tmp_path / "run", eval_records=str(tiny_records))
     run_interrupted_at(3, config, monkeypatch)
-    assert "stopped at step 3 by SIGINT; run the same command to resume" in capsys.readouterr().out
+    assert "stopped by SIGINT at step 3; run the same command to resume" in capsys.readouterr().out
     assert len(losses(config.run_dir)) == 3
     programs.train(config)
     np.testing.assert_allclose(losses(config.run_dir), losses(whole_run), rtol=1e-5)

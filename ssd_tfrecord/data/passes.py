@@ -1,9 +1,30 @@
 """A dataset that is gone through once in each evaluation, and made and traced only once."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
+
+
+class Wait:
+    """For how long a thread has waited for a batch; for any thread to ask."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def next(self, iterator: Iterator[Any]) -> Any:
+        """The next item of ``iterator``."""
+        self._since = time.monotonic()
+        try:
+            return next(iterator)
+        finally:
+            self._since = None
+
+    def seconds(self) -> float:
+        """How long ``next`` has waited by now; 0 if it does not."""
+        since = self._since
+        return 0.0 if since is None else time.monotonic() - since
 
 
 class Passes:
@@ -13,7 +34,7 @@ class Passes:
     leaves a megabyte behind; an iterator made anew does so if there are several replicas. Here one
     iterator goes on from the end of a pass to the beginning of the next, of which it keeps some
     batches ready. A pass that is given up, by an error or a signal, is not continued: the next one
-    begins at the first batch.
+    begins at the first batch. ``wait`` tells how long a batch has been waited for.
 
     Args:
         dataset: of ``num_batches`` batches.
@@ -24,6 +45,7 @@ class Passes:
     def __init__(
         self, dataset: tf.data.Dataset, num_batches: int, strategy: tf.distribute.Strategy
     ) -> None:
+        self.wait = Wait()
         self._num_batches = num_batches
         self._dataset = strategy.experimental_distribute_dataset(dataset.repeat())
         self._iterator: Iterator[Any] | None = None
@@ -37,5 +59,5 @@ class Passes:
         # Kept only from the end of a pass to the beginning of the next.
         self._iterator = None
         for _ in range(self._num_batches):
-            yield next(iterator)
+            yield self.wait.next(iterator)
         self._iterator = iterator

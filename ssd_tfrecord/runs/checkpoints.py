@@ -260,7 +260,7 @@ def check_classes(run_dir: str | os.PathLike[str], classes: tuple[ClassLabel, ..
         classes: those of the training set.
 
     Raises:
-        InputError: they differ, or the run's class list cannot be read.
+        InputError: they differ, or the run's class list cannot be read and its identity lacks it.
     """
     folder = pathlib.Path(run_dir) / CHECKPOINTS
     if not (folder / CLASSES_FILE).exists():
@@ -268,7 +268,15 @@ def check_classes(run_dir: str | os.PathLike[str], classes: tuple[ClassLabel, ..
     # The same number of classes with other names would fit the weights, and training would go on
     # without a word. Original ids are the data's own, and do not matter to a model.
     names = [item.name for item in classes]
-    if (before := [item.name for item in checkpoint_files.read_classes(folder)]) != names:
+    try:
+        before = [item.name for item in checkpoint_files.read_classes(folder)]
+    except InputError:
+        # Training writes the file again, of classes that have been compared with the identity's.
+        identity = run_folder.read_identity(run_dir)
+        if identity is None or identity.train is None:
+            raise
+        return
+    if before != names:
         raise InputError(
             f"--train_records: classes are [{', '.join(names)}], but the run in {run_dir} has "
             f"[{', '.join(before)}]; must be the same, in the same order"

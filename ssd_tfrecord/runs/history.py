@@ -259,6 +259,6 @@ def _repair_text(found: Found, restored: int) -> str:
         parts.append(f"rows restored from TensorBoard's events and metrics.json: {restored}")
     if (found.damaged or found.problem) and not restored:
         parts.append(
-            "nothing to restore them from; --patience counts the evaluations that are left"
+            "nothing to restore its rows from; --patience counts the evaluations that are left"
         )
     return "; ".join(parts)

@@ -315,7 +315,7 @@ def _compare(config: TrainConfig, old: Identity, new: Identity) -> list[str]:
         kinds = [name for name in ("flags", "content") if getattr(found, name)]
         raise InputError(
             f"--run_dir={config.run_dir}: this run has other {' and '.join(kinds)} "
-            f"({'; '.join((*found.flags, *found.content))}); set them back, choose another "
+            f"({'; '.join((*found.flags, *found.content))}); give those of the run, choose another "
             "--run_dir, or start from scratch with --restart"
         )
     lines = list(found.notes)

@@ -209,11 +209,17 @@ def report(
         source: of the records that it trains on.
         step: number of the step (from 1).
         batch: that was kept.
-        checkpoint: path of the last good one.
+        checkpoint: path of the last one.
     """
     names = _names(source.manifests, batch)
+    again = _path(config.run_dir, step).exists()
     saved = _save(config.run_dir, step, batch, names, skipped=False)
-    good = f"; the last good checkpoint is {checkpoint}" if checkpoint else ""
+    good = f"; the last checkpoint is {checkpoint}" if checkpoint else ""
+    if again and checkpoint:
+        good += (
+            ", from which the run has come to this step before: if its loss was growing by then, "
+            "delete it, or begin anew with --restart"
+        )
     more = config.skip_nonfinite + 1
     return NotFiniteError(
         f"step {step}: the loss or its gradient is not finite; {_listed(names)}; {saved}{good}. "
@@ -250,7 +256,7 @@ def _save(
     """Saves ``nonfinite-<step>.npz``; returns what is to be said of it."""
     if batch is None:
         return "the batch was not kept"
-    path = pathlib.Path(run_dir) / f"nonfinite-{step}.npz"
+    path = _path(run_dir, step)
     aside = path.with_name(path.name + ".part")
     try:
         with aside.open("wb") as file:
@@ -263,6 +269,10 @@ def _save(
             aside.unlink(missing_ok=True)
         return f"the batch could not be saved ({path}: {error.strerror or error})"
     return f"the batch is saved: python -m ssd_tfrecord.train --replay={path} shows what is wrong"
+
+
+def _path(run_dir: str, step: int) -> pathlib.Path:
+    return pathlib.Path(run_dir) / f"nonfinite-{step}.npz"
 
 
 def _was_skipped(path: pathlib.Path) -> bool:

@@ -23,7 +23,8 @@ class StepNotFiniteError(ArithmeticError):
 class Loop:
     """Runs the steps of a run, and all that is due between them.
 
-    ``complete`` is whether nothing is left to do, the last evaluation included.
+    ``runner`` runs the steps; ``complete`` is whether nothing is left to do, the last evaluation
+    included.
 
     Args:
         config: of the run.
@@ -50,7 +51,7 @@ class Loop:
     ) -> None:
         self.complete = False
         self._config = config
-        self._runner = runner
+        self.runner = runner
         self._checkpoints = checkpoints
         self._journal = journal
         self._rate_fn = rate_fn
@@ -93,7 +94,7 @@ class Loop:
 
     def finished(self) -> int:
         """The number of finished steps; for any thread."""
-        return self._first + self._runner.progress().num_steps
+        return self._first + self.runner.progress().num_steps
 
     @property
     def saved(self) -> int:
@@ -118,7 +119,7 @@ class Loop:
         shown = False
         if step < self._config.num_steps and patient and not stop.signal:
             with stop.interruptible():
-                self._runner.trace()
+                self.runner.trace()
         while step < self._config.num_steps and patient and not stop.signal:
             step = self._run_steps(step)
             if not shown and self._due(step, self._config.checkpoints.summary_every):
@@ -132,7 +133,7 @@ class Loop:
 
     def _run_steps(self, step: int) -> int:
         start = time.perf_counter()
-        result = self._runner.run(steps_until_due(step, self._config))
+        result = self.runner.run(steps_until_due(step, self._config))
         seconds = time.perf_counter() - start
         step += result.num_steps
         if not result.finite and not self._leave_out_fn(step):
@@ -215,6 +216,6 @@ def _skips_text(step: int, result: RunResult) -> str:
     scale = result.last["loss_scale"]
     return (
         f"step {step}: the last {result.skips_in_a_row} steps changed no weight: their gradients "
-        f"were not finite even at a loss scale of {scale:g}; use --precision=mixed_bfloat16 or "
-        "float32, or a lower --learning_rate"
+        f"were not finite even at a loss scale of {scale:g}; start again (--restart) with "
+        "--precision=mixed_bfloat16 or float32, or a lower --learning_rate"
     )

@@ -7,6 +7,7 @@ from PIL import Image
 
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.data import pipeline
+from ssd_tfrecord.data.passes import Wait
 from ssd_tfrecord.data.reading import RecordSource
 from ssd_tfrecord.detection import pictures
 from ssd_tfrecord.detection.ground_truth import GroundTruth
@@ -42,10 +43,11 @@ class Samples:
         self._color = config.input.color
         self._names = source.manifests[0].class_names
         self._batches = iter(batches)
+        self._wait = Wait()
 
     def pictures(self) -> list[Image.Image]:
         """The next samples, with their boxes drawn."""
-        batch = next(self._batches)
+        batch = self._wait.next(self._batches)
         # What the network gets is RGB minus the mean.
         seen = pipeline.network_images(batch, self._color).numpy()
         pixels = np.clip(seen + color.MEAN_RGB, 0, 255).astype(np.uint8)
@@ -53,6 +55,10 @@ class Samples:
             pictures.draw_ground_truth(_enlarged(image), _truth(image, boxes, labels), self._names)
             for image, boxes, labels in zip(pixels, batch.boxes.numpy(), batch.labels.numpy())
         ]
+
+    def waiting(self) -> float:
+        """For how many seconds a batch has been waited for; for any thread."""
+        return self._wait.seconds()
 
 
 def _enlarged(pixels: np.ndarray) -> Image.Image:

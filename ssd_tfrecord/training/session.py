@@ -1,6 +1,6 @@
 """A run from its flags to its last line: makes everything, and hands it to the loop."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -12,7 +12,12 @@ from ssd_tfrecord.data import caching
 from ssd_tfrecord.data.reading import RecordSource
 from ssd_tfrecord.devices.inventory import versions_and_devices
 from ssd_tfrecord.devices.strategy import create_strategy, device_table
-from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.errors import (
+    DamagedRecordError,
+    InputError,
+    InputTimeoutError,
+    OutOfMemoryError,
+)
 from ssd_tfrecord.model import summary
 from ssd_tfrecord.records.manifest import ClassLabel, Manifest
 from ssd_tfrecord.runs import checkpoints, provenance, run_folder
@@ -50,10 +55,10 @@ class Parts:
 
     state: State
     source: RecordSource
-    runner: StepRunner
     journal: Journal
     loop: Loop
     start: provenance.Run
+    waits: Sequence[Callable[[], float]]
 
     def ended(self, reason: str, exit_code: int) -> None:
         """Writes to runs.jsonl how this start ended; the first time counts."""
@@ -95,6 +100,8 @@ def run(
         known = explained(error, config, sets)
         code = known.exit_code if isinstance(known, InputError) else 1
         if parts:
+            if isinstance(known, DamagedRecordError | OutOfMemoryError | InputTimeoutError):
+                known = type(known)(f"{known}; step {parts.loop.saved} is saved")
             parts.ended(str(known) or repr(known), code)
         if known is error:
             raise
@@ -109,12 +116,12 @@ def _run(
     voice: Voice,
 ) -> None:
     loop, checkpoints = parts.loop, parts.state.checkpoints
-    stop.on_signal(parts.runner.stop)
+    stop.on_signal(loop.runner.stop)
     guard = Guard(
         stop,
         loop,
-        parts.runner,
         checkpoints,
+        waits=parts.waits,
         timeout=config.input_timeout,
         waits_for=lambda: awaited(config, sets),
         say=voice.say,
@@ -133,7 +140,7 @@ def _run(
     # A signal during the last step comes too late to stop anything.
     if stop.signal and not loop.complete:
         parts.ended(f"stopped by {stop.name}", stop.exit_code)
-        voice.say(f"stopped at step {step} by {stop.name}; run the same command to resume")
+        voice.say(f"stopped by {stop.name} at step {step}; run the same command to resume")
         stop.end()
     parts.ended("done", 0)
     voice.say(_closing_lines(config, parts.journal, step))
@@ -195,7 +202,8 @@ def _prepare(
         began=psutil.Process().create_time(),
         say=voice.say,
     )
-    return Parts(state, source, runner, journal, loop, start)
+    waits = [samples.waiting, *([validator.waiting] if validator else [])]
+    return Parts(state, source, journal, loop, start, waits)
 
 
 def create_state(

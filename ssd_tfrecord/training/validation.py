@@ -109,6 +109,10 @@ class Validator:
         total, positives = (float(value) for value in sums)
         return total / positives if positives else 0.0
 
+    def waiting(self) -> float:
+        """For how many seconds an evaluation has waited for a batch; for any thread."""
+        return max(self._images.wait.seconds(), self._samples.wait.seconds())
+
     def pictures(self, count: int) -> list[Image.Image]:
         """At most ``count`` pictures: detections of the last ``metrics`` beside ground truth."""
         # The first point of a run comes before its first evaluation.

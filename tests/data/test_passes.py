@@ -1,12 +1,14 @@
 """A dataset that is gone through again and again: whole passes, whatever happened to the last."""
 
 import itertools
+import threading
+import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssd_tfrecord.data.passes import Passes
+from ssd_tfrecord.data.passes import Passes, Wait
 
 
 def strategies():
@@ -59,3 +61,22 @@ def test_a_round_after_an_error_begins_anew():
                 list(passes)
     broken.assign(False)
     assert len(list(passes)) == 3
+
+
+def test_a_wait_is_seen_from_another_thread():
+    wait, gate = Wait(), threading.Event()
+
+    def late():
+        gate.wait(timeout=60)
+        yield 7
+
+    results = []
+    thread = threading.Thread(target=lambda: results.append(wait.next(late())))
+    thread.start()
+    deadline = time.monotonic() + 60
+    while wait.seconds() < 0.05:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    gate.set()
+    thread.join(timeout=60)
+    assert results == [7] and wait.seconds() == 0

@@ -173,7 +173,7 @@ def test_without_events_the_bad_rows_are_cut_and_said(tmp_path):
     assert lines(tmp_path) == HEADER + "10,1,,,,,,,,,,\n"
     [text] = said
     assert text.endswith(
-        "damaged or repeated lines: 1; nothing to restore them from; --patience counts the "
+        "damaged or repeated lines: 1; nothing to restore its rows from; --patience counts the "
         "evaluations that are left"
     )
 

@@ -275,7 +275,7 @@ def test_the_run_folder_tells_all_in_one_line(tmp_path):
     assert str(error.value) == (
         f"--run_dir={tmp_path}/run: this run has other flags and content (--seed: 0 -> 3; "
         "--train_records=b: has other content than before (other records in 1 of 1 shard, first in "
-        "shard 0)); set them back, choose another --run_dir, or start from scratch with "
+        "shard 0)); give those of the run, choose another --run_dir, or start from scratch with "
         "--restart"
     )
     assert pathlib.Path(config.run_dir, "identity.json").read_text() == identity.to_json(

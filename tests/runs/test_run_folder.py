@@ -60,7 +60,8 @@ def test_other_flags_are_listed_with_old_and_new_value(config):
     other = changed(config, seed=3, optimizer=OptimizerOptions(lr_boundaries=(5, 9)))
     with pytest.raises(InputError) as error:
         run_folder.check(other)
-    assert "(--seed: 0 -> 3; --lr_boundaries: empty -> 5,9); set them back" in str(error.value)
+    changes = "(--seed: 0 -> 3; --lr_boundaries: empty -> 5,9)"
+    assert f"{changes}; give those of the run" in str(error.value)
     assert run_folder.read_config(config.run_dir) == config
 
 
@@ -92,7 +93,7 @@ def test_number_of_steps_may_not_change_where_it_changes_the_rates(config):
     with pytest.raises(InputError) as error:
         run_folder.begin(changed(cosine, num_steps=7))
     said = (
-        "(--num_steps: 120000 -> 7, which changes the learning rates of --lr_schedule=cosine); set"
+        "(--num_steps: 120000 -> 7, which changes the learning rates of --lr_schedule=cosine); give"
     )
     assert said in str(error.value)
     run_folder.begin(changed(cosine, steps_per_loop=3))

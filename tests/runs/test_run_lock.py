@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -122,10 +123,27 @@ def test_the_lock_of_a_dead_process_is_free_even_if_its_children_live(tmp_path):
             process.stdin.close()
             assert process.wait(60) == 9
             assert os.path.getsize(tmp_path / "run/lock")
+            # A moment later: the child closes it as soon as it runs.
+            wait_until_free(tmp_path / "run")
             with run_lock.held(tmp_path / "run"):
                 os.kill(child, 0)
         finally:
             os.kill(child, 9)
+
+
+def wait_until_free(run_dir):
+    deadline = time.monotonic() + 60
+    while _is_held(run_dir):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def _is_held(run_dir):
+    try:
+        with run_lock.held(run_dir):
+            return False
+    except InputError:
+        return True
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_the_error_names_step_images_file_checkpoint_and_the_way_on(config, sour
     assert str(error) == (
         f"step 7: the loss or its gradient is not finite; images {', '.join(names)}; the "
         f"batch is saved: python -m ssd_tfrecord.train --replay={path} shows what is wrong; the "
-        "last good checkpoint is checkpoints/ckpt-6. Run the same command again with a lower "
+        "last checkpoint is checkpoints/ckpt-6. Run the same command again with a lower "
         "--learning_rate, with --gradient_clip_norm, with more --warmup_steps, or with "
         "--skip_nonfinite=2, which leaves this batch out"
     )

@@ -93,7 +93,7 @@ class ProgressLine:
             means: of a ``Window``, and ``learning_rate``.
             value: the metric at the last evaluation, if any.
         """
-        text = f"step {step}/{self._num_steps}  loss {means['loss']:.4f}"
+        text = f"step {step}/{self._num_steps}  loss {_loss(means['loss'])}"
         if rate := means.get("images_per_s"):
             seconds = round((self._num_steps - step) * self._batch / rate)
             text += (
@@ -112,3 +112,8 @@ class ProgressLine:
 def host_rss_mb() -> float:
     """Resident memory of this process in MB (10^6 bytes)."""
     return psutil.Process().memory_info().rss / 1e6
+
+
+def _loss(value: float) -> str:
+    # A run that diverges has no use for thirty digits.
+    return f"{value:.4f}" if abs(value) < 1e6 else f"{value:.4g}"

@@ -5,12 +5,11 @@ compiles. What is finished is saved first, and never while a step or a save is u
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ssd_tfrecord.errors import InputError, InputTimeoutError
 from ssd_tfrecord.runs.checkpoints import Checkpoints
 from ssd_tfrecord.training.loop import Loop
-from ssd_tfrecord.training.runner import StepRunner
 from ssd_tfrecord.training.stopping.signals import StopRequest, end_process
 
 # Waiting for a batch is said after this.
@@ -23,8 +22,9 @@ class Guard:
     Args:
         stop: the request; its thread calls ``look``.
         loop: whose finished steps are saved.
-        runner: of the loop.
         checkpoints: of the loop; their lock is held by the main thread while it saves.
+        waits: each says for how many seconds something else than the steps, such as an evaluation,
+            has waited for a batch.
         timeout: seconds without a batch after which the run ends; 0: never.
         waits_for: says what a batch comes from, and what seems to be wrong with it.
         say: prints a line.
@@ -35,9 +35,9 @@ class Guard:
         self,
         stop: StopRequest,
         loop: Loop,
-        runner: StepRunner,
         checkpoints: Checkpoints,
         *,
+        waits: Sequence[Callable[[], float]] = (),
         timeout: int,
         waits_for: Callable[[], str],
         say: Callable[[str], None],
@@ -45,7 +45,8 @@ class Guard:
     ) -> None:
         self._stop = stop
         self._loop = loop
-        self._runner = runner
+        self._runner = loop.runner
+        self._waits = waits
         self._timeout = timeout
         self._waits_for = waits_for
         self._say = say
@@ -58,7 +59,7 @@ class Guard:
         if self._stop.is_due:
             self._end_if_safe(self._stop.exit_code, f"stopped by {self._stop.name}", None)
             return
-        waiting = self._runner.progress().waiting
+        waiting = max(self._runner.progress().waiting, *(wait() for wait in self._waits), 0.0)
         if waiting < PATIENT_SECONDS:
             self._said = False
         elif not self._said:
@@ -91,6 +92,6 @@ class Guard:
         if error is None:
             self._say(f"{reason} at step {step}; run the same command to resume")
         else:
-            print(f"\nerror: {error}", file=sys.stderr, flush=True)
+            print(f"\nerror: {error}; step {step} is saved", file=sys.stderr, flush=True)
         self._ended(reason, code)
         end_process(code)

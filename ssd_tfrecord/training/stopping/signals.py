@@ -78,6 +78,11 @@ class StopRequest:
             if self.signal:
                 raise Stopped
             yield
+        except Exception:
+            # TensorFlow's own cleaning up may fail on being left in the middle, and say so instead.
+            if self._raised:
+                raise Stopped from None
+            raise
         finally:
             self._interruptible = before
 
@@ -123,11 +128,11 @@ class StopRequest:
             raise Stopped
 
     def watch(self, descriptor: int) -> None:
-        """The thread: waits for numbers of signals on ``descriptor`` until it is closed."""
+        """The thread: waits for numbers of signals on ``descriptor``, until a 0."""
         while True:
             ready, _, _ = select.select([descriptor], [], [], _LOOK_SECONDS)
             numbers = os.read(descriptor, 64) if ready else b""
-            if ready and not numbers:
+            if 0 in numbers:
                 return
             for number in numbers:
                 if number in STOPPING:
@@ -141,7 +146,13 @@ class StopRequest:
 
     def _end_when_due(self) -> None:
         if self.is_due:
+            if not self.complete:
+                print(self.farewell(), flush=True)
             end_process(self.exit_code)
+
+    def farewell(self) -> str:
+        """The line that is said of a stop before there is anything to save."""
+        return f"stopped by {self.name}; run the same command to go on"
 
 
 def end_process(code: int) -> NoReturn:
@@ -180,15 +191,18 @@ def watched() -> Iterator[StopRequest]:
     try:
         yield stop
     except Stopped:
+        print(stop.farewell(), flush=True)
         stop.end()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(before_fd)
-        os.close(writer)
-        # It may be what ends the process.
-        thread.join(timeout=10)
-        os.close(reader)
+        os.write(writer, bytes(1))
+        # It may be what ends the process; or it may be stuck, and is left behind.
+        thread.join(timeout=2)
+        if not thread.is_alive():
+            os.close(writer)
+            os.close(reader)
         atexit.register(_ignore)
 
 

@@ -22,6 +22,7 @@ class Stuck:
     def __init__(self, *, in_step=False, waiting=0.0, saved=5):
         self.lock = threading.RLock()
         self.saved = saved
+        self.runner = self
         self.state = Progress(7, in_step=in_step, waiting=waiting)
         self.events = []
 
@@ -47,7 +48,7 @@ def make(monkeypatch):
 
     monkeypatch.setattr(guard, "end_process", end)
 
-    def made(stuck, *, signal=0, timeout=120):
+    def made(stuck, *, signal=0, timeout=120, waits=()):
         stop = StopRequest()
         if signal:
             stop.received(signal)
@@ -55,7 +56,7 @@ def make(monkeypatch):
             stop,
             stuck,
             stuck,
-            stuck,
+            waits=waits,
             timeout=timeout,
             waits_for=lambda: "the data service at x:1",
             say=stuck.events.append,
@@ -158,7 +159,7 @@ def test_silent_input_is_said_and_then_ends_the_run(make, capsys):
     assert stuck.events[1:3] == ["no further step", "save"]
     assert (
         "error: step 7: no batch for 120 s (--input_timeout=120); waited for the data service at "
-        "x:1" in capsys.readouterr().err
+        "x:1; step 7 is saved" in capsys.readouterr().err
     )
 
 
@@ -173,3 +174,11 @@ def test_without_a_timeout_input_is_waited_for(make):
     stuck.state = Progress(7, in_step=False, waiting=30.0)
     watching.look()
     assert len(stuck.events) == 2
+
+
+def test_evaluation_that_waits_for_a_batch_counts(make):
+    stuck = Stuck()
+    watching = make(stuck, waits=[lambda: 0.0, lambda: 130.0])
+    with pytest.raises(ProcessEnd) as end:
+        watching.look()
+    assert end.value.args == (5,)

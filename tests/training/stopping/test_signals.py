@@ -63,6 +63,15 @@ def test_work_that_is_given_up_is_left_at_once(number):
     assert getattr(raised.value, "code", 130) == expected(number)
 
 
+def test_errors_that_come_of_leaving_are_not_the_end():
+    with pytest.raises(SystemExit), signals.watched() as stop, stop.interruptible():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(30)
+        except signals.Stopped:
+            raise AssertionError("nesting violated") from None  # as a context of TensorFlow says
+
+
 def test_work_that_must_end_is_not_left_and_the_next_is_not_begun():
     done = []
     with pytest.raises(SystemExit), signals.watched() as stop:
@@ -137,7 +146,9 @@ def test_process_that_does_not_notice_ends_after_the_grace():
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 143
         assert time.monotonic() - start >= signals.GRACE_SECONDS - 0.5
-        assert process.stdout.read() == "not flushed yet"
+        assert process.stdout.read() == (
+            "not flushed yetstopped by SIGTERM; run the same command to go on\n"
+        )
 
 
 ENDING = """
