@@ -29,6 +29,8 @@ tf.config.set_logical_device_configuration(
 toy_network.install()
 # A job in the background ignores Ctrl-C, and all that it starts: here it is to be sent.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Likewise SIGHUP under nohup.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def _folder(variable):
