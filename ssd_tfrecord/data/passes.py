@@ -1,7 +1,7 @@
 """A dataset that is gone through once in each evaluation, and made and traced only once."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -37,17 +37,22 @@ class Passes:
     begins at the first batch. ``wait`` tells how long a batch has been waited for.
 
     Args:
-        dataset: of ``num_batches`` batches.
+        dataset_fn: makes the dataset of ``num_batches`` batches, when it is first iterated over.
         num_batches: in a pass.
         strategy: whose replicas share a batch.
     """
 
     def __init__(
-        self, dataset: tf.data.Dataset, num_batches: int, strategy: tf.distribute.Strategy
+        self,
+        dataset_fn: Callable[[], tf.data.Dataset],
+        num_batches: int,
+        strategy: tf.distribute.Strategy,
     ) -> None:
         self.wait = Wait()
         self._num_batches = num_batches
-        self._dataset = strategy.experimental_distribute_dataset(dataset.repeat())
+        self._dataset_fn = dataset_fn
+        self._strategy = strategy
+        self._dataset: Any = None
         self._iterator: Iterator[Any] | None = None
 
     def __len__(self) -> int:
@@ -55,6 +60,9 @@ class Passes:
 
     def __iter__(self) -> Iterator[Any]:
         """The batches of a pass; of several replicas, each is a ``DistributedValues``."""
+        if self._dataset is None:
+            dataset = self._dataset_fn().repeat()
+            self._dataset = self._strategy.experimental_distribute_dataset(dataset)
         iterator = self._iterator or iter(self._dataset)
         # Kept only from the end of a pass to the beginning of the next.
         self._iterator = None

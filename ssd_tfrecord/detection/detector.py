@@ -211,9 +211,15 @@ class Detector:
         replicas = self._strategy.num_replicas_in_sync
         # Rounded up, so that all replicas get the same number of images.
         batch_size = -(-batch_size // replicas) * replicas
-        dataset = evaluation_dataset(
-            manifest, input_size=self.input_size, batch_size=batch_size, num_workers=num_workers
-        )
+
+        def dataset() -> tf.data.Dataset:
+            return evaluation_dataset(
+                manifest,
+                input_size=self.input_size,
+                batch_size=batch_size,
+                num_workers=num_workers,
+            )
+
         return Passes(dataset, -(-manifest.num_records // batch_size), self._strategy)
 
     def detect_pass(

@@ -1,6 +1,7 @@
 """Training samples as the network sees them, with their boxes drawn."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image
@@ -8,6 +9,7 @@ from PIL import Image
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.data import pipeline
 from ssd_tfrecord.data.passes import Wait
+from ssd_tfrecord.data.pipeline import Batch
 from ssd_tfrecord.data.reading import RecordSource
 from ssd_tfrecord.detection import pictures
 from ssd_tfrecord.detection.ground_truth import GroundTruth
@@ -31,30 +33,40 @@ class Samples:
     """
 
     def __init__(self, config: TrainConfig, source: RecordSource, step: int, count: int) -> None:
-        # On this machine, without reading many records to fill a buffer for a handful of samples.
-        reading = dataclasses.replace(config.input.reading, shuffle_buffer_mb=0, data_service="")
-        batches = pipeline.batches(
-            source,
-            dataclasses.replace(config.input, reading=reading),
-            input_size=config.model.input_size,
-            batch_size=count,
-            seed=(config.seed + step + 1) % 2**31,
-        )
-        self._color = config.input.color
-        self._names = source.manifests[0].class_names
-        self._batches = iter(batches)
+        self._config = config
+        self._source = source
+        self._seed = (config.seed + step + 1) % 2**31
+        self._count = count
+        self._batches: Iterator[Batch] | None = None
         self._wait = Wait()
 
     def pictures(self) -> list[Image.Image]:
         """The next samples, with their boxes drawn."""
+        if self._batches is None:  # tracing takes seconds, and not every run shows any
+            self._batches = self._made()
         batch = self._wait.next(self._batches)
         # What the network gets is RGB minus the mean.
-        seen = pipeline.network_images(batch, self._color).numpy()
+        seen = pipeline.network_images(batch, self._config.input.color).numpy()
         pixels = np.clip(seen + color.MEAN_RGB, 0, 255).astype(np.uint8)
+        names = self._source.manifests[0].class_names
         return [
-            pictures.draw_ground_truth(_enlarged(image), _truth(image, boxes, labels), self._names)
+            pictures.draw_ground_truth(_enlarged(image), _truth(image, boxes, labels), names)
             for image, boxes, labels in zip(pixels, batch.boxes.numpy(), batch.labels.numpy())
         ]
+
+    def _made(self) -> Iterator[Batch]:
+        options = self._config.input
+        # On this machine, without reading many records to fill a buffer for a handful of samples.
+        reading = dataclasses.replace(options.reading, shuffle_buffer_mb=0, data_service="")
+        return iter(
+            pipeline.batches(
+                self._source,
+                dataclasses.replace(options, reading=reading),
+                input_size=self._config.model.input_size,
+                batch_size=self._count,
+                seed=self._seed,
+            )
+        )
 
     def waiting(self) -> float:
         """For how many seconds a batch has been waited for; for any thread."""

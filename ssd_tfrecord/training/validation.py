@@ -71,7 +71,7 @@ class Validator:
             num_workers=config.input.reading.num_workers,
         )
         self._samples = Passes(
-            loss_dataset(manifest, config), num_loss_batches(manifest, config), strategy
+            lambda: loss_dataset(manifest, config), num_loss_batches(manifest, config), strategy
         )
         self._loss_sums = tf.function(self._replica_loss_sums, autograph=False)
 

@@ -29,7 +29,7 @@ def numbers(batches, strategy):
 @pytest.mark.parametrize("strategy_fn", [*strategies()])
 def test_each_round_is_the_whole_dataset(strategy_fn):
     strategy = strategy_fn()
-    passes = Passes(tf.data.Dataset.range(6).batch(2), 3, strategy)
+    passes = Passes(lambda: tf.data.Dataset.range(6).batch(2), 3, strategy)
     assert len(passes) == 3
     for _ in range(3):
         assert numbers(passes, strategy) == [0, 1, 2, 3, 4, 5]
@@ -38,7 +38,7 @@ def test_each_round_is_the_whole_dataset(strategy_fn):
 @pytest.mark.parametrize("given_up_after", [0, 1, 2])
 def test_a_round_that_is_given_up_is_not_continued(given_up_after):
     strategy = tf.distribute.get_strategy()
-    passes = Passes(tf.data.Dataset.range(6).batch(2), 3, strategy)
+    passes = Passes(lambda: tf.data.Dataset.range(6).batch(2), 3, strategy)
     assert numbers(passes, strategy) == [0, 1, 2, 3, 4, 5]
     given_up = iter(passes)
     assert len(list(itertools.islice(given_up, given_up_after))) == given_up_after
@@ -51,7 +51,7 @@ def test_a_round_after_an_error_begins_anew():
     dataset = tf.data.Dataset.range(6).map(
         lambda n: tf.debugging.check_numerics(tf.where(broken & (n == 3), np.nan, 1.0), "x")
     )
-    passes = Passes(dataset.batch(2), 3, tf.distribute.get_strategy())
+    passes = Passes(lambda: dataset.batch(2), 3, tf.distribute.get_strategy())
     assert len(list(passes)) == 3
     broken.assign(True)
     for _ in range(2):
