@@ -113,7 +113,7 @@ def _layer_lines(layers: Sequence[Layer], names: Sequence[str]) -> list[str]:
     if first is None:
         top = sorted(layers, key=lambda layer: -layer.largest)[:_LAYERS_BEFORE]
         return ["all layers are finite; largest magnitudes:", *map(_layer_line, top)]
-    images = [names[index] for index in layers[first].bad_images.nonzero()[0]]
+    images = [names[int(index)] for index in layers[first].bad_images.nonzero()[0]]
     return [
         f"first layer that is not finite: {layers[first].name}, in {len(images)} of {len(names)} "
         f"images: {_some(images)}; largest magnitudes up to there:",
