@@ -11,7 +11,7 @@ from ssd_tfrecord.config.conversion import ConvertVocConfig as ConvertVocConfig
 from ssd_tfrecord.config.datasets import DemoConfig as DemoConfig
 from ssd_tfrecord.config.datasets import DownloadConfig as DownloadConfig
 from ssd_tfrecord.config.detection import DetectConfig as DetectConfig
-from ssd_tfrecord.config.detection import EvalConfig as EvalConfig
+from ssd_tfrecord.config.evaluation import EvalConfig as EvalConfig
 from ssd_tfrecord.config.inspection import InspectConfig as InspectConfig
 from ssd_tfrecord.config.training import DataServiceConfig as DataServiceConfig
 from ssd_tfrecord.config.training import TrainConfig as TrainConfig

@@ -1,59 +1,10 @@
-"""The configs of evaluation and detection."""
+"""The config of detection in image files."""
 
 from dataclasses import dataclass
 
 from ssd_tfrecord.config.checks import require
+from ssd_tfrecord.config.trained import CHECKPOINT_TEXT, RUN_TEXT
 from ssd_tfrecord.options import DetectionOptions, DeviceOptions, Options, option
-
-RUN_TEXT = "run folder of the model, the --run_dir of its training (required)"
-CHECKPOINT_TEXT = (
-    "which weights to use: best (by --best_metric of the training; the last if there is no best), "
-    "last, or the path of a checkpoint, …/checkpoints/ckpt-N"
-)
-
-
-@dataclass(frozen=True)
-class EvalConfig(Options):
-    """Evaluate a trained model on a record set: VOC and COCO metrics, per class and overall."""
-
-    run_dir: str = option("", RUN_TEXT)
-    records: str = option(
-        "",
-        "folder of the record set to evaluate on, with the classes of training in the same order "
-        "(required)",
-    )
-    checkpoint: str = option("best", CHECKPOINT_TEXT)
-    batch_size: int = option(
-        32,
-        "number of images per batch, over all replicas; changes speed and memory, not the result",
-        minimum=1,
-    )
-    output_dir: str = option(
-        "", "folder for metrics.json, pictures and detections; empty: --run_dir"
-    )
-    save_detections: str = option(
-        "",
-        "also write all detections. voc: comp4 text file per class; coco: results.json with the "
-        "image and category ids of the record set, and ground_truth.json; cartucho: text file per "
-        "image; empty: none",
-        choices=("", "voc", "coco", "cartucho"),
-    )
-    num_pictures: int = option(
-        16,
-        # detection.pictures.MIN_SCORE
-        "number of images to draw, detections with a score of at least 0.3 beside ground truth; 0: "
-        "none",
-        minimum=0,
-    )
-    num_workers: int = option(
-        0, "number of threads in the input pipeline; 0: one per core", minimum=0
-    )
-    detection: DetectionOptions = DetectionOptions()
-    devices: DeviceOptions = DeviceOptions()
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self, "run_dir", "records")
 
 
 @dataclass(frozen=True)

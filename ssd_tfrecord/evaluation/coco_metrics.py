@@ -6,22 +6,19 @@ Crowds are ignored as COCO defines it. COCO has no difficult objects; VOC's coun
 import contextlib
 import io
 import itertools
-import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from ssd_tfrecord.detection.detections import Detections, pixel_rectangles
+from ssd_tfrecord.detection.detections import Detections
+from ssd_tfrecord.evaluation.files.coco_rows import result_rows, truth_rows
+from ssd_tfrecord.evaluation.image_ids import ImageIds, image_ids
 
 if TYPE_CHECKING:
     from ssd_tfrecord.detection.ground_truth import GroundTruth
 
-ImageIds: TypeAlias = list[int] | list[str]
-# What str(int) can be. Of more digits than this, int() may refuse to read it.
-_WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,99}")
 # In the order of COCOeval.stats.
 METRICS = (
     "coco_ap",
@@ -77,24 +74,6 @@ def coco_metrics(
     return values, _per_class(evaluation, original_ids)
 
 
-def image_ids(source_ids: Sequence[str], *, strings: bool = False) -> ImageIds:
-    """The image ids as a COCO JSON of the set has them.
-
-    Args:
-        source_ids: of the records.
-        strings: whether that JSON has strings, though they may look like numbers.
-
-    Returns:
-        The source ids: as int if all are written as an int is (0012 is not), else as they are.
-        1, 2, … where two are equal, as other tools may have written them.
-    """
-    if len(set(source_ids)) < len(source_ids):
-        return list(range(1, len(source_ids) + 1))
-    if strings or not all(map(_WHOLE_NUMBER.fullmatch, source_ids)):
-        return list(source_ids)
-    return [int(source_id) for source_id in source_ids]
-
-
 def _ranks(ids: ImageIds) -> list[int]:
     # pycocotools sorts the ids, which decides between equal scores. Its NumPy array of them would
     # take all strings to be as long as the longest, and cut NULs off their ends.
@@ -102,69 +81,6 @@ def _ranks(ids: ImageIds) -> list[int]:
     for rank, (_, place) in enumerate(sorted(zip(ids, itertools.count())), start=1):
         ranks[place] = rank
     return ranks
-
-
-def result_rows(
-    detections: Iterable[Detections], ids: Iterable[int | str], original_ids: Sequence[int]
-) -> list[dict[str, Any]]:
-    """COCO results, one dict per detection.
-
-    Args:
-        detections: one ``Detections`` per image.
-        ids: the image id of each, of ``image_ids``.
-        original_ids: the category id of each class, in label order.
-
-    Returns:
-        Dicts of image_id, category_id, bbox ([x, y, width, height] in pixels) and score.
-    """
-    rows = []
-    for image, image_id in zip(detections, ids):
-        rectangles = pixel_rectangles(image.boxes, image.height, image.width).tolist()
-        for label, rectangle, score in zip(image.labels, rectangles, image.scores.tolist()):
-            rows.append(
-                {
-                    "image_id": image_id,
-                    "category_id": original_ids[label - 1],
-                    "bbox": rectangle,
-                    "score": score,
-                }
-            )
-    return rows
-
-
-def truth_rows(
-    ground_truths: "Iterable[GroundTruth]", ids: Iterable[int | str], original_ids: Sequence[int]
-) -> list[dict[str, Any]]:
-    """COCO annotations, one dict per object.
-
-    Args:
-        ground_truths: one per image.
-        ids: the image id of each, of ``image_ids``.
-        original_ids: the category id of each class, in label order.
-
-    Returns:
-        Dicts of id (1, 2, …), image_id, category_id, bbox ([x, y, width, height] in pixels), area
-        in pixels² and iscrowd.
-    """
-    rows: list[dict[str, Any]] = []
-    for truth, image_id in zip(ground_truths, ids):
-        rectangles = pixel_rectangles(truth.boxes, truth.height, truth.width)
-        # By its area an object is small, medium or large; 0 stands for that of the box.
-        areas = np.where(truth.area > 0, truth.area, rectangles[:, 2] * rectangles[:, 3])
-        values = zip(truth.labels, rectangles.tolist(), areas.tolist(), truth.crowd.tolist())
-        for label, rectangle, area, crowd in values:
-            rows.append(
-                {
-                    # From 1: COCOeval takes a match with annotation 0 for no match.
-                    "id": len(rows) + 1,
-                    "image_id": image_id,
-                    "category_id": original_ids[label - 1],
-                    "bbox": rectangle,
-                    "area": area,
-                    "iscrowd": int(crowd),
-                }
-            )
-    return rows
 
 
 def _detection_annotations(

@@ -7,7 +7,8 @@ import numpy as np
 
 from ssd_tfrecord.detection.detections import Detections
 from ssd_tfrecord.evaluation.average_precision import average_precisions
-from ssd_tfrecord.evaluation.coco_metrics import METRICS, ImageIds, coco_metrics
+from ssd_tfrecord.evaluation.coco_metrics import METRICS, coco_metrics
+from ssd_tfrecord.evaluation.image_ids import ImageIds
 
 if TYPE_CHECKING:
     from ssd_tfrecord.detection.ground_truth import GroundTruth
@@ -31,7 +32,7 @@ def compute_metrics(
         detections: of the same images, in the same order.
         class_names: the name of each class, in label order.
         original_ids: COCO's category id of each class, in label order.
-        image_ids: COCO's id of each image; default: those of ``coco_metrics.image_ids``.
+        image_ids: COCO's id of each image; default: those of ``image_ids.image_ids``.
 
     Returns:
         A dict that JSON can hold; fractions are in [0, 1], or None where no object counts.

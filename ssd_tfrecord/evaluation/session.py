@@ -13,7 +13,7 @@ from ssd_tfrecord.records.manifest import Manifest
 if TYPE_CHECKING:
     from ssd_tfrecord.detection.detections import Detections
     from ssd_tfrecord.detection.ground_truth import GroundTruth
-    from ssd_tfrecord.evaluation.coco_metrics import ImageIds
+    from ssd_tfrecord.evaluation.image_ids import ImageIds
 
 
 def run(config: EvalConfig) -> None:
@@ -33,7 +33,7 @@ def run(config: EvalConfig) -> None:
     from ssd_tfrecord.detection import ground_truth, pictures
     from ssd_tfrecord.detection.detector import Detector
     from ssd_tfrecord.devices.strategy import create_strategy
-    from ssd_tfrecord.evaluation.coco_metrics import image_ids
+    from ssd_tfrecord.evaluation.image_ids import image_ids
 
     strategy = create_strategy(config.devices)
     detector = Detector.load(config.run_dir, config.checkpoint, config.detection, strategy=strategy)
@@ -104,7 +104,7 @@ def _write_detections(
     detections: "Sequence[Detections]",
     ids: "ImageIds",
 ) -> None:
-    from ssd_tfrecord.evaluation.writers import write_detections
+    from ssd_tfrecord.evaluation.files.writers import write_detections
 
     changed = write_detections(
         kind,

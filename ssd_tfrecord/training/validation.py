@@ -16,7 +16,7 @@ from ssd_tfrecord.detection.detections import Detections
 from ssd_tfrecord.detection.detector import Detector
 from ssd_tfrecord.detection.ground_truth import read_ground_truths
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.evaluation.coco_metrics import image_ids
+from ssd_tfrecord.evaluation.image_ids import image_ids
 from ssd_tfrecord.evaluation.metrics import compute_metrics
 from ssd_tfrecord.keras import keras
 from ssd_tfrecord.model import losses

@@ -11,7 +11,9 @@ from pycocotools.cocoeval import COCOeval
 
 from ssd_tfrecord.detection.detections import Detections
 from ssd_tfrecord.detection.ground_truth import GroundTruth, read_ground_truths
-from ssd_tfrecord.evaluation.coco_metrics import METRICS, coco_metrics, image_ids, result_rows
+from ssd_tfrecord.evaluation.coco_metrics import METRICS, coco_metrics
+from ssd_tfrecord.evaluation.files.coco_rows import result_rows
+from ssd_tfrecord.evaluation.image_ids import image_ids
 from ssd_tfrecord.options import RecordSetOptions
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.records.sources.coco import read_instances

@@ -12,8 +12,9 @@ from pycocotools.cocoeval import COCOeval
 
 from ssd_tfrecord.detection.detections import Detections
 from ssd_tfrecord.detection.ground_truth import GroundTruth
-from ssd_tfrecord.evaluation.coco_metrics import METRICS, coco_metrics, image_ids
-from ssd_tfrecord.evaluation.writers import write_detections
+from ssd_tfrecord.evaluation.coco_metrics import METRICS, coco_metrics
+from ssd_tfrecord.evaluation.files.writers import write_detections
+from ssd_tfrecord.evaluation.image_ids import image_ids
 
 NAMES, IDS = ("cat", "traffic light"), (17, 90)
 # Rows 11 … 60 and columns 51 … 100 of 100 x 200 pixels, as VOC counts.

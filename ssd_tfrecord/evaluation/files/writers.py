@@ -14,7 +14,8 @@ from ssd_tfrecord.detection.detections import (
     image_words,
     word_names,
 )
-from ssd_tfrecord.evaluation.coco_metrics import ImageIds, result_rows, truth_rows
+from ssd_tfrecord.evaluation.files.coco_rows import result_rows, truth_rows
+from ssd_tfrecord.evaluation.image_ids import ImageIds
 from ssd_tfrecord.runs.run_folder import write_text
 
 if TYPE_CHECKING:
