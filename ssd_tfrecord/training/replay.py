@@ -17,6 +17,7 @@ from ssd_tfrecord.geometry import coding, matching
 from ssd_tfrecord.geometry.anchors import anchor_boxes
 from ssd_tfrecord.keras import keras
 from ssd_tfrecord.model import losses, ssd
+from ssd_tfrecord.model.targets import assign_targets
 from ssd_tfrecord.options import LossOptions
 from ssd_tfrecord.runs import checkpoint_files, checkpoint_names, run_folder
 from ssd_tfrecord.runs.checkpoint_names import CHECKPOINTS
@@ -25,7 +26,7 @@ from ssd_tfrecord.tracing import not_converted
 from ssd_tfrecord.training import bad_batch, findings, learner
 from ssd_tfrecord.training.bad_batch import SavedBatch
 from ssd_tfrecord.training.findings import Box, Findings, Layer, Replay
-from ssd_tfrecord.training.step import assign_targets, loss_and_gradients
+from ssd_tfrecord.training.step import loss_and_gradients
 
 
 def run(path: str | os.PathLike[str], say_fn: Callable[[str], object] = print) -> None:

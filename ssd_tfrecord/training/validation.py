@@ -7,10 +7,6 @@ import tensorflow as tf
 from PIL import Image
 
 from ssd_tfrecord.config import TrainConfig
-from ssd_tfrecord.data import pipeline
-from ssd_tfrecord.data.passes import Passes
-from ssd_tfrecord.data.pipeline import Batch
-from ssd_tfrecord.data.reading import RecordReader
 from ssd_tfrecord.detection import pictures
 from ssd_tfrecord.detection.detections import Detections
 from ssd_tfrecord.detection.detector import Detector
@@ -18,11 +14,9 @@ from ssd_tfrecord.detection.ground_truth import read_ground_truths
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.evaluation.image_ids import image_ids
 from ssd_tfrecord.evaluation.metrics import compute_metrics
+from ssd_tfrecord.evaluation.set_loss import SetLoss
 from ssd_tfrecord.keras import keras
-from ssd_tfrecord.model import losses
-from ssd_tfrecord.options import ColorOptions, FramingOptions, InputOptions, ReadOptions
 from ssd_tfrecord.records.manifest import Manifest
-from ssd_tfrecord.training.step import assign_targets
 
 
 class Validator:
@@ -49,7 +43,6 @@ class Validator:
     ) -> None:
         if not manifest.num_records:
             raise InputError(f"--eval_records={manifest.directory}: the set has no images")
-        self._model = model
         self._detector = Detector(
             model,
             anchors,
@@ -58,10 +51,8 @@ class Validator:
             original_ids=manifest.original_ids,
             strategy=strategy,
         )
-        self._anchors = anchors
         self._manifest = manifest
         self._config = config
-        self._strategy = strategy
         self._ground_truths = read_ground_truths(manifest)
         self._detections: list[Detections] = []
         # Made once: each would be traced anew at every evaluation.
@@ -70,10 +61,15 @@ class Validator:
             batch_size=config.global_batch_size,
             num_workers=config.input.reading.num_workers,
         )
-        self._samples = Passes(
-            lambda: loss_dataset(manifest, config), num_loss_batches(manifest, config), strategy
+        self._loss = SetLoss(
+            model,
+            anchors,
+            manifest,
+            config.loss,
+            strategy,
+            batch_size=config.global_batch_size,
+            num_workers=config.input.reading.num_workers,
         )
-        self._loss_sums = tf.function(self._replica_loss_sums, autograph=False)
 
     @property
     def has_objects(self) -> bool:
@@ -102,16 +98,11 @@ class Validator:
 
     def loss(self) -> float:
         """The training loss over every image once, without augmentation; 0 without any object."""
-        # Sums, not means of batches: the last batch has fewer objects, and replicas differ too.
-        sums = tf.zeros([2])
-        for batch in self._samples:
-            sums += self._loss_sums(batch)
-        total, positives = (float(value) for value in sums)
-        return total / positives if positives else 0.0
+        return self._loss.measure()
 
     def waiting(self) -> float:
         """For how many seconds an evaluation has waited for a batch; for any thread."""
-        return max(self._images.wait.seconds(), self._samples.wait.seconds())
+        return max(self._images.wait.seconds(), self._loss.waiting())
 
     def pictures(self, count: int) -> list[Image.Image]:
         """At most ``count`` pictures: detections of the last ``metrics`` beside ground truth."""
@@ -122,55 +113,3 @@ class Validator:
             self._manifest, self._ground_truths, self._detections, count
         )
         return [picture for _, picture in drawn]
-
-    def _replica_loss_sums(self, batch: Batch) -> tf.Tensor:
-        """(weighted loss, positives) summed over the batch and all replicas: float32 [2]."""
-
-        def replica_fn(batch: Batch) -> tf.Tensor:
-            # Without augmentation no colours change, whatever the options.
-            images = pipeline.network_images(batch, ColorOptions())
-            anchors = tf.constant(self._anchors)
-            targets, _ = assign_targets(batch.boxes, batch.labels, anchors)
-            options = self._config.loss
-            outputs = self._model(images, training=False)
-            class_sum, box_sum, positives = losses.multibox_sums(outputs, targets, anchors, options)
-            return tf.stack([class_sum + options.box_loss_weight * box_sum, positives])
-
-        sums = self._strategy.run(replica_fn, args=(batch,))
-        return self._strategy.reduce("SUM", sums, axis=None)
-
-
-def loss_dataset(manifest: Manifest, config: TrainConfig) -> tf.data.Dataset:
-    """Full batches without augmentation that contain the objects of every record once.
-
-    The last batch is filled up with records of the next epoch, whose labels are set to 0: they add
-    nothing to the sums.
-
-    Args:
-        manifest: the evaluation set.
-        config: of the run.
-    """
-    batch_size = config.global_batch_size
-
-    def keep_first_epoch(number: tf.Tensor, batch: Batch) -> Batch:
-        position = number * batch_size + tf.range(batch_size, dtype=tf.int64)
-        first = position < manifest.num_records
-        return batch._replace(labels=tf.where(first[:, tf.newaxis], batch.labels, 0))
-
-    dataset = pipeline.batches(
-        RecordReader((manifest,)),
-        InputOptions(
-            framing=FramingOptions(augmentation="none"),
-            reading=ReadOptions(num_workers=config.input.reading.num_workers),
-        ),
-        input_size=config.model.input_size,
-        batch_size=batch_size,
-        seed=0,
-    )
-    dataset = dataset.take(num_loss_batches(manifest, config))
-    return dataset.enumerate().map(keep_first_epoch)
-
-
-def num_loss_batches(manifest: Manifest, config: TrainConfig) -> int:
-    """The number of batches of ``loss_dataset``."""
-    return -(-manifest.num_records // config.global_batch_size)

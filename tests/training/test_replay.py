@@ -14,13 +14,13 @@ from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.geometry.anchors import anchor_boxes
 from ssd_tfrecord.keras import keras
 from ssd_tfrecord.model import losses, ssd
+from ssd_tfrecord.model.targets import assign_targets
 from ssd_tfrecord.options import AnchorOptions, LossOptions, ModelOptions
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.runs import run_folder
 from ssd_tfrecord.runs.checkpoints import Checkpoints
 from ssd_tfrecord.runs.loaded_run import LoadedRun
 from ssd_tfrecord.training import bad_batch, replay
-from ssd_tfrecord.training.step import assign_targets
 
 TOY = ModelOptions(backbone="toy", backbone_weights="none", input_size=64, batch_norm="frozen")
 CONFIG = TrainConfig(train_records=("unused",), run_dir="unused", model=TOY)

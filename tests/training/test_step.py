@@ -11,6 +11,7 @@ from ssd_tfrecord.data.pipeline import Batch
 from ssd_tfrecord.geometry import anchors
 from ssd_tfrecord.keras import keras
 from ssd_tfrecord.model import ssd
+from ssd_tfrecord.model.targets import assign_targets
 from ssd_tfrecord.options import (
     AnchorOptions,
     ColorOptions,
@@ -20,7 +21,7 @@ from ssd_tfrecord.options import (
 )
 from ssd_tfrecord.training import optimizers
 from ssd_tfrecord.training.bad_batch import BatchKeeper
-from ssd_tfrecord.training.step import assign_targets, make_train_step
+from ssd_tfrecord.training.step import make_train_step
 
 SGD = OptimizerOptions(learning_rate=1e-3)
 

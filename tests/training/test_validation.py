@@ -15,7 +15,6 @@ from ssd_tfrecord.keras import keras
 from ssd_tfrecord.options import AnchorOptions, FramingOptions, InputOptions, ReadOptions
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.training import bad_batch, briefing, samples, validation
-from ssd_tfrecord.training.step import assign_targets
 
 ANCHORS = anchor_boxes(AnchorOptions(), BACKBONES["vgg16"].inputs[300])
 
@@ -45,41 +44,6 @@ def silent_model():
     )
 
 
-def test_loss_set_holds_each_object_once(manifest, config):
-    batches = list(validation.loss_dataset(manifest, config).as_numpy_iterator())
-    assert [len(batch.images) for batch in batches] == [4, 4]
-    assert sum(np.count_nonzero(batch.labels) for batch in batches) == manifest.num_objects
-    shown = np.concatenate([batch.indices for batch in batches])[: manifest.num_records]
-    assert sorted(shown) == list(range(manifest.num_records))
-
-
-@pytest.mark.parametrize("batch_size", [4, 6])
-def test_loss_is_that_of_the_whole_set_for_any_batch_size(manifest, config, batch_size):
-    config = dataclasses.replace(config, global_batch_size=batch_size)
-    strategy = tf.distribute.get_strategy()
-    validator = validation.Validator(silent_model(), ANCHORS, manifest, config, strategy)
-    whole = next(
-        iter(validation.loss_dataset(manifest, dataclasses.replace(config, global_batch_size=6)))
-    )
-    targets, (_, positives, _) = assign_targets(whole.boxes, whole.labels, tf.constant(ANCHORS))
-    # Each positive and its three negatives cost log 4; the rest is smooth L1 of the targets.
-    assert validator.loss() == pytest.approx(_expected(targets, float(positives)), rel=1e-5)
-
-
-def _expected(targets, positives):
-    labels, boxes = targets["labels"].numpy(), targets["boxes"].numpy()
-    size = ANCHORS[:, 2:] - ANCHORS[:, :2]
-    center = (ANCHORS[:, 2:] + ANCHORS[:, :2]) / 2
-    total = 0.0
-    for image, anchor in zip(*np.nonzero(labels)):
-        box = boxes[image, anchor]
-        offset = ((box[2:] + box[:2]) / 2 - center[anchor]) / size[anchor] / 0.1
-        scale = np.log((box[2:] - box[:2]) / size[anchor]) / 0.2
-        distance = np.abs(np.concatenate([offset, scale]))
-        total += np.where(distance < 1, distance**2 / 2, distance - 0.5).sum()
-    return 4 * np.log(4) + total / positives
-
-
 @pytest.fixture
 def validator(manifest, config):
     return validation.Validator(
@@ -102,7 +66,7 @@ def test_an_evaluation_again_gives_the_same_and_traces_nothing(validator, monkey
 
 def test_an_evaluation_after_one_that_was_given_up_is_whole(validator, monkeypatch):
     expected = validator.metrics(), validator.loss()
-    detect, sums = validator._detector._detect_distributed, validator._loss_sums
+    detect, sums = validator._detector._detect_distributed, validator._loss._sums
 
     def interrupt(name, holder, function):
         calls = iter([True, False])
@@ -115,7 +79,7 @@ def test_an_evaluation_after_one_that_was_given_up_is_whole(validator, monkeypat
         monkeypatch.setattr(holder, name, once)
 
     interrupt("_detect_distributed", validator._detector, detect)
-    interrupt("_loss_sums", validator, sums)
+    interrupt("_sums", validator._loss, sums)
     for give_up in (validator.metrics, validator.loss):
         with pytest.raises(KeyboardInterrupt):
             give_up()
