@@ -34,6 +34,12 @@ class InspectConfig(Options):
         "classes, doubled, tiny and huge boxes, odd aspects, rare classes; writes suspects.csv and "
         "PNG sheets; requires --output_dir",
     )
+    detections: str = option(
+        "",
+        "suspects.csv of an evaluation of these sets (evaluate writes it): with --suspects, list "
+        "and draw what it holds too: sure detections without an object, objects that nothing "
+        "finds, confused classes",
+    )
     output_dir: str = option(
         "",
         "folder for the PNG files of --plots and --draw, in a subfolder per record set, and for "
@@ -71,5 +77,7 @@ class InspectConfig(Options):
             raise InputError("--plots requires --stats")
         if self.plots or self.draw or self.suspects:
             require(self, "output_dir")
+        if self.detections and not self.suspects:
+            raise InputError("--detections requires --suspects")
         if self.label_map and not self.index:
             raise InputError("--label_map requires --index")

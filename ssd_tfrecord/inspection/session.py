@@ -93,7 +93,13 @@ def _show(manifest: Manifest, config: InspectConfig) -> None:
 
 def _search(manifests: Sequence[Manifest], config: InspectConfig) -> None:
     """Lists and draws what people should look at, in all sets together."""
-    from ssd_tfrecord.inspection import facts, sheets, suspects, suspects_report
+    from ssd_tfrecord.inspection import (
+        facts,
+        model_suspects,
+        sheets,
+        suspects,
+        suspects_report,
+    )
 
     folders = [os.path.realpath(manifest.directory) for manifest in manifests]
     if len({*folders}) < len(folders):
@@ -107,7 +113,8 @@ def _search(manifests: Sequence[Manifest], config: InspectConfig) -> None:
             f"images compared with others only as files: {count}, as they are of one colour or "
             "cannot be decoded"
         )
-    found = suspects.find_suspects(sets)
+    doubts = model_suspects.read_suspects(config.detections, sets) if config.detections else []
+    found = suspects.in_order([*suspects.find_suspects(sets), *doubts])
     # Also without suspects: a list of an earlier search would be wrong now.
     path = suspects_report.write_csv(found, sets, config.output_dir)
     drawn = sheets.write_suspect_sheets(found, sets, config.output_dir)

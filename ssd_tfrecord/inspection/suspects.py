@@ -1,6 +1,6 @@
 """Images and boxes that people should look at: twins, doubled boxes, tiny, huge and odd ones."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,13 @@ DUPLICATE, NEAR_DUPLICATE = "duplicate", "near_duplicate"
 TWO_CLASSES, TWICE = "same_box_two_classes", "same_box_twice"
 TINY, WHOLE_IMAGE = "tiny_box", "whole_image_box"
 ASPECT, RARE = "aspect_outlier", "rare_class"
+# Those that ``evaluate`` finds with a model (evaluation.analysis.answers.Doubt).
+MODEL_KINDS = ("unannotated", "class_swap", "never_found")
 # In the order in which they are listed: what spoils most comes first.
-KINDS = (DUPLICATE, NEAR_DUPLICATE, TWO_CLASSES, TWICE, TINY, WHOLE_IMAGE, ASPECT, RARE)
+KINDS = (
+    *(DUPLICATE, NEAR_DUPLICATE, *MODEL_KINDS),
+    *(TWO_CLASSES, TWICE, TINY, WHOLE_IMAGE, ASPECT, RARE),
+)
 
 MIN_IOU = 0.95
 # In pixels: an annotator cannot mean a box that is narrower.
@@ -105,8 +110,13 @@ def find_suspects(sets: Sequence[SearchedSet]) -> list[Suspect]:
         part = _Part(number, one.name, one.manifest.class_names, one.facts)
         for find in (_doubled_boxes, _tiny_boxes, _huge_boxes, _odd_aspects, _rare_classes):
             found += find(part)
+    return in_order(found)
+
+
+def in_order(suspects: Iterable[Suspect]) -> list[Suspect]:
+    """The suspects by kind, in the order of ``KINDS``, then by severity, then by place."""
     order = {kind: number for number, kind in enumerate(KINDS)}
-    return sorted(found, key=lambda item: (order[item.kind], -item.severity, item.place))
+    return sorted(suspects, key=lambda item: (order[item.kind], -item.severity, item.place))
 
 
 def _twins(searched: Sequence[SearchedSet]) -> Iterator[Suspect]:
