@@ -5,6 +5,7 @@ import pytest
 from searched_sets import make_set
 
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.evaluation.analysis.answers import DOUBT_KINDS
 from ssd_tfrecord.inspection import model_suspects, suspects, suspects_report
 
 HEADER = ",".join(suspects_report.COLUMNS) + "\n"
@@ -62,3 +63,7 @@ def test_damaged_numbers_leave_the_box_out(tmp_path):
     row = "unannotated,train,train-3,,,cat,nan,x,60,,,,,,\n"
     (found,) = model_suspects.read_suspects(_write(tmp_path, HEADER + row), [make_set()])
     assert found.box is None
+
+
+def test_kinds_are_those_of_an_evaluation():
+    assert suspects.MODEL_KINDS == DOUBT_KINDS

@@ -9,13 +9,17 @@ import numpy as np
 # its class, but not well enough; both; on one that is found already; on nothing. And objects that
 # no detection, not even a wrong one, is on.
 ERROR_KINDS = ("classification", "localisation", "both", "duplicate", "background", "missed")
+# Kinds of ``Doubt``, in the order in which they are listed.
+UNANNOTATED, CLASS_SWAP, NEVER_FOUND = "unannotated", "class_swap", "never_found"
+DOUBT_KINDS = (UNANNOTATED, CLASS_SWAP, NEVER_FOUND)
 
 
 @dataclass(frozen=True)
 class OperatingPoint:
     """A score threshold, and what keeping the detections of at least that score gives.
 
-    ``precision``, ``recall`` and ``f1`` are in [0, 1]; all four are None where no object counts.
+    ``precision``, ``recall`` and ``f1`` are in [0, 1]; all four are None where no object counts. If
+    objects count, but no detection is right, ``recall`` and ``f1`` are 0, the others None.
     """
 
     threshold: float | None
@@ -30,9 +34,10 @@ class Curves:
 
     ``thresholds`` float64 [T], rising scores; ``precision``, ``recall`` and ``f1`` float64 [C, T],
     at each of them, NaN for a class without an object that counts, and ``overall_…`` float64 [T] of
-    all classes together. ``recalls`` float64 [R], and ``precision_at_recall`` float64 [C, R]: the
-    highest precision at that recall or any above it. ``best`` (one per class) and ``overall_best``
-    have the highest F1.
+    all detections and objects as one list, whatever their classes. Where no detection is left,
+    precision is 1. ``recalls`` float64 [R], and ``precision_at_recall`` float64 [C, R]: the highest
+    precision at that recall or any above it, 0 where recall does not get there. ``best`` (one per
+    class) and ``overall_best`` have the highest F1; of equal ones, the highest threshold.
     """
 
     min_iou: float
@@ -55,7 +60,8 @@ class Confusion:
 
     ``matrix`` int64 [C + 1, C + 1]: row: the class that was detected, column: that of the object it
     lies on with an IoU of at least ``min_iou``; the last of each is the background: column C holds
-    detections on nothing, row C the objects that were missed.
+    detections on nothing (or on an object that has another detection), row C the objects that were
+    missed.
     """
 
     min_score: float
@@ -70,7 +76,8 @@ class ErrorSplit:
     ``ap`` is AP at that IoU, mean over classes, in [0, 1]; ``costs`` is {kind: the AP that mending
     all errors of this kind alone would gain}; ``counts`` {kind: number of errors}.
     ``false_positive_cost`` and ``false_negative_cost`` are those of mending all of either.
-    ``class_costs`` is {kind: float64 [C]}, NaN for classes without objects.
+    ``class_costs`` is {kind: float64 [C]}, NaN for classes without objects. All are NaN where no
+    object counts, counts excepted.
     """
 
     min_iou: float
@@ -88,7 +95,8 @@ class Calibration:
 
     ``edges`` float64 [B + 1] divide the scores into bins; ``counts`` int64 [B] detections,
     ``mean_score`` and ``precision`` float64 [B] (NaN without detections). ``error`` is the expected
-    calibration error (Naeini et al. 2015): the mean of |precision - mean score|, by counts.
+    calibration error (Naeini et al. 2015): the mean of |precision - mean score|, by counts; NaN
+    without any detection.
     """
 
     min_iou: float
@@ -104,9 +112,12 @@ class Calibration:
 class WorstImages:
     """Images by what they cost, the costliest first.
 
-    ``images`` int64 [K]; ``ap_lost`` float64 [K]: how much higher the mean AP would be if this
-    image had all its objects found, and nothing else; ``missed``, ``false`` int64 [K]: its objects
-    not found and its false detections, at each class's best threshold.
+    ``images`` int64 [K]; ``ap_lost`` float64 [K], above 0: how much higher the mean AP (VOC12, over
+    the classes with objects) would be if this image had all its objects found, and nothing else:
+    without its false detections, the missed objects found with a score above all others, its right
+    detections as they are. Missed are here those that no detection finds, however low its score.
+    ``missed``, ``false`` int64 [K]: its objects not found and its false detections, at each class's
+    best threshold.
     """
 
     images: np.ndarray
@@ -141,8 +152,11 @@ class Answers:
 
     ``true``, ``false`` bool [N] and ``missed`` bool [M]: which detections are right or wrong
     (those on a difficult object or a crowd are neither) and which objects are not found, at an IoU
-    of 0.5 and each class's best threshold (detections below it are neither, too). ``intervals`` is
-    {name of a metric: (low, high)}, 95 % of bootstrap samples over images.
+    of 0.5 and each class's best threshold (detections below it are neither, too; a class without
+    one has the overall one). ``intervals`` is {name of a metric: (low, high)}, 95 % of bootstrap
+    samples over images: ``voc07_map``, ``voc12_map``, and ``voc12_map75`` at an IoU of 0.75.
+    ``anchorless`` int64 are the objects of which the best anchor has an IoU below 0.5, None where
+    there are no anchors.
     """
 
     curves: Curves
@@ -155,3 +169,4 @@ class Answers:
     false: np.ndarray
     missed: np.ndarray
     intervals: Mapping[str, tuple[float, float]]
+    anchorless: np.ndarray | None = None

@@ -6,6 +6,8 @@ import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ssd_tfrecord.detection.detections import (
     Detections,
     devkit_boxes,
@@ -14,47 +16,43 @@ from ssd_tfrecord.detection.detections import (
     image_words,
     word_names,
 )
+from ssd_tfrecord.evaluation.files.changed_names import CHANGED_NAMES
 from ssd_tfrecord.evaluation.files.coco_rows import result_rows, truth_rows
-from ssd_tfrecord.evaluation.image_ids import ImageIds
 from ssd_tfrecord.runs.run_folder import write_text
 
 if TYPE_CHECKING:
     from ssd_tfrecord.detection.ground_truth import GroundTruth
+    from ssd_tfrecord.evaluation.annotated_set import AnnotatedSet
 
-CHANGED_NAMES = "changed_names.json"
+# Of a set's name in a file's, in bytes: 255 less 200 of the class and all between.
+_MAX_SET_NAME = 40
 
 
 def write_detections(
     kind: str,
     folder: str | os.PathLike[str],
-    *,
-    ground_truths: "Sequence[GroundTruth]",
+    annotated: "AnnotatedSet",
     detections: Sequence[Detections],
-    class_names: Sequence[str],
-    original_ids: Sequence[int],
-    image_ids: ImageIds,
-    image_files: Sequence[str] = (),
 ) -> pathlib.Path | None:
     """Writes ``detections`` into ``folder``, in place of those of an earlier call.
 
     Two classes never share a file or a word, nor do two images. If that, or a file system, takes
     another name than a class or an image has, changed_names.json holds {classes: {name in the
-    files: class}, images: {name in the files: source_id}} of all that were changed.
+    files: class}, images: {name in the files: source_id}} of all that were changed. Scores have
+    enough digits to tell any two apart, and boxes those of ``pixel_boxes``, so that
+    ``read_detections`` gives back what was written.
 
     Args:
-        kind: voc: comp4_det_test_<class>.txt for each class, with lines ``image score xmin ymin
+        kind: voc: comp4_det_<set>_<class>.txt for each class, with lines ``image score xmin ymin
             xmax ymax`` in VOC's pixels (from 1, both ends inside). coco: results.json with boxes
             [x, y, width, height], and ground_truth.json, the instances JSON that it belongs to;
             pycocotools gives them the numbers of ``coco_metrics``. cartucho: detection-results/
             and ground-truth/ with one text file per image, lines ``class [score] left top right
             bottom [difficult]`` in VOC's pixels; spaces in class names become underscores.
         folder: created if it does not exist; text files of an earlier call are removed.
-        ground_truths: one per image.
-        detections: of the same images, in the same order.
-        class_names: the name of each class, in label order.
-        original_ids: COCO's category id of each class, in label order.
-        image_ids: COCO's id of each image.
-        image_files: the file name of each image, "" where it is unknown; default: all are unknown.
+        annotated: the set. Its name is in those of VOC's files, with an underscore for what a file
+            system may refuse.
+        detections: one per image of it, in its order, with its labels.
 
     Returns:
         The path of changed_names.json; None if there is no need for it.
@@ -63,19 +61,18 @@ def write_detections(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CHANGED_NAMES).unlink(missing_ok=True)
     if kind == "coco":
-        files = image_files or [""] * len(ground_truths)
-        instances = _instances(ground_truths, class_names, original_ids, image_ids, files)
-        _write_json(folder / "ground_truth.json", instances)
-        _write_json(folder / "results.json", result_rows(detections, image_ids, original_ids))
+        results = result_rows(detections, annotated.image_ids, annotated.original_ids)
+        _write_json(folder / "ground_truth.json", _instances(annotated))
+        _write_json(folder / "results.json", results)
         return None
     source_ids = [image.source_id for image in detections]
     if kind == "voc":
-        classes, images = file_names(class_names), image_words(source_ids)
-        _write_voc(folder, detections, classes, images)
+        classes, images = file_names(annotated.class_names), image_words(source_ids)
+        _write_voc(folder, detections, classes, images, annotated.name)
     else:
-        classes, images = word_names(class_names), image_names(source_ids)
-        _write_cartucho(folder, ground_truths, detections, classes, images)
-    return _write_changed(folder, zip(classes, class_names), zip(images, source_ids))
+        classes, images = word_names(annotated.class_names), image_names(source_ids)
+        _write_cartucho(folder, annotated.truths, detections, classes, images)
+    return _write_changed(folder, zip(classes, annotated.class_names), zip(images, source_ids))
 
 
 def _write_voc(
@@ -83,23 +80,19 @@ def _write_voc(
     detections: Sequence[Detections],
     class_names: Sequence[str],
     names: Sequence[str],
+    set_name: str,
 ) -> None:
-    _clear(folder, "comp4_det_test_*.txt")
+    _clear(folder, "comp4_det_*.txt")
+    safe_name = file_names([set_name])[0].encode()[:_MAX_SET_NAME].decode(errors="ignore")
     lines: list[list[str]] = [[] for _ in class_names]
     for image, name in zip(detections, names):
         for label, score, box in _devkit_rows(image):
-            lines[label - 1].append(f"{name} {score:.6f} {box}")
+            lines[label - 1].append(f"{name} {score} {box}")
     for class_name, rows in zip(class_names, lines):
-        _write_lines(folder / f"comp4_det_test_{class_name}.txt", rows)
+        _write_lines(folder / f"comp4_det_{safe_name}_{class_name}.txt", rows)
 
 
-def _instances(
-    ground_truths: "Sequence[GroundTruth]",
-    class_names: Sequence[str],
-    original_ids: Sequence[int],
-    image_ids: ImageIds,
-    image_files: Sequence[str],
-) -> dict[str, object]:
+def _instances(annotated: "AnnotatedSet") -> dict[str, object]:
     """COCO's instances JSON. It has difficult objects like any other, as ``coco_metrics`` does."""
     images = [
         {
@@ -109,12 +102,15 @@ def _instances(
             "width": truth.width,
             "height": truth.height,
         }
-        for truth, image_id, file in zip(ground_truths, image_ids, image_files)
+        for truth, image_id, file in zip(
+            annotated.truths, annotated.image_ids, annotated.file_names
+        )
     ]
+    names = zip(annotated.original_ids, annotated.class_names)
     return {
         "images": images,
-        "annotations": truth_rows(ground_truths, image_ids, original_ids),
-        "categories": [{"id": i, "name": name} for i, name in zip(original_ids, class_names)],
+        "annotations": truth_rows(annotated.truths, annotated.image_ids, annotated.original_ids),
+        "categories": [{"id": own, "name": name} for own, name in names],
     }
 
 
@@ -129,7 +125,9 @@ def _write_cartucho(
         (folder / part).mkdir(exist_ok=True)
         _clear(folder / part, "*.txt")
     for truth, image, name in zip(ground_truths, detections, names):
-        found = [f"{class_names[label - 1]} {s:.6f} {box}" for label, s, box in _devkit_rows(image)]
+        found = [
+            f"{class_names[label - 1]} {score} {box}" for label, score, box in _devkit_rows(image)
+        ]
         _write_lines(folder / "detection-results" / f"{name}.txt", found)
         boxes = _devkit_texts(truth)
         # It knows no crowds; both kinds are neither found nor missed.
@@ -161,8 +159,13 @@ def _clear(folder: pathlib.Path, pattern: str) -> None:
         path.unlink()
 
 
-def _devkit_rows(image: Detections) -> Iterator[tuple[int, float, str]]:
-    return zip(image.labels, image.scores, _devkit_texts(image))
+def _devkit_rows(image: Detections) -> Iterator[tuple[int, str, str]]:
+    return zip(image.labels, map(_score_text, image.scores), _devkit_texts(image))
+
+
+def _score_text(score: np.floating) -> str:
+    # As short as tells it from its neighbours among floats: scores that differ must not be tied.
+    return np.format_float_positional(np.float32(score), unique=True, min_digits=6)
 
 
 def _devkit_texts(image: "Detections | GroundTruth") -> list[str]:

@@ -66,7 +66,7 @@ def read_instances(
     if not os.path.isdir(images_dir):
         raise InputError(f"--images_dir={images_dir}: must be a folder")
     content = read_coco_json(annotations)
-    reader = _Reader(annotations, ImageFolder(images_dir, links), content)
+    reader = InstancesReader(annotations, ImageFolder(images_dir, links), content)
     reader.read(bad_images, bad_boxes, unknown_classes)
     return SourceSet(
         images=reader.images,
@@ -87,8 +87,14 @@ def _brief(text: str) -> str:
     return text if len(text) <= 40 and text.isprintable() else reprlib.repr(text)
 
 
-class _Reader:
-    """Joins the images of one JSON with their annotations, and collects what it drops."""
+class InstancesReader:
+    """Joins the images of one JSON with their annotations, and collects what it drops.
+
+    Args:
+        path: of the JSON.
+        folder: of its images.
+        content: of the JSON.
+    """
 
     def __init__(self, path: str, folder: ImageFolder, content: CocoFile) -> None:
         self.images, self.rejects = Spool(spool.IMAGES), Spool(spool.REJECTS)

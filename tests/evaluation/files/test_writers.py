@@ -12,9 +12,10 @@ from pycocotools.cocoeval import COCOeval
 
 from ssd_tfrecord.detection.detections import Detections
 from ssd_tfrecord.detection.ground_truth import GroundTruth
-from ssd_tfrecord.evaluation.coco_metrics import METRICS, coco_metrics
+from ssd_tfrecord.evaluation.coco_metrics import METRICS
 from ssd_tfrecord.evaluation.files.writers import write_detections
 from ssd_tfrecord.evaluation.image_ids import image_ids
+from ssd_tfrecord.evaluation.metrics import compute_metrics
 
 NAMES, IDS = ("cat", "traffic light"), (17, 90)
 # Rows 11 … 60 and columns 51 … 100 of 100 x 200 pixels, as VOC counts.
@@ -45,40 +46,40 @@ TRUTHS = [
 ]
 
 
-def _write(kind, folder, found=FOUND, truths=TRUTHS, **changes):
-    values = {
-        "ground_truths": truths,
-        "detections": found,
-        "class_names": NAMES,
-        "original_ids": IDS,
-        "image_ids": image_ids([image.source_id for image in found]),
-    }
-    changed = write_detections(kind, folder, **{**values, **changes})
-    assert (changed is not None) == (folder / "changed_names.json").exists()
-    return {
-        str(path.relative_to(folder)): path.read_text()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
+@pytest.fixture
+def write(make_set):
+    """Writes FOUND or other detections; returns {name: text} of all files in the folder."""
+
+    def write(kind, folder, found=FOUND, truths=TRUTHS, *, names=NAMES, ids=IDS, **of_set):
+        annotated = make_set(truths, names, ids, **of_set)
+        changed = write_detections(kind, folder, annotated, found)
+        assert (changed is not None) == (folder / "changed_names.json").exists()
+        return {
+            str(path.relative_to(folder)): path.read_text()
+            for path in folder.rglob("*")
+            if path.is_file()
+        }
+
+    return write
 
 
-def test_voc_files_count_pixels_from_one_with_both_ends_inside(tmp_path):
-    assert _write("voc", tmp_path) == {
+def test_voc_files_count_pixels_from_one_with_both_ends_inside(write, tmp_path):
+    assert write("voc", tmp_path) == {
         "comp4_det_test_cat.txt": "000001 0.500000 1.000 1.000 200.000 100.000\n",
         "comp4_det_test_traffic light.txt": "000001 0.750000 51.000 11.000 100.000 60.000\n",
     }
 
 
-def test_coco_results_have_original_ids_and_rectangles(tmp_path):
-    content = json.loads(_write("coco", tmp_path, image_ids=[139, 285])["results.json"])
+def test_coco_results_have_original_ids_and_rectangles(write, tmp_path):
+    content = json.loads(write("coco", tmp_path, image_ids=[139, 285])["results.json"])
     assert content == [
         {"image_id": 139, "category_id": 90, "bbox": [50.0, 10.0, 50.0, 50.0], "score": 0.75},
         {"image_id": 139, "category_id": 17, "bbox": [0.0, 0.0, 200.0, 100.0], "score": 0.5},
     ]
 
 
-def test_coco_ground_truth_is_the_json_of_the_results(tmp_path):
-    files = _write("coco", tmp_path, image_files=["000001.jpg", ""])
+def test_coco_ground_truth_is_the_json_of_the_results(write, tmp_path):
+    files = write("coco", tmp_path, files=["000001.jpg", ""])
     ids = ["VOC2007/000001", "VOC2007/000002"]
     assert json.loads(files["ground_truth.json"]) == {
         "images": [
@@ -97,8 +98,8 @@ def test_coco_ground_truth_is_the_json_of_the_results(tmp_path):
     assert [row["image_id"] for row in json.loads(files["results.json"])] == [ids[0]] * 2
 
 
-def test_cartucho_has_two_folders_with_a_file_an_image(tmp_path):
-    assert _write("cartucho", tmp_path) == {
+def test_cartucho_has_two_folders_with_a_file_an_image(write, tmp_path):
+    assert write("cartucho", tmp_path) == {
         "changed_names.json": '{"classes": {"traffic_light": "traffic light"}, "images": {}}\n',
         "detection-results/000001.txt": "traffic_light 0.750000 51.000 11.000 100.000 60.000\n"
         "cat 0.500000 1.000 1.000 200.000 100.000\n",
@@ -110,20 +111,20 @@ def test_cartucho_has_two_folders_with_a_file_an_image(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["voc", "cartucho"])
-def test_files_of_an_earlier_set_go_and_others_stay(tmp_path, kind):
-    first = _write(kind, tmp_path)
+def test_files_of_an_earlier_set_go_and_others_stay(write, tmp_path, kind):
+    first = write(kind, tmp_path)
     stale = {
         "voc": "comp4_det_test_unicorn.txt",
         "cartucho": "ground-truth/old.txt",
     }[kind]
     (tmp_path / stale).write_text("old")
     (tmp_path / "mine.txt").write_text("mine")
-    assert _write(kind, tmp_path) == {**first, "mine.txt": "mine"}
+    assert write(kind, tmp_path) == {**first, "mine.txt": "mine"}
 
 
 @pytest.mark.parametrize("names", [("w/o helmet", "w_o helmet"), ("Dog", "dog"), ("a b", "a_b")])
-def test_each_class_has_its_own_file_and_word(tmp_path, names):
-    files = _write("voc", tmp_path / "voc", class_names=names)
+def test_each_class_has_its_own_file_and_word(write, tmp_path, names):
+    files = write("voc", tmp_path / "voc", names=names)
     changed = json.loads(files.pop("changed_names.json", '{"classes": {}}'))["classes"]
     found = {}
     for file, text in files.items():
@@ -131,18 +132,18 @@ def test_each_class_has_its_own_file_and_word(tmp_path, names):
         found[changed.get(name, name)] = text.split()[1]
     assert found == {names[0]: "0.500000", names[1]: "0.750000"}
 
-    files = _write("cartucho", tmp_path / "cartucho", class_names=names)
+    files = write("cartucho", tmp_path / "cartucho", names=names)
     changed = json.loads(files["changed_names.json"])["classes"]
     for part in ("detection-results", "ground-truth"):
         words = [line.split()[0] for line in files[f"{part}/000001.txt"].splitlines()]
         assert [changed.get(word, word) for word in words] == [names[1], names[0]]
 
 
-def test_each_image_has_its_own_file_and_word(tmp_path):
+def test_each_image_has_its_own_file_and_word(write, tmp_path):
     ids = ["s/cam 0", "s/cam_0"]
     found = [dataclasses.replace(FOUND[0], source_id=source_id) for source_id in ids]
     truths = [dataclasses.replace(TRUTHS[0], source_id=source_id) for source_id in ids]
-    files = _write("voc", tmp_path / "voc", found, truths)
+    files = write("voc", tmp_path / "voc", found, truths)
     assert [line.split()[0] for line in files["comp4_det_test_cat.txt"].splitlines()] == [
         "cam_0-2",
         "cam_0",
@@ -151,41 +152,38 @@ def test_each_image_has_its_own_file_and_word(tmp_path):
     ids = ["a/b", "c/b", "a_b"]
     found = [dataclasses.replace(FOUND[0], source_id=source_id) for source_id in ids]
     truths = [dataclasses.replace(TRUTHS[0], source_id=source_id) for source_id in ids]
-    files = _write("cartucho", tmp_path / "cartucho", found, truths)
+    files = write("cartucho", tmp_path / "cartucho", found, truths)
     assert {name for name in files if name.startswith("ground")} == {
         f"ground-truth/{name}.txt" for name in ("a_b", "a_b-2", "c_b")
     }
     assert json.loads(files["changed_names.json"])["images"] == {"a_b-2": "a/b", "c_b": "c/b"}
 
 
-def test_no_list_of_changed_names_is_left_from_an_earlier_set(tmp_path):
-    assert "changed_names.json" in _write("voc", tmp_path, class_names=("Dog", "dog"))
-    assert "changed_names.json" not in _write("voc", tmp_path)
+def test_voc_files_have_the_name_of_the_set_in_theirs(write, tmp_path):
+    first = write("voc", tmp_path, name="my_val")
+    assert "comp4_det_my_val_cat.txt" in first
+    # In place of those of another set.
+    names = {*write("voc", tmp_path, name="../" + "é" * 99, names=("x" * 300, "dog"))}
+    names.remove("changed_names.json")
+    assert len(names) == 2 and all(name.startswith("comp4_det__._é") for name in names)
+    assert max(len(name.encode()) for name in names) <= 255
 
 
-def _scene(rng, source_id):
-    """An image's objects, and detections near them; scores tie often, within and across images."""
-    count, height, width = rng.integers(0, 6), 120, 200
-    low = rng.uniform(0, 0.6, [count, 2])
-    boxes = np.concatenate([low, low + rng.uniform(0.05, 0.4, [count, 2])], axis=-1)
-    labels = rng.integers(1, 4, count)
-    truth = GroundTruth(
-        source_id,
-        height,
-        width,
-        boxes.astype(np.float32),
-        np.int32(labels),
-        rng.random(count) < 0.3,
-        rng.random(count) < 0.2,
-        np.float32(rng.choice([0.0, 500.5, 3000.25], count)),
-    )
-    near = np.clip(np.repeat(boxes, 2, axis=0) + rng.normal(0, 0.03, [2 * count, 4]), 0, 1)
-    scores = np.sort(rng.integers(1, 4, 2 * count))[::-1] / 4
-    labels = np.where(rng.random(2 * count) < 0.8, np.repeat(labels, 2), 1)
-    found = Detections(
-        source_id, height, width, near.astype(np.float32), np.float32(scores), np.int32(labels)
-    )
-    return truth, found
+@pytest.mark.parametrize(("kind", "file"), [("voc", "*cat.txt"), ("cartucho", "*/000001.txt")])
+def test_scores_that_differ_stay_different(write, tmp_path, kind, file):
+    scores = np.float32([0.3, np.nextafter(np.float32(0.3), np.float32(1)), 1e-9, 1])
+    boxes = np.tile(np.float32(BOX), [4, 1])
+    found = [dataclasses.replace(FOUND[0], boxes=boxes, scores=scores, labels=np.int32([1] * 4))]
+    write(kind, tmp_path, found, TRUTHS[:1])
+    (path,) = (path for path in tmp_path.glob(file) if "truth" not in str(path))
+    texts = [line.split()[1] for line in path.read_text().splitlines()]
+    assert np.float32(texts).tolist() == scores.tolist()
+    assert texts == ["0.300000", "0.30000004", "0.000000001", "1.000000"]
+
+
+def test_no_list_of_changed_names_is_left_from_an_earlier_set(write, tmp_path):
+    assert "changed_names.json" in write("voc", tmp_path, names=("Dog", "dog"))
+    assert "changed_names.json" not in write("voc", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -200,24 +198,16 @@ def _scene(rng, source_id):
     ids=["numbers", "strings of digits", "VOC", "any strings", "no ids"],
 )
 def test_the_official_tool_gives_the_files_the_numbers_that_are_printed(
-    tmp_path, source_ids, strings, first
+    write, make_scene, tmp_path, source_ids, strings, first
 ):
     rng = np.random.default_rng(0)
-    scenes = [_scene(rng, source_id) for source_id in source_ids]
+    scenes = [make_scene(rng, source_id) for source_id in source_ids]
     truths, found = [truth for truth, _ in scenes], [image for _, image in scenes]
     ids = image_ids(source_ids, strings=strings)
     assert ids[0] == first and type(ids[0]) is type(first)
     # Not in the order of the labels, and not theirs.
-    categories = (7, 2, 0)
-    files = _write(
-        "coco",
-        tmp_path,
-        found,
-        truths,
-        class_names=("dog", 'w/o "helmet"', "行人"),
-        original_ids=categories,
-        image_ids=ids,
-    )
+    categories, names = (7, 2, 0), ("dog", 'w/o "helmet"', "行人")
+    files = write("coco", tmp_path, found, truths, names=names, ids=categories, image_ids=ids)
     assert set(files) == {"ground_truth.json", "results.json"}
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO(str(tmp_path / "ground_truth.json"))
@@ -225,9 +215,9 @@ def test_the_official_tool_gives_the_files_the_numbers_that_are_printed(
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    numbers, _ = coco_metrics(truths, found, categories, ids=ids)
+    numbers = compute_metrics(truths, found, names, categories, image_ids=ids)
     printed = [-1.0 if numbers[name] is None else numbers[name] for name in METRICS]
     np.testing.assert_allclose(printed, evaluation.stats, rtol=0, atol=1e-9)
     assert 0.1 < numbers["coco_ap"] < 0.9
     assert len(coco.getImgIds()) == len(source_ids)
-    assert {item["name"] for item in coco.dataset["categories"]} == {"dog", 'w/o "helmet"', "行人"}
+    assert {item["name"] for item in coco.dataset["categories"]} == {*names}
