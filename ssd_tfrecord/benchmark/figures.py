@@ -12,7 +12,9 @@ from ssd_tfrecord.config import BenchmarkConfig
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import names_of_role
 
-SECTIONS = ("convert", "input", "match", "model", "end_to_end")
+# What --only=all measures, and all that can be measured.
+TRAINING = ("convert", "input", "match", "model", "end_to_end")
+SECTIONS = (*TRAINING, "evaluation")
 
 # Flags that say where figures go rather than what is measured.
 _OUTPUT_FLAGS = {f"--{name}" for name in names_of_role(BenchmarkConfig, "place")}
@@ -94,8 +96,9 @@ def _change(name: str, old: float, new: float) -> Change:
 
 def _worse(name: str, percent: float) -> float | None:
     *sections, leaf = name.split(".")
-    # The first is measured for comparison; parts are judged by their sum, which is less noisy.
-    if any(word.startswith(("bare", "part")) for word in (*sections, leaf)):
+    # Bare work and peers are measured for comparison; parts are judged by their sum, which is less
+    # noisy.
+    if any(word.startswith(("bare", "peers", "part")) for word in (*sections, leaf)):
         return None
     if leaf in ("images_per_s", "busy_share"):
         return -percent

@@ -24,10 +24,10 @@ from ssd_tfrecord.geometry.anchors import anchor_boxes
 from ssd_tfrecord.geometry.coding import decode
 from ssd_tfrecord.keras import keras
 from ssd_tfrecord.model import losses
+from ssd_tfrecord.model.targets import assign_targets
 from ssd_tfrecord.options import ColorOptions, DetectionOptions
 from ssd_tfrecord.pixels import color
 from ssd_tfrecord.training import learner, optimizers
-from ssd_tfrecord.model.targets import assign_targets
 from ssd_tfrecord.training.step import make_train_step
 
 SEED = 0

@@ -41,7 +41,7 @@ def run(config: BenchmarkConfig) -> None:
     Raises:
         InputError: a record set or a report cannot be read, or the options do not fit together.
     """
-    wanted = figures.SECTIONS if config.only == "all" else (config.only,)
+    wanted = figures.TRAINING if config.only == "all" else (config.only,)
     old, manifests = _check(config, wanted)
     if config.only == "hlo":
         _export(config, manifests)
@@ -111,6 +111,8 @@ def _measure(
     if "match" in wanted:
         with tf.device("CPU:0"):
             found["match"] = _measure_match(config)
+    if "evaluation" in wanted:
+        found["evaluation"] = _measure_evaluation(config)
     if strategy is not None:
         found |= _measure_steps(config, steps, source, strategy)
     return found
@@ -180,6 +182,14 @@ def _measure_match(config: BenchmarkConfig) -> dict[str, float]:
         num_objects=NUM_MATCHED_OBJECTS,
         repeats=config.num_rounds,
         seed=SEED,
+    )
+
+
+def _measure_evaluation(config: BenchmarkConfig) -> dict[str, Any]:
+    from ssd_tfrecord.benchmark import evaluation_cost
+
+    return evaluation_cost.measure_evaluation(
+        num_images=config.evaluation_images, num_rounds=config.num_rounds, seed=SEED
     )
 
 

@@ -18,6 +18,8 @@ def text(report: Mapping[str, Any]) -> str:
     if "input" in report:
         lines += _input_lines(report["input"], report["records"])
     lines += [f"matching {name:34}{value:9.3f}" for name, value in report.get("match", {}).items()]
+    if "evaluation" in report:
+        lines += _evaluation_lines(report["evaluation"])
     for section, title in (("model", "model alone"), ("end_to_end", "end to end")):
         if section in report:
             wait = report[section]["data_wait"]
@@ -76,6 +78,27 @@ def _scaling_lines(found: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _evaluation_lines(found: Mapping[str, Any]) -> list[str]:
+    titles = {
+        "coco": "COCO's twelve numbers",
+        "part_scored_set": "  joining boxes",
+        "part_overlaps": "  overlaps",
+        "part_coco": "  matching and counting",
+        "part_voc": "VOC's AP from overlaps",
+    }
+    lines = [f"evaluation: {found['images']:,} images of 100 detections"]
+    lines += [f"  {title:26}{_cpu(found[name])}" for name, title in titles.items()]
+    return lines + [
+        f"  {name:26}{_cpu(row)}   {row['ratio_to_coco']:.1f} times ours, "
+        f"numbers differ by {row['difference']:.1g}"
+        for name, row in found["peers"].items()
+    ]
+
+
+def _cpu(row: Mapping[str, float]) -> str:
+    return f"{row['cpu_ms_per_image']:9.3f} CPU ms/image ±{row['cpu_ms_spread']:<6.1%}"
+
+
 def _input_lines(found: Mapping[str, Any], num_records: int) -> list[str]:
     lines = [f"input: {found['images']:,} images per row, from {num_records:,} records"]
     lines.append(_row("bare JPEG decoding", found["bare_decode"]))
@@ -102,5 +125,5 @@ def _ratio(row: Mapping[str, float]) -> str:
 def _row(title: str, row: Mapping[str, float]) -> str:
     return (
         f"  {title:18}{row['images_per_s']:9.1f} images/s ±{row['images_per_s_spread']:<6.1%}"
-        f"{row['cpu_ms_per_image']:9.3f} CPU ms/image ±{row['cpu_ms_spread']:<6.1%}"
+        f"{_cpu(row)}"
     )

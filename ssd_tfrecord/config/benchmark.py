@@ -23,15 +23,17 @@ class BenchmarkConfig(Options):
     records: tuple[str, ...] = option(
         (),
         "folders of the record sets to measure on, comma-separated (required, except with "
-        "--only=model, match or hlo)",
+        "--only=model, match, evaluation or hlo)",
     )
     only: str = option(
         "all",
         "what to measure. convert: conversion; input: the input pipeline; model: a training step "
         "on synthetic data; end_to_end: training steps fed by the input pipeline; match: matching "
-        "anchors to objects; all: each of them. hlo: measure nothing; write the compiled parts of "
-        "training to --output_dir as HLO, for measuring where there is a GPU but no TensorFlow",
-        choices=("all", "convert", "input", "model", "end_to_end", "match", "hlo"),
+        "anchors to objects; all: each of them. evaluation: metrics of drawn detections, beside "
+        "pycocotools and, where they are installed, hotcoco and faster-coco-eval. hlo: measure "
+        "nothing; write the compiled parts of training to --output_dir as HLO, for measuring where "
+        "there is a GPU but no TensorFlow",
+        choices=("all", "convert", "input", "model", "end_to_end", "match", "evaluation", "hlo"),
     )
     batch_size: int = option(32, "number of images per batch, over all replicas", minimum=1)
     num_rounds: int = option(
@@ -57,6 +59,12 @@ class BenchmarkConfig(Options):
         "number of images that the runs of --convert_workers convert: those of --records, "
         "repeated; the set that they write takes the disk space of as many images in the temporary "
         "folder",
+        minimum=1,
+    )
+    evaluation_images: int = option(
+        500,
+        "number of images of --only=evaluation, each with 100 detections; pycocotools takes some "
+        "15 ms of each in every round. COCO has 5,000",
         minimum=1,
     )
     json: str = option("", "JSON file to save the figures to; empty: only print them", role="place")
@@ -94,7 +102,7 @@ class BenchmarkConfig(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.only not in ("model", "match", "hlo"):
+        if self.only not in ("model", "match", "evaluation", "hlo"):
             require(self, "records")
         self._check_export()
         if self.fail_above:

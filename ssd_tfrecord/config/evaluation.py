@@ -82,6 +82,10 @@ class EvalConfig(Options):
     report: bool = option(
         True, "write report.html, charts, curves and what the errors are, not only the metrics"
     )
+    loss: bool = option(
+        True,
+        "also measure the training loss on the sets, which takes another pass over the images",
+    )
     bootstrap: int = option(
         1000,
         "number of random samples of the images for the 95 % intervals; 0: no intervals",

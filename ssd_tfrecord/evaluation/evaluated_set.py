@@ -12,6 +12,8 @@ from ssd_tfrecord.evaluation.scored_set import ScoredSet
 
 # Indices of images -> their pixels, RGB, in that order; None for one that cannot be had.
 ImageReader: TypeAlias = Callable[[Sequence[int]], Iterator[Image.Image | None]]
+# Index of an image -> (file that holds its record, number of the record in it, from 0).
+RecordLocator: TypeAlias = Callable[[int], tuple[str, int]]
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class EvaluatedSet:
 
     ``name`` is that of the set; ``metrics`` are those of metrics.json; ``facts`` say what was
     measured: {title: text}, in the order in which they are shown (records, checkpoint, step,
-    thresholds, versions, date); ``read_images`` is None where there are no pictures.
+    thresholds, versions, date); ``read_images`` is None where there are no pictures, and
+    ``locate_record`` where there are no records.
     """
 
     name: str
@@ -30,3 +33,4 @@ class EvaluatedSet:
     answers: Answers
     facts: Mapping[str, str]
     read_images: ImageReader | None = None
+    locate_record: RecordLocator | None = None

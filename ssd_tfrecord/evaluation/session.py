@@ -1,135 +1,202 @@
-"""An evaluation from its flags to metrics.json, pictures and detections."""
+"""An evaluation from its flags to numbers, answers and a page that shows them."""
 
 import json
+import os
 import pathlib
-import time
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ssd_tfrecord.config import EvalConfig
+from ssd_tfrecord.detection.detections import file_names
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.records.manifest import Manifest
 
 if TYPE_CHECKING:
-    from ssd_tfrecord.detection.detections import Detections
-    from ssd_tfrecord.detection.ground_truth import GroundTruth
-    from ssd_tfrecord.evaluation.image_ids import ImageIds
+    from ssd_tfrecord.evaluation.annotated_set import AnnotatedSet
+    from ssd_tfrecord.evaluation.evaluated_set import EvaluatedSet
+    from ssd_tfrecord.evaluation.origins import Origin, Outcome
+
+METRICS_FILE = "metrics.json"
+# Below the run folder, a folder for each set.
+EVALUATIONS = "evaluations"
 
 
 def run(config: EvalConfig) -> None:
-    """Prints the metrics; writes metrics.json, pictures/ and, if asked to, detections/.
+    """Prints the metrics of each set; writes them, the report, pictures and detections.
 
     Args:
         config: of the evaluation.
 
     Raises:
-        InputError: the record set or the run is missing, their class lists differ, or there is no
+        InputError: a set, the run or the detections are missing or do not fit, or there is no
             image.
     """
-    manifest = Manifest.load(config.records)
-    if not manifest.num_records:
-        raise InputError(f"--records={config.records}: the set has no images; convert it again")
+    manifests = [_manifest(path) for path in config.records]
+    for path in filter(None, (config.run_dir, config.detections, config.compare)):
+        if not os.path.exists(path):
+            raise InputError(f"{path}: no such file or folder")
     # TensorFlow takes seconds to import, so only once it is known that there are records.
-    from ssd_tfrecord.detection import ground_truth, pictures
-    from ssd_tfrecord.detection.detector import Detector
+    origin = _origin(config.run_dir or config.detections, config)
+    other = _origin(config.compare, config) if config.compare else None
+    for annotated in _annotated_sets(config, manifests):
+        folder = _folder(config, annotated, num_sets=len(manifests))
+        folder.mkdir(parents=True, exist_ok=True)
+        outcome = origin.detect(annotated)
+        print(*outcome.lines, sep="\n", end="\n" if outcome.lines else "")
+        if outcome.annotated.has_objects:
+            evaluated = _score(config, folder, outcome)
+            if other is not None:
+                _compare(config, folder, evaluated, other, annotated)
+        else:
+            print(f"{annotated.where} has no annotations: metrics are skipped")
+        _write_boxes(config, folder, outcome)
+
+
+def _manifest(path: str) -> Manifest:
+    manifest = Manifest.load(path)
+    if not manifest.num_records:
+        raise InputError(f"--records={path}: the set has no images; convert it again")
+    return manifest
+
+
+def _origin(path: str, config: EvalConfig) -> "Origin":
+    """The model of a run folder, or else files of detections."""
+    from ssd_tfrecord.evaluation.origins import DetectionFiles
+    from ssd_tfrecord.runs.run_folder import FLAGS_FILE
+
+    if path != config.run_dir and not os.path.exists(os.path.join(path, FLAGS_FILE)):
+        return DetectionFiles(
+            path,
+            kind=config.detections_format,
+            classes_file=config.detections_classes,
+            classes=config.classes,
+        )
+    # They import TensorFlow, for which files of detections do not have to wait.
     from ssd_tfrecord.devices.strategy import create_strategy
-    from ssd_tfrecord.evaluation.image_ids import image_ids
+    from ssd_tfrecord.evaluation.trained_model import Model
 
-    strategy = create_strategy(config.devices)
-    detector = Detector.load(config.run_dir, config.checkpoint, config.detection, strategy=strategy)
-    _check_classes(config, manifest.class_names, detector.class_names)
-    folder = pathlib.Path(config.output_dir or config.run_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    print(f"evaluating {config.run_dir} at step {detector.step} on {config.records}")
-    ground_truths = ground_truth.read_ground_truths(manifest)
-    start = time.perf_counter()
-    detections = detector.detect_records(
-        manifest, ground_truths, batch_size=config.batch_size, num_workers=config.num_workers
+    return Model(
+        path,
+        config.checkpoint,
+        create_strategy(config.devices),
+        options=config.detection,
+        classes=config.classes,
+        batch_size=config.batch_size,
+        num_workers=config.num_workers,
+        with_loss=config.loss,
     )
-    # Includes tracing the graph, which makes small sets look slow.
-    print(f"{1000 * (time.perf_counter() - start) / len(detections):.1f} ms per image")
-    source_ids = [truth.source_id for truth in ground_truths]
-    ids = image_ids(source_ids, strings=manifest.has_string_ids)
-    if manifest.num_objects:
-        _write_metrics(folder, detector.step, manifest, ground_truths, detections, ids)
-    else:
-        print(f"{config.records} has no annotations: metrics are skipped")
-    if config.save_detections:
-        _write_detections(
-            config.save_detections, folder / "detections", manifest, ground_truths, detections, ids
-        )
-    if config.num_pictures:
-        chosen = pictures.record_pictures(manifest, ground_truths, detections, config.num_pictures)
-        pictures.write_pictures(folder / "pictures", chosen)
-        print(f"pictures: {folder / 'pictures'}")
 
 
-def _check_classes(
-    config: EvalConfig, record_names: Sequence[str], run_names: Sequence[str]
-) -> None:
-    """Raises InputError unless label i is the same class for the record set and the run."""
-    if tuple(record_names) != tuple(run_names):
-        raise InputError(
-            f"{config.records}: classes are {', '.join(record_names)}, but {config.run_dir} was "
-            f"trained on {', '.join(run_names)}; they must be the same, in the same order: convert "
-            "with --classes=<manifest.json of the training set>"
-        )
+def _annotated_sets(config: EvalConfig, manifests: list[Manifest]) -> "Iterator[AnnotatedSet]":
+    """The sets, each read when it is its turn."""
+    from ssd_tfrecord.evaluation.annotated_set import from_records
+    from ssd_tfrecord.evaluation.files.truth_files import read_coco_truths, read_voc_truths
+
+    for manifest in manifests:
+        yield from_records(manifest)
+    if not manifests:
+        read = read_coco_truths if config.annotations else read_voc_truths
+        annotated, lines = read(config.annotations or config.annotations_dir, config.images_dir)
+        print(*lines, sep="\n", end="\n" if lines else "")
+        yield annotated
 
 
-def _write_metrics(
-    folder: pathlib.Path,
-    step: int,
-    manifest: Manifest,
-    ground_truths: "Sequence[GroundTruth]",
-    detections: "Sequence[Detections]",
-    ids: "ImageIds",
-) -> None:
-    from ssd_tfrecord.evaluation.metrics import compute_metrics, format_metrics
+def _folder(config: EvalConfig, annotated: "AnnotatedSet", num_sets: int) -> pathlib.Path:
+    """Where the results of a set go, so that they replace those of the same set only."""
+    (name,) = file_names([annotated.name])
+    if config.output_dir and num_sets < 2:
+        return pathlib.Path(config.output_dir)
+    folder = pathlib.Path(config.output_dir or os.path.join(config.run_dir, EVALUATIONS))
+    known = _digest_of(folder / name)
+    if known not in ("", annotated.digest):
+        # Another set of the same name.
+        return folder / f"{name}-{annotated.digest[:8]}"
+    return folder / name
+
+
+def _digest_of(folder: pathlib.Path) -> str:
+    """The digest of the set whose results lie in ``folder``; "" if there are none."""
+    try:
+        measured = json.loads((folder / METRICS_FILE).read_bytes())["measured"]
+        digest = measured["records_sha256"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return ""
+    return digest if isinstance(digest, str) and re.fullmatch(r"[0-9a-f]{64}", digest) else ""
+
+
+def _score(config: EvalConfig, folder: pathlib.Path, outcome: "Outcome") -> "EvaluatedSet":
+    """Prints and writes the metrics and, if asked to, the report."""
+    from ssd_tfrecord.evaluation.judging import judge
+    from ssd_tfrecord.evaluation.metrics import coco_summary, format_metrics
+    from ssd_tfrecord.evaluation.report import report
     from ssd_tfrecord.runs.run_folder import write_text
 
-    metrics = compute_metrics(
-        ground_truths, detections, manifest.class_names, manifest.original_ids, image_ids=ids
-    )
-    print(format_metrics(metrics))
+    evaluated = judge(outcome, bootstrap=config.bootstrap)
+    curves = evaluated.answers.curves
+    best = dict(zip(evaluated.scored.class_names, curves.best))
+    print(format_metrics(evaluated.metrics, best, curves.overall_best))
+    if outcome.loss is not None:
+        print(f"loss {outcome.loss:.4f}")
+    if config.verbose:
+        print(coco_summary(evaluated.metrics))
     # Python would write NaN, which is not JSON; the metrics use None instead.
-    content = json.dumps({**metrics, "step": step}, indent=1, allow_nan=False)
-    write_text(folder / "metrics.json", content + "\n")
+    content = json.dumps(evaluated.metrics, indent=1, ensure_ascii=False, allow_nan=False)
+    text = content.encode("utf-8", "backslashreplace").decode()
+    write_text(folder / METRICS_FILE, text + "\n")
+    print(f"metrics: {folder / METRICS_FILE}")
+    if config.report:
+        print(*report.write(folder, evaluated, num_pictures=config.num_pictures), sep="\n")
+    return evaluated
 
 
-def _write_detections(
-    kind: str,
+def _compare(
+    config: EvalConfig,
     folder: pathlib.Path,
-    manifest: Manifest,
-    ground_truths: "Sequence[GroundTruth]",
-    detections: "Sequence[Detections]",
-    ids: "ImageIds",
+    evaluated: "EvaluatedSet",
+    other: "Origin",
+    annotated: "AnnotatedSet",
 ) -> None:
+    """Writes the page of two evaluations of one set."""
+    from ssd_tfrecord.evaluation.analysis.intervals import differences
+    from ssd_tfrecord.evaluation.judging import judge
+    from ssd_tfrecord.evaluation.report import comparison_page
+
+    outcome = other.detect(annotated)
+    print(*outcome.lines, sep="\n", end="\n" if outcome.lines else "")
+    second = judge(outcome, bootstrap=config.bootstrap)
+    if evaluated.scored.class_names != second.scored.class_names:
+        raise InputError(
+            f"--compare={config.compare}: is scored on other classes than "
+            f"{config.run_dir or config.detections}; both must have the same classes"
+        )
+    changes = differences(
+        (evaluated.scored, evaluated.overlaps),
+        (second.scored, second.overlaps),
+        num_samples=config.bootstrap,
+    )
+    print(*comparison_page.write(folder, evaluated, second, changes), sep="\n")
+
+
+def _write_boxes(config: EvalConfig, folder: pathlib.Path, outcome: "Outcome") -> None:
+    """Writes detections and pictures, as far as they are asked for."""
+    from ssd_tfrecord.detection import pictures
     from ssd_tfrecord.evaluation.files.writers import write_detections
 
-    changed = write_detections(
-        kind,
-        folder,
-        ground_truths=ground_truths,
-        detections=detections,
-        class_names=manifest.class_names,
-        # Not those that the run was trained with: ids belong to the data that they describe.
-        original_ids=manifest.original_ids,
-        image_ids=ids,
-        image_files=_image_files(manifest) if kind == "coco" else (),
-    )
-    print(f"detections: {folder}")
-    if changed:
-        print(f"{changed}: names of classes or images that had to be changed for these files")
-
-
-def _image_files(manifest: Manifest) -> list[str]:
-    """The name of the file that each record was made from, "" where it is not known."""
-    import tensorflow as tf
-
-    from ssd_tfrecord.records.schema import FILENAME
-
-    feature = {FILENAME: tf.io.FixedLenFeature([], tf.string, "")}
-    records = tf.data.TFRecordDataset(list(manifest.shard_paths))
-    records = records.map(lambda record: tf.io.parse_single_example(record, feature)[FILENAME])
-    # Names on disk need not be UTF-8; bytes that are not are escaped.
-    return [name.decode(errors="backslashreplace") for name in records.as_numpy_iterator()]
+    annotated = outcome.annotated
+    if config.save_detections:
+        place = folder / "detections"
+        changed = write_detections(config.save_detections, place, annotated, outcome.detections)
+        print(f"detections: {place}")
+        if changed:
+            print(f"{changed}: names of classes or images that had to be changed for these files")
+    if config.num_pictures and annotated.read_images:
+        drawn = pictures.beside_truth(
+            annotated.read_images,
+            annotated.truths,
+            outcome.detections,
+            annotated.class_names,
+            config.num_pictures,
+        )
+        pictures.write_pictures(folder / "pictures", drawn)
+        print(f"pictures: {folder / 'pictures'}")

@@ -46,6 +46,21 @@ def test_what_is_measured_of_matching_is_a_cost_but_for_what_is_bare():
     assert [change.worse for change in figures.changes(old, new)] == [-50.0, None, -75.0]
 
 
+def test_metrics_are_costs_but_for_their_parts_and_those_of_other_tools():
+    def metrics(value):
+        row = {"cpu_ms_per_image": value}
+        peers = {"pycocotools": row | {"ratio_to_coco": value}}
+        return {"evaluation": {"coco": row, "part_voc": row, "peers": peers}}
+
+    worse = {change.name: change.worse for change in figures.changes(metrics(1.0), metrics(1.5))}
+    assert worse == {
+        "evaluation.coco.cpu_ms_per_image": 50.0,
+        "evaluation.part_voc.cpu_ms_per_image": None,
+        "evaluation.peers.pycocotools.cpu_ms_per_image": None,
+        "evaluation.peers.pycocotools.ratio_to_coco": None,
+    }
+
+
 def test_figures_of_conversion_are_costs_and_rates_but_for_what_is_bare():
     def convert(value):
         row = {"images_per_s": value, "cpu_ms_per_image": value}

@@ -55,6 +55,24 @@ def test_conversion_is_a_row_beside_bare_decoding_and_its_parts():
     ]
 
 
+def test_metrics_are_rows_beside_those_of_other_tools():
+    row = {"cpu_ms_per_image": 0.125, "cpu_ms_spread": 0.02}
+    parts = ("coco", "part_scored_set", "part_overlaps", "part_coco", "part_voc")
+    peer = {"cpu_ms_per_image": 16.0, "cpu_ms_spread": 0.01, "ratio_to_coco": 128.0}
+    found = {"images": 5000, **dict.fromkeys(parts, row)}
+    found["peers"] = {"pycocotools": peer | {"difference": 0.0}}
+    lines = table.text({"machine": MACHINE, "evaluation": found}).splitlines()
+    assert lines[1] == "evaluation: 5,000 images of 100 detections"
+    words = [line.split() for line in lines[2:]]
+    assert words[0] == ["COCO's", "twelve", "numbers", "0.125", "CPU", "ms/image", "±2.0%"]
+    assert [line[-4:] for line in words[1:5]] == [words[0][-4:]] * 4
+    assert words[5] == [
+        *("pycocotools", "16.000", "CPU", "ms/image", "±1.0%"),
+        *("128.0", "times", "ours,", "numbers", "differ", "by", "0"),
+    ]
+    assert len(lines) == 8
+
+
 @pytest.mark.parametrize(
     ("feeds", "takes", "words"),
     [

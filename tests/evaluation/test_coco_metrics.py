@@ -1,4 +1,4 @@
-"""COCO's numbers from memory against the published ones and against pycocotools on files."""
+"""COCO's numbers from arrays: against pycocotools and the published ones, and by hand."""
 
 import contextlib
 import io
@@ -6,12 +6,16 @@ import json
 
 import numpy as np
 import pytest
+import scored_sets
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from scored_sets import arrays
 
 from ssd_tfrecord.detection.detections import Detections
 from ssd_tfrecord.detection.ground_truth import GroundTruth, read_ground_truths
-from ssd_tfrecord.evaluation.coco_metrics import METRICS, coco_metrics
+from ssd_tfrecord.evaluation.coco_metrics import CLASS_METRICS, METRICS, coco_metrics
 from ssd_tfrecord.evaluation.files.coco_rows import result_rows
 from ssd_tfrecord.evaluation.image_ids import image_ids
 from ssd_tfrecord.options import RecordSetOptions
@@ -92,21 +96,18 @@ def _perturbed(content, seed):
     return results
 
 
-def test_equals_cocos_published_twelve_numbers(real_data, capsys):
+def test_equals_cocos_published_twelve_numbers(real_data):
     folder = real_data / "evaluator" / "coco"
     content = json.loads((folder / "instances_val2014_100.json").read_text())
     results = json.loads((folder / "instances_val2014_fakebbox100_results.json").read_text())
     expected = json.loads((folder / "expected.json").read_text())["bbox_stats"]
     category_ids = [item["id"] for item in content["categories"]]
-    numbers, per_class = coco_metrics(
-        _truths(content, category_ids), _found(results, content, category_ids), category_ids
-    )
+    truths, found = _truths(content, category_ids), _found(results, content, category_ids)
+    numbers, per_class = _measure(truths, found, category_ids)
     assert tuple(numbers) == METRICS
-    np.testing.assert_allclose(list(numbers.values()), expected, atol=1e-6)
-    np.testing.assert_allclose(
-        np.mean([value for value in per_class if value is not None]), expected[0], atol=1e-6
-    )
-    assert capsys.readouterr().out == ""
+    np.testing.assert_allclose(list(numbers.values()), expected, atol=1e-9)
+    values = [row["coco"] for row in per_class if row["coco"] is not None]
+    np.testing.assert_allclose(np.mean(values), expected[0], atol=1e-9)
 
 
 def test_equals_pycocotools_on_the_json_of_coco_mini(real_data):
@@ -114,10 +115,9 @@ def test_equals_pycocotools_on_the_json_of_coco_mini(real_data):
     content = json.loads(path.read_text())
     results = _perturbed(content, seed=1)
     category_ids = [item["id"] for item in content["categories"]]
-    numbers, _ = coco_metrics(
-        _truths(content, category_ids), _found(results, content, category_ids), category_ids
-    )
-    np.testing.assert_allclose(list(numbers.values()), _reference(path, results), atol=1e-6)
+    truths, found = _truths(content, category_ids), _found(results, content, category_ids)
+    numbers, _ = _measure(truths, found, category_ids)
+    np.testing.assert_allclose(list(numbers.values()), _reference(path, results), atol=1e-12)
 
 
 def test_from_records_equals_from_the_json(real_data, tmp_path):
@@ -133,8 +133,8 @@ def test_from_records_equals_from_the_json(real_data, tmp_path):
     results = _perturbed(content, seed=2)
     found = {image.source_id: image for image in _found(results, content, manifest.original_ids)}
     found = [found[truth.source_id] for truth in truths]
-    numbers, _ = coco_metrics(truths, found, manifest.original_ids)
-    np.testing.assert_allclose(list(numbers.values()), _reference(path, results), atol=1e-6)
+    numbers, _ = _measure(truths, found, manifest.original_ids)
+    np.testing.assert_allclose(list(numbers.values()), _reference(path, results), atol=1e-12)
 
 
 def _image(boxes, labels, *, source_id="7", crowd=False, area=0.0, height=100):
@@ -162,22 +162,24 @@ BOX = [0.0, 0.0, 0.5, 0.5]
 
 
 def test_by_hand_one_class_right_one_missed_one_without_objects():
-    numbers, per_class = coco_metrics(
-        [_image([BOX, [0.5, 0.5, 1, 1]], [1, 2])], [_detected([BOX], [0.5], [1])], (10, 5, 90)
+    truths = [_image([BOX, [0.5, 0.5, 1, 1]], [1, 2])]
+    numbers, per_class = _measure(truths, [_detected([BOX], [0.5], [1])], (10, 5, 90))
+    assert [tuple(row) for row in per_class] == [CLASS_METRICS] * 3
+    np.testing.assert_allclose(
+        np.array([list(row.values()) for row in per_class[:2]], float),
+        # 50 x 100 pixels are a medium object.
+        np.float64([[1, 1, 1, None, 1, None, 1], [0, 0, 0, None, 0, None, 0]]),
+        atol=1e-12,
     )
-    np.testing.assert_allclose(per_class[:2], [1.0, 0.0], atol=1e-12)
-    assert per_class[2] is None
+    assert set(per_class[2].values()) == {None}
     np.testing.assert_allclose(numbers["coco_ap"], 0.5)
     np.testing.assert_allclose(numbers["coco_ar1"], 0.5)
-    # 50 x 100 pixels are a medium object.
     np.testing.assert_allclose(numbers["coco_ap_medium"], 0.5)
     assert numbers["coco_ap_small"] is None and numbers["coco_ap_large"] is None
 
 
 def test_area_of_the_record_decides_the_size_of_an_object():
-    numbers, _ = coco_metrics(
-        [_image([BOX], [1], area=1000.0)], [_detected([BOX], [0.5], [1])], (1,)
-    )
+    numbers, _ = _measure([_image([BOX], [1], area=1000.0)], [_detected([BOX], [0.5], [1])], (1,))
     assert numbers["coco_ap_small"] == pytest.approx(1.0)
     assert numbers["coco_ap_medium"] is None
 
@@ -189,24 +191,83 @@ def test_detections_in_a_crowd_are_not_counted():
         _detected(inside, [0.9, 0.8], [1, 1]),
         _detected([BOX], [0.5], [1], source_id="8"),
     ]
-    numbers, _ = coco_metrics(truths, found, (1,))
+    numbers, _ = _measure(truths, found, (1,))
     assert numbers["coco_ap"] == pytest.approx(1.0)
 
 
 def test_no_detections_give_zero_and_no_objects_none():
     nothing = _detected([], [], [])
-    numbers, per_class = coco_metrics([_image([BOX], [1])], [nothing], (1,))
-    assert numbers["coco_ap"] == 0.0 and numbers["coco_ar100"] == 0.0 and per_class == [0.0]
+    numbers, per_class = _measure([_image([BOX], [1])], [nothing], (1,))
+    assert numbers["coco_ap"] == numbers["coco_ar100"] == per_class[0]["coco"] == 0.0
     for found in (nothing, _detected([BOX], [0.5], [1])):
-        numbers, per_class = coco_metrics([_image([], [])], [found], (1,))
-        assert set(numbers.values()) == {None} and per_class == [None]
-    assert set(coco_metrics([], [], (1,))[0].values()) == {None}
+        numbers, per_class = _measure([_image([], [])], [found], (1,))
+        assert set(numbers.values()) == set(per_class[0].values()) == {None}
+    assert set(_measure([], [], (1,))[0].values()) == {None}
 
 
-def test_the_first_object_of_a_set_can_be_found():
-    # COCOeval takes annotation id 0 for "no match".
-    numbers, _ = coco_metrics([_image([BOX], [1])], [_detected([BOX], [0.5], [1])], (1,))
-    assert numbers["coco_ap"] == pytest.approx(1.0)
+def test_of_a_class_in_an_image_only_a_hundred_detections_count():
+    """Two objects; the second is found by the detection of the 100th or the 101st rank."""
+    truths = [_image([BOX, [0.5, 0.5, 1, 1]], [1, 1])]
+    # Up to recall 1/2, 51 of the 101 points, precision is 1; then it is 2 of 100 detections.
+    for missed, recall, ap in ((98, 1.0, (51 + 50 * 0.02) / 101), (99, 0.5, 51 / 101)):
+        boxes = [BOX] + [[0, 0.5, 0.1, 1]] * missed + [[0.5, 0.5, 1, 1]]
+        found = [_detected(boxes, np.linspace(1, 0.5, len(boxes)), [1] * len(boxes))]
+        numbers, _ = _measure(truths, found, (1,))
+        assert numbers["coco_ar100"] == recall
+        assert numbers["coco_ap"] == pytest.approx(ap)
+        assert numbers["coco_ar1"] == numbers["coco_ar10"] == 0.5
+
+
+@pytest.mark.parametrize(("second", "recall"), [(0, 0.85), (1, 0.7)])
+def test_of_equal_ious_the_last_object_is_taken(second, recall):
+    """The first detection has an IoU of 0.82 with either, the second is one: 0.67 with the other.
+
+    The first takes the last object up to 0.80. So the second finds the first object at all 10
+    thresholds, or else the last one at the 3 above 0.80 and, to 0.65, the first at 4.
+    """
+    objects = [[0, 0, 0.5, 0.5], [0, 0.1, 0.5, 0.6]]
+    found = [_detected([[0, 0.05, 0.5, 0.55], objects[second]], [0.9, 0.8], [1, 1])]
+    numbers, _ = _measure([_image(objects, [1, 1])], found, (1,))
+    judge, _ = scored_sets.coco_evaluation([_image(objects, [1, 1])], found, [7], [1])
+    assert numbers["coco_ar100"] == judge.stats[8] == pytest.approx(recall)
+
+
+def test_equals_what_keras_cv_publishes():
+    """Of box_coco_metrics_test.py of KerasCV; see kept/evaluation/NOTICE.txt."""
+    scored, overlaps = scored_sets.kept("keras_cv")
+    numbers, _ = coco_metrics(scored, overlaps, range(scored.num_classes))
+    expected = [
+        *(0.61690974, 1.0, 0.70687747, 0.6041764, 0.6262922, 0.61016285),
+        *(0.47804594, 0.6451851, 0.6484465, 0.62842655, 0.65336424, 0.6405466),
+    ]
+    np.testing.assert_allclose(list(numbers.values()), expected, rtol=1e-6)
+
+
+def _measure(truths, found, category_ids, *, ids=None):
+    return coco_metrics(*arrays(truths, found, len(category_ids)), category_ids, ids=ids)
+
+
+def _stated(values):
+    """The mean of those of pycocotools that are not -1."""
+    values = values[values > -1]
+    return float(np.mean(values)) if values.size else None
+
+
+@settings(max_examples=80, deadline=None)
+@given(scored_sets.sets(), st.permutations([7, 3, 5]), st.permutations([4, 9, 1]))
+def test_equals_pycocotools_to_the_last_bit(drawn, category_ids, ids):
+    truths, found = drawn
+    category_ids, ids = category_ids[:2], ids[: len(truths)]
+    numbers, per_class = _measure(truths, found, category_ids, ids=ids)
+    judge, _ = scored_sets.coco_evaluation(truths, found, ids, category_ids)
+    assert list(numbers.values()) == [_stated(value) for value in judge.stats]
+    precision_TRCA, recall_TCA = judge.eval["precision"][..., -1], judge.eval["recall"][..., -1]
+    for row, category in zip(per_class, category_ids):
+        column = judge.params.catIds.index(category)
+        precision_TRA = precision_TRCA[:, :, column]
+        parts = [precision_TRA[..., 0], precision_TRA[0, :, 0], precision_TRA[5, :, 0]]
+        parts += [precision_TRA[..., size] for size in (1, 2, 3)]
+        assert list(row.values()) == [_stated(v) for v in [*parts, recall_TCA[:, column, 0]]]
 
 
 @pytest.mark.parametrize(
@@ -240,7 +301,7 @@ def test_of_equal_scores_that_of_the_lower_id_counts_first(ids, ap):
     """A false detection before the only true one halves the precision; after it, it costs none."""
     truths = [_image([BOX], [1], source_id="10"), _image([], [], source_id="9")]
     found = [_detected([BOX], [0.5], [1], source_id=name) for name in ("10", "9")]
-    numbers, _ = coco_metrics(truths, found, (1,), ids=ids)
+    numbers, _ = _measure(truths, found, (1,), ids=ids)
     assert numbers["coco_ap"] == pytest.approx(ap)
 
 

@@ -58,6 +58,17 @@ def test_command_prints_and_saves_its_figures(tiny_records, tmp_path):
     assert again == parse(*words)
 
 
+def test_command_measures_metrics_without_records(tmp_path):
+    path = tmp_path / "evaluation.json"
+    result = _run("--only=evaluation", "--evaluation_images=3", "--num_rounds=1", f"--json={path}")
+    assert result.returncode == 0, result.stderr
+    report = json.loads(path.read_text())
+    assert set(report) == {"machine", "flags", "records", "evaluation"}
+    peer = report["evaluation"]["peers"]["pycocotools"]
+    assert peer["difference"] == 0.0
+    assert f"{peer['cpu_ms_per_image']:.3f} CPU ms/image" in result.stdout
+
+
 def test_command_measures_conversion(tiny_records, tmp_path):
     path = tmp_path / "convert.json"
     words = [f"--records={tiny_records}", "--only=convert", *QUICK, f"--json={path}"]
@@ -108,7 +119,7 @@ def test_all_parts_are_joined_and_compared(tiny_records, tmp_path, capsys, monke
     words = [f"--records={tiny_records}", *QUICK]
     session.run(parse(*words, f"--json={path}"))
     report = json.loads(path.read_text())
-    assert set(report) == {"machine", "flags", "records", *figures.SECTIONS}
+    assert set(report) == {"machine", "flags", "records", *figures.TRAINING}
     printed = capsys.readouterr().out
     for section in ("model", "end_to_end"):
         assert f"{report[section]['images_per_s']:.1f} images/s" in printed
@@ -153,7 +164,8 @@ def test_help_comes_before_tensorflow():
         (["--only=end_to_end"], "--records is required"),
         (
             ["--records=a", "--only=train"],
-            "--only=train: must be one of all, convert, input, model, end_to_end, match, hlo",
+            "--only=train: must be one of all, convert, input, model, end_to_end, match, "
+            "evaluation, hlo",
         ),
         (["--records=a", "--input_size=320"], "--input_size=320: must be 300 or 512 for vgg16"),
         (["--records=a", "--num_batches=0"], "--num_batches=0: must be at least 1"),
