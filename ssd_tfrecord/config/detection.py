@@ -6,8 +6,7 @@ from typing import Any
 
 from ssd_tfrecord.config.checks import require
 from ssd_tfrecord.config.trained import CHECKPOINT_TEXT, RUN_TEXT
-from ssd_tfrecord.options import DeviceOptions, ImageOptions, Options, option
-from ssd_tfrecord.options.detection import ShownOptions
+from ssd_tfrecord.options import DeviceOptions, ImageOptions, Options, ShownOptions, option
 
 _MAX_PIXELS: Any = {field.name: field for field in dataclasses.fields(ImageOptions)}["max_pixels"]
 

@@ -95,8 +95,9 @@ def json_entry(image: Detections, class_names: Sequence[str]) -> dict[str, Any]:
         class_names: of the labels 1, 2, ….
 
     Returns:
-        {image: source_id, width, height, detections}. Each detection is {label: class name, score,
-        box}; a box is [xmin, ymin, xmax, ymax] in pixels, edges counted from 0.
+        {image: source_id, width, height, detections}. Each detection is {label: class name,
+        class_id: from 1, score, box}; a box is [xmin, ymin, xmax, ymax] in pixels, edges counted
+        from 0.
     """
     boxes = pixel_boxes(image.boxes, image.height, image.width)[:, [1, 0, 3, 2]].tolist()
     rows = zip(image.labels, image.scores.tolist(), boxes)
@@ -105,7 +106,7 @@ def json_entry(image: Detections, class_names: Sequence[str]) -> dict[str, Any]:
         "width": image.width,
         "height": image.height,
         "detections": [
-            {"label": class_names[label - 1], "score": score, "box": box}
+            {"label": class_names[label - 1], "class_id": int(label), "score": score, "box": box}
             for label, score, box in rows
         ],
     }

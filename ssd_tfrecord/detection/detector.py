@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -12,7 +13,7 @@ from ssd_tfrecord.data.passes import Passes
 from ssd_tfrecord.data.pipeline import EvaluationBatch, evaluation_dataset
 from ssd_tfrecord.detection.detections import Detections, unpad
 from ssd_tfrecord.detection.ground_truth import GroundTruth
-from ssd_tfrecord.detection.image_files import open_image
+from ssd_tfrecord.detection.image_files import LoadedImage, load_image
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.geometry import suppression
 from ssd_tfrecord.geometry.anchors import anchor_boxes
@@ -28,6 +29,16 @@ from ssd_tfrecord.tracing import not_converted
 
 # A file's path, a file's bytes, RGB pixels uint8 [height, width, 3], or a Pillow image.
 AnyImage: TypeAlias = str | os.PathLike[str] | bytes | np.ndarray | Image.Image
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An image of ``height`` x ``width`` pixels as the network takes it: uint8 [S, S, 3]."""
+
+    source_id: str
+    height: int
+    width: int
+    pixels: np.ndarray
 
 
 class Detector:
@@ -130,14 +141,23 @@ class Detector:
         )
 
     def detect(
-        self, images: Iterable[AnyImage], *, batch_size: int = 8, stretch: str = "none"
+        self,
+        images: Iterable[AnyImage],
+        *,
+        batch_size: int = 8,
+        stretch: str = "none",
+        max_pixels: int = ImageOptions.max_pixels,
     ) -> list[Detections]:
         """Detects in images of any size.
+
+        Files and bytes are seen as a record made of them would be: what is not a JPEG becomes one.
+        Their detections are those of ``detect_records``, unless EXIF turns them.
 
         Args:
             images: read as they are needed.
             batch_size: number of images in memory at a time.
             stretch: how 16 bits become 8: --stretch of the conversion of the training set.
+            max_pixels: files with more are not decoded.
 
         Returns:
             The detections of each image, in order. Their ``source_id`` is the path of the image, or
@@ -146,31 +166,48 @@ class Detector:
         Raises:
             InputError: an image cannot be read; the message says which.
         """
-        # Validated as the flag is: a misspelt word would count as none.
-        ImageOptions(stretch=stretch)
+        # Validated as the flags are: a misspelt word would count as none.
+        ImageOptions(stretch=stretch, max_pixels=max_pixels)
         found: list[Detections] = []
-        batch: list[tuple[str, np.ndarray]] = []
+        batch: list[Prepared] = []
         for place, image in enumerate(images):
             name = os.fspath(image) if isinstance(image, (str, os.PathLike)) else str(place)
-            batch.append((name, _pixels(image, name, stretch)))
+            batch.append(self.prepare(_loaded(image, name, stretch, max_pixels), name))
             if len(batch) == batch_size:
-                found += self._detect_batch(batch)
+                found += self.detect_prepared(batch)
                 batch = []
-        return found + (self._detect_batch(batch) if batch else [])
+        return found + (self.detect_prepared(batch) if batch else [])
 
-    def _detect_batch(self, batch: Sequence[tuple[str, np.ndarray]]) -> list[Detections]:
-        """The detections of (name, uint8 [height, width, 3]) pairs."""
+    def trace(self) -> None:
+        """Traces the graph of ``detect`` without running it, so that the first batch is faster."""
+        self._detect.get_concrete_function()
+
+    def prepare(self, image: LoadedImage, name: str) -> Prepared:
+        """Resizes an image for the network; for any thread.
+
+        Args:
+            image: of any size.
+            name: the ``source_id`` of its detections.
+        """
         # With the kernel of training and of evaluation_dataset.
-        small = [resample(pixels, [self.input_size] * 2) for _, pixels in batch]
-        arrays = {name: tensor.numpy() for name, tensor in self._detect(tf.stack(small)).items()}
+        small = resample(image.pixels, [self.input_size] * 2)
+        return Prepared(name, *image.size, small.numpy())
+
+    def detect_prepared(self, batch: Sequence[Prepared]) -> list[Detections]:
+        """The detections of each of at least one image.
+
+        Each number of images is compiled once, which takes half a second of CPU.
+        """
+        results = self._detect(tf.constant(np.stack([image.pixels for image in batch])))
+        arrays = {name: tensor.numpy() for name, tensor in results.items()}
         return [
             unpad(
-                name,
-                pixels.shape[0],
-                pixels.shape[1],
+                image.source_id,
+                image.height,
+                image.width,
                 {key: array[row] for key, array in arrays.items()},
             )
-            for row, (name, pixels) in enumerate(batch)
+            for row, image in enumerate(batch)
         ]
 
     def detect_records(
@@ -267,12 +304,11 @@ class Detector:
                 yield int(indices[row]), {name: array[row] for name, array in arrays.items()}
 
 
-def _pixels(image: AnyImage, name: str, stretch: str) -> np.ndarray:
-    """uint8 [height, width, 3] of any image."""
+def _loaded(image: AnyImage, name: str, stretch: str, max_pixels: int) -> LoadedImage:
     if isinstance(image, (str, os.PathLike, bytes)):
-        image = open_image(image, name, stretch=stretch)
-    # Not turned by EXIF, unlike files: the caller may have done so already.
-    elif isinstance(image, Image.Image):
+        return load_image(image, name, stretch=stretch, max_pixels=max_pixels)
+    # Neither turned by EXIF nor made a JPEG, unlike files: the caller may have done so already.
+    if isinstance(image, Image.Image):
         try:
             image, _ = to_rgb(image, stretch)
         except ValueError as error:
@@ -282,4 +318,4 @@ def _pixels(image: AnyImage, name: str, stretch: str) -> np.ndarray:
         raise InputError(
             f"image {name}: {pixels.dtype} {list(pixels.shape)}; must be uint8 [height, width, 3]"
         )
-    return pixels
+    return LoadedImage.of_array(pixels)

@@ -3,7 +3,7 @@
 import colorsys
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 import numpy as np
@@ -112,35 +112,54 @@ def contact_sheet(
     return sheet
 
 
+def beside_truth(
+    read_images: Callable[[Sequence[int]], Iterator[Image.Image | None]],
+    ground_truths: Sequence[GroundTruth],
+    detections: Sequence[Detections],
+    class_names: Sequence[str],
+    count: int,
+) -> list[tuple[str, Image.Image]]:
+    """Detections of ``count`` images spread evenly over a set, beside the ground truth.
+
+    Of a set without annotations, the pictures show the detections only.
+
+    Args:
+        read_images: indices -> their images, in RGB; None for one that cannot be had, which is
+            left out.
+        ground_truths: of every image.
+        detections: of every image, in the same order; those of at least ``MIN_SCORE`` are drawn.
+        class_names: of the labels 1, 2, ….
+        count: number of pictures; at most one per image.
+
+    Returns:
+        A list of (source_id, picture).
+    """
+    indices = spread(len(ground_truths), count)
+    is_annotated = any(len(truth.labels) for truth in ground_truths)
+    pictures = []
+    for index, image in zip(indices, read_images(indices)):
+        if image is None:
+            continue
+        picture = draw_detections(image, detections[index], class_names, MIN_SCORE)
+        if is_annotated:
+            truth = draw_ground_truth(image, ground_truths[index], class_names)
+            picture = side_by_side(picture, truth)
+        pictures.append((ground_truths[index].source_id, picture))
+    return pictures
+
+
 def record_pictures(
     manifest: Manifest,
     ground_truths: Sequence[GroundTruth],
     detections: Sequence[Detections],
     count: int,
 ) -> list[tuple[str, Image.Image]]:
-    """Detections of ``count`` records spread evenly over a record set, beside the ground truth.
+    """``beside_truth`` of a record set, in record order."""
 
-    For a set without annotations, the pictures show the detections only.
+    def read(indices: Sequence[int]) -> Iterator[Image.Image]:
+        return read_images(manifest, indices)
 
-    Args:
-        manifest: of the record set.
-        ground_truths: of every record, in record order.
-        detections: of every record, in record order; those of at least ``MIN_SCORE`` are drawn.
-        count: number of pictures; at most one per record.
-
-    Returns:
-        A list of (source_id, picture).
-    """
-    indices = spread(manifest.num_records, count)
-    pictures = []
-    for index, image in zip(indices, _read_images(manifest, indices)):
-        names = manifest.class_names
-        picture = draw_detections(image, detections[index], names, MIN_SCORE)
-        if manifest.num_objects:
-            truth = draw_ground_truth(image, ground_truths[index], names)
-            picture = side_by_side(picture, truth)
-        pictures.append((ground_truths[index].source_id, picture))
-    return pictures
+    return beside_truth(read, ground_truths, detections, manifest.class_names, count)
 
 
 def write_pictures(
@@ -181,8 +200,13 @@ def spread(total: int, count: int) -> list[int]:
     return [index * total // count for index in range(count)]
 
 
-def _read_images(manifest: Manifest, indices: Sequence[int]) -> Iterator[Image.Image]:
-    """The stored images of the records ``indices``."""
+def read_images(manifest: Manifest, indices: Sequence[int]) -> Iterator[Image.Image]:
+    """The stored images of some records, in RGB.
+
+    Args:
+        manifest: of the set.
+        indices: of the records, from 0 over all shards.
+    """
     # One by one, without a function of a dataset: that would be traced at each evaluation, and
     # leave its graph behind.
     reader = RecordReader((manifest,))

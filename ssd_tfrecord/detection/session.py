@@ -1,105 +1,200 @@
 """The detect command: from its config to pictures, detections.json and a summary."""
 
-import collections
-import json
+import io
 import pathlib
-import time
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
 from ssd_tfrecord.config import DetectConfig
-from ssd_tfrecord.detection import image_files
-from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.records.images.stored_image import MAX_JPEG_SIDE
+from ssd_tfrecord.detection import best_thresholds, interruption
+from ssd_tfrecord.detection.interruption import Interruption
+from ssd_tfrecord.detection.outputs import output_folder
+from ssd_tfrecord.detection.sources import source_list, video_reader
+from ssd_tfrecord.detection.sources.source_list import Source
+from ssd_tfrecord.errors import DiskError, InputError
+from ssd_tfrecord.records.processes.progress import steady_bar
 
 if TYPE_CHECKING:
-    from ssd_tfrecord.detection.detections import Detections
+    from ssd_tfrecord.detection.best_thresholds import BestThresholds
     from ssd_tfrecord.detection.detector import Detector
+    from ssd_tfrecord.detection.outputs.delivery import Delivery
+    from ssd_tfrecord.detection.outputs.image_outputs import Finished
+    from ssd_tfrecord.detection.stream import Stream
     from ssd_tfrecord.records.sources.source_set import SourceObject
 
 
 def run(config: DetectConfig) -> None:
     """Writes a picture with boxes for each image, and detections.json; prints a summary.
 
+    Ctrl-C, SIGTERM and a full disk end it early, and what was found until then is kept.
+
     Raises:
         InputError: there is no image, none can be read, or the output folder contains one of them.
+        DiskError: the output folder cannot be written to any more.
+        KeyboardInterrupt: it was stopped by Ctrl-C.
+        SystemExit: it was stopped by SIGTERM; the code is 143.
     """
     # Everything that needs no TensorFlow is checked before _load imports it.
-    paths, folder = image_files.find_images(config.images), pathlib.Path(config.output_dir)
-    image_files.check_output_dir(folder, paths)
+    stdin = sys.stdin
+    # Names on disk need not be UTF-8.
+    if isinstance(stdin, io.TextIOWrapper):
+        stdin.reconfigure(errors="surrogateescape")
+    sources = source_list.find_sources(config.images, recursive=config.recursive, stdin=stdin)
+    if any(source.kind != "image" for source in sources):
+        video_reader.opencv()
     if config.annotations_dir and not pathlib.Path(config.annotations_dir).is_dir():
         raise InputError(f"--annotations_dir={config.annotations_dir}: must be a folder")
-    detector = _load(config)
-    folder.mkdir(parents=True, exist_ok=True)
-    # Of all images at once, because images in different folders may have the same stem.
-    names = dict(zip(paths, image_files.output_names(paths)))
-    entries: dict[pathlib.Path, dict[str, Any]] = {}
-    seconds = 0.0
-    # In batches, so that no more than batch_size images are in memory.
-    for start in range(0, len(paths), config.batch_size):
-        batch = paths[start : start + config.batch_size]
-        images, errors = image_files.open_images(batch, stretch=config.stretch)
-        for path, error in errors.items():
-            print(f"skipped: {error}")
-            entries[path] = {"image": str(path), "error": error}
-        begin = time.perf_counter()
-        found = detector.detect(images.values(), batch_size=config.batch_size)
-        seconds += time.perf_counter() - begin
-        for (path, image), detections in zip(images.items(), found):
-            entries[path], picture = _shown(path, image, detections, detector, config)
-            # Only if a side is longer than a JPEG's may be, as of two long images side by side.
-            picture.thumbnail((MAX_JPEG_SIDE, MAX_JPEG_SIDE))
-            picture.save(folder / names[path], quality=92)
-    # In the order of the images: unreadable ones were entered before the others of their batch.
-    in_order = [entries[path] for path in paths]
-    print(_summary(in_order, seconds))
-    content = json.dumps(in_order, indent=1, ensure_ascii=False)
-    (folder / "detections.json").write_text(content + "\n", encoding="utf-8")
-    print(f"wrote pictures and detections.json to {folder}")
+    is_best = config.detection.threshold is None
+    best = best_thresholds.find(config.run_dir) if is_best else None
+    output_folder.prepare(pathlib.Path(config.output_dir), sources)
+    detector = _load(config, best)
+    _detect(config, sources, detector, best)
 
 
-def _load(config: DetectConfig) -> "Detector":
+def _load(config: DetectConfig, best: "BestThresholds | None") -> "Detector":
     """The run's Detector, with its graph traced so that this does not count as an image's time."""
-    import numpy as np
-
     from ssd_tfrecord.detection.detector import Detector
     from ssd_tfrecord.devices.strategy import create_strategy
+    from ssd_tfrecord.runs import checkpoint_files
+    from ssd_tfrecord.runs.checkpoint_names import CHECKPOINTS
 
+    shown = config.detection
+    if best is None:
+        options = shown.at(shown.threshold or 0.0)
+    else:
+        classes = checkpoint_files.read_classes(pathlib.Path(config.run_dir) / CHECKPOINTS)
+        thresholds = best.of([item.name for item in classes])
+        # All that could be among the best once each class has its threshold.
+        everything = len(classes) * shown.nms_candidates
+        options = shown.at(best_thresholds.lowest(thresholds), everything)
     detector = Detector.load(
-        config.run_dir,
-        config.checkpoint,
-        config.detection,
-        strategy=create_strategy(config.devices),
+        config.run_dir, config.checkpoint, options, strategy=create_strategy(config.devices)
     )
-    detector.detect([np.zeros([1, 1, 3], np.uint8)])
+    if best and best.step not in (None, detector.step):
+        print(
+            f"--score_threshold=best: {best.path} is of step {best.step}, but the checkpoint is of "
+            f"step {detector.step}; evaluate again for thresholds of its own"
+        )
+    detector.trace()
     return detector
 
 
-def _shown(
-    path: pathlib.Path,
-    image: Image.Image,
-    detections: "Detections",
-    detector: "Detector",
+def _detect(
     config: DetectConfig,
-) -> tuple[dict[str, Any], Image.Image]:
-    """The image's entry of detections.json, and its picture, beside the ground truth if any."""
-    from ssd_tfrecord.detection import ground_truth, pictures
-    from ssd_tfrecord.detection.detections import json_entry
+    sources: Sequence[Source],
+    detector: "Detector",
+    best: "BestThresholds | None",
+) -> None:
+    from ssd_tfrecord.detection.outputs.coco_rows_files import CocoRowsFiles
+    from ssd_tfrecord.detection.outputs.delivery import DETECTIONS, Delivery
+    from ssd_tfrecord.detection.outputs.image_outputs import ImageOutputs, Kinds
+    from ssd_tfrecord.detection.outputs.json_rows import PART
+    from ssd_tfrecord.detection.outputs.output_names import OutputNames
+    from ssd_tfrecord.detection.sources.frame_readers import frames
+    from ssd_tfrecord.detection.stream import Stream, num_workers
 
-    entry = {**json_entry(detections, detector.class_names), "image": str(path)}
-    picture = pictures.draw_detections(image, detections, detector.class_names)
-    objects = _annotated(path, config)
-    if objects is not None:
-        truth, names = ground_truth.from_objects(
-            objects, image.height, image.width, detector.class_names
+    folder, names = pathlib.Path(config.output_dir), OutputNames(sources)
+    total = _total(sources)
+    failure: DiskError | None = None
+    with steady_bar(total, " images") as progress, interruption.watched() as stop:
+
+        def say(line: str) -> None:
+            # Above the bar, in whose middle it would stand.
+            progress.write(line, file=sys.stdout)
+
+        kinds = Kinds(config.pictures, config.save_txt, config.save_voc, config.save_crops)
+        outputs = ImageOutputs(
+            folder,
+            names,
+            detector.class_names,
+            kinds=kinds,
+            annotated=lambda path: _annotated(path, config, say),
+            thresholds=(best.of(detector.class_names), config.detection.max_detections)
+            if best
+            else None,
         )
-        picture = pictures.side_by_side(picture, pictures.draw_ground_truth(image, truth, names))
-    return entry, picture
+        is_live = any(source.kind == "camera" for source in sources)
+        stream = Stream(
+            detector,
+            outputs.finish,
+            batch_size=1 if is_live else min(config.batch_size, total or config.batch_size),
+            workers=num_workers(config.workers),
+            keeps_images=kinds.need_images,
+        )
+        coming = frames(
+            sources,
+            stretch=config.stretch,
+            max_pixels=config.max_pixels,
+            animated=config.frames == "all",
+        )
+        with output_folder.disk_errors(folder):
+            coco = (
+                CocoRowsFiles(folder, sources, detector.class_names, detector.original_ids)
+                if config.save_coco
+                else None
+            )
+        delivery = Delivery(folder, names, _head(config, detector, best), coco, say)
+        try:
+            try:
+                for item in stream.run(coming, lambda: bool(stop.signal)):
+                    delivery.take(item)
+                    if progress.total and _is_further(item):
+                        progress.total += 1
+                    progress.update()
+            finally:
+                delivery.close()
+        except DiskError as error:
+            failure = error
+        taken = f"{progress.n:,} of {progress.total:,}" if progress.total else f"{progress.n:,}"
+    part = folder / (DETECTIONS + PART)
+    kept = part if part.exists() else folder / DETECTIONS
+    _end(delivery, stream, f"stopped after {taken} images", kept, failure, stop)
+    written = "pictures and detections.json" if config.pictures else "detections.json"
+    print(f"wrote {written} to {folder}")
 
 
-def _annotated(path: pathlib.Path, config: DetectConfig) -> "Sequence[SourceObject] | None":
+def _total(sources: Sequence[Source]) -> int | None:
+    """The number of images as far as it is known before they are read; None with a camera."""
+    total = 0
+    for source in sources:
+        if source.kind == "camera":
+            return None
+        total += 1 if source.kind == "image" else max(1, video_reader.facts(source)[0])
+    return total
+
+
+def _is_further(item: "Finished") -> bool:
+    """Whether it shows that a file, which counts as one image, is several."""
+    return item.frame.source.kind == "image" and item.frame.number > 1
+
+
+def _head(
+    config: DetectConfig, detector: "Detector", best: "BestThresholds | None"
+) -> dict[str, Any]:
+    """What detections.json says before its images."""
+    shown = config.detection
+    names = detector.class_names
+    score: Any = dict(zip(names, best.of(names).tolist())) if best else shown.threshold
+    ids = enumerate(zip(names, detector.original_ids), 1)
+    return {
+        "run": config.run_dir,
+        "checkpoint": config.checkpoint,
+        "step": detector.step,
+        "thresholds": {
+            "score_threshold": score,
+            **({"evaluation": str(best.path)} if best else {}),
+            "nms_iou": shown.nms_iou,
+            "nms_candidates": shown.nms_candidates,
+            "max_detections": shown.max_detections,
+        },
+        "classes": [{"id": i, "name": name, "original_id": own} for i, (name, own) in ids],
+    }
+
+
+def _annotated(
+    path: pathlib.Path, config: DetectConfig, say: Callable[[str], None]
+) -> "Sequence[SourceObject] | None":
     """The objects of the image's XML; None if there is none, or if it cannot be read."""
     from ssd_tfrecord.records.sources.voc_files.voc_xml import parse_voc_xml
 
@@ -110,27 +205,45 @@ def _annotated(path: pathlib.Path, config: DetectConfig) -> "Sequence[SourceObje
         # VOC's pixels count from 1.
         return parse_voc_xml(str(xml), pixel_origin=1).objects
     except InputError as error:
-        print(f"drawn without ground truth: {error}")
+        say(f"drawn without ground truth: {error}")
         return None
 
 
-def _summary(entries: Sequence[dict[str, Any]], seconds: float) -> str:
-    """Detections per class and the time per image.
+def _end(
+    delivery: "Delivery",
+    stream: "Stream[Finished]",
+    stopped: str,
+    kept: pathlib.Path,
+    failure: DiskError | None,
+    stop: Interruption,
+) -> None:
+    """Prints the summary, and ends the program if it was stopped.
 
     Raises:
         InputError: no image could be read.
+        DiskError: ``failure``.
+        KeyboardInterrupt: it was stopped by Ctrl-C.
+        SystemExit: it was stopped by SIGTERM.
     """
-    read = [entry for entry in entries if "error" not in entry]
-    if not read:
-        raise InputError(f"no image could be read: {entries[0]['error']}")
-    counts = collections.Counter(row["label"] for entry in read for row in entry["detections"])
-    total = f"{_count(len(read), 'image')}, {_count(counts.total(), 'detection')}"
-    if skipped := len(entries) - len(read):
-        total += f"; {_count(skipped, 'image')} skipped"
+    if not delivery.num_read and delivery.first_error:
+        raise InputError(f"no image could be read: {delivery.first_error}")
+    print(_summary(delivery, stream))
+    if failure:
+        raise DiskError(f"{failure}; {stopped}; {kept} has those that are finished")
+    if stop.signal:
+        print(f"{stopped} by {stop.name}; {kept} has those", flush=True)
+        stop.end()
+
+
+def _summary(delivery: "Delivery", stream: "Stream[Finished]") -> str:
+    """Detections per class and the time per image."""
+    counts = delivery.num_detections
+    total = f"{_count(delivery.num_read, 'image')}, {_count(counts.total(), 'detection')}"
+    if delivery.num_skipped:
+        total += f"; {_count(delivery.num_skipped, 'image')} skipped"
     width = max(map(len, [*counts, total]))
     rows = [f"{name:<{width}} {count:>6}" for name, count in counts.most_common()]
-    time_taken = f"{1000 * seconds / len(read):.1f} ms per image, excluding opening and drawing"
-    return "\n".join([*rows, total, time_taken])
+    return "\n".join([*rows, total, stream.timing()])
 
 
 def _count(number: int, noun: str) -> str:

@@ -6,6 +6,7 @@ wait for TensorFlow.
 """
 
 from ssd_tfrecord.options.detection import DetectionOptions as DetectionOptions
+from ssd_tfrecord.options.detection import ShownOptions as ShownOptions
 from ssd_tfrecord.options.input import ColorOptions as ColorOptions
 from ssd_tfrecord.options.input import FramingOptions as FramingOptions
 from ssd_tfrecord.options.input import InputOptions as InputOptions

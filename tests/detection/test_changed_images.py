@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ssd_tfrecord.detection.image_files import open_image
+from ssd_tfrecord.detection.image_files import load_image, open_image
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import ImageOptions
 from ssd_tfrecord.records.images.stored_image import read_image
@@ -108,6 +108,7 @@ def _with_checksums(content):
 def _opens(file, **options):
     try:
         image = open_image(file, max_pixels=10**6, **options)
+        assert load_image(file, max_pixels=10**6, **options).size == image.size[::-1]
     except InputError as error:
         assert "\n" not in str(error) and len(str(error)) < 500
         return False

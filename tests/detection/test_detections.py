@@ -38,8 +38,13 @@ def test_json_entry():
         "width": 200,
         "height": 100,
         "detections": [
-            {"label": "traffic light", "score": 0.75, "box": [50.0, 10.0, 100.0, 60.0]},
-            {"label": "cat", "score": 0.5, "box": [0.0, 0.0, 200.0, 100.0]},
+            {
+                "label": "traffic light",
+                "class_id": 2,
+                "score": 0.75,
+                "box": [50.0, 10.0, 100.0, 60.0],
+            },
+            {"label": "cat", "class_id": 1, "score": 0.5, "box": [0.0, 0.0, 200.0, 100.0]},
         ],
     }
 

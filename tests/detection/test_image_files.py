@@ -1,23 +1,19 @@
 """Images found by name and opened by content, as the converters open them."""
 
 import os
-import pathlib
 import struct
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from ssd_tfrecord.detection.image_files import (
-    check_output_dir,
-    find_images,
-    open_image,
-    open_images,
-    output_names,
-)
+from ssd_tfrecord.data.rendering import decode_whole
+from ssd_tfrecord.detection.image_files import load_image, open_image
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.options import ImageOptions
 from ssd_tfrecord.records.image_suffixes import IMAGE_SUFFIXES
-from ssd_tfrecord.records.sources.paths import ImageFolder
+from ssd_tfrecord.records.images.stored_image import read_image
+from ssd_tfrecord.records.sources.source_set import SourceImage
 
 # Of suffixes that Pillow does not know.
 _FORMATS = {".pgm": "PPM", ".jfif": "JPEG", ".jpe": "JPEG"}
@@ -29,32 +25,6 @@ def _save(path, size=(4, 2), **options):
     mode = "L" if path.suffix == ".pgm" else "RGB"
     Image.new("RGB", size, (200, 0, 0)).convert(mode).save(path, **options)
     return path
-
-
-def test_files_folders_and_globs_each_image_once(tmp_path):
-    b, a = _save(tmp_path / "in" / "b.JPG"), _save(tmp_path / "in" / "a.png")
-    (tmp_path / "in" / "c.txt").write_text("")
-    deep = _save(tmp_path / "in" / "deep" / "d[1].jpg")
-    assert find_images([str(b), str(tmp_path / "in"), f"{tmp_path}/in/*"]) == [b, a]
-    assert find_images([f"{tmp_path}/**/*.*"]) == [a, b, deep]
-    assert find_images([str(deep)]) == [deep]
-
-
-def test_detection_finds_the_images_that_a_converter_finds(tmp_path):
-    for suffix in (*IMAGE_SUFFIXES, ".JPG", ".eps", ".txt", ""):
-        (tmp_path / f"a{suffix}").write_bytes(b"x")
-    (tmp_path / "._a.jpg").write_bytes(b"resource fork")
-    found = [path.name for path in find_images([str(tmp_path)])]
-    assert found == ImageFolder(str(tmp_path)).names()
-    assert len(found) == 13
-    assert {"a.jfif", "a.jpe", "a.pgm"} < set(found)
-
-
-@pytest.mark.parametrize("pattern", ["nothing", "*.jpg", "empty"])
-def test_no_match_is_an_error(tmp_path, pattern):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"--images=.*: no image found; must be a file, a folder"):
-        find_images([str(tmp_path / pattern)])
 
 
 def test_open_turns_by_exif_and_gives_rgb(tmp_path):
@@ -78,6 +48,9 @@ def test_a_photograph_is_turned_as_pillow_turns_it(tmp_path, orientation):
         with Image.open(tmp_path / "a") as image:
             expected = ImageOps.exif_transpose(image).convert("RGB")
         np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "a")), np.asarray(expected))
+        loaded = load_image(tmp_path / "a")
+        np.testing.assert_array_equal(np.asarray(loaded.shown()), np.asarray(expected))
+        assert loaded.size == expected.size[::-1]
 
 
 def _tags(*entries):
@@ -117,11 +90,30 @@ def test_sixteen_bits_are_scaled_to_eight(tmp_path):
 def test_sixteen_bits_are_stretched_if_asked(tmp_path):
     Image.fromarray(np.uint16([[1000, 1010, 1020]])).save(tmp_path / "a.png")
     path = tmp_path / "a.png"
-    opened, _ = open_images([path], stretch="percentile")
-    assert np.asarray(opened[path])[0, :, 0].tolist() == [0, 128, 255]
+    stretched = open_image(path, stretch="percentile")
+    assert np.asarray(stretched)[0, :, 0].tolist() == [0, 128, 255]
     assert np.asarray(open_image(path))[0, :, 0].tolist() == [4, 4, 4]
     with pytest.raises(InputError, match="--stretch=percent: must be one of none, percentile"):
         open_image(path, stretch="percent")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "PPM"])
+def test_pixels_are_those_of_a_record(tmp_path, kind):
+    noise = np.random.default_rng(0).integers(0, 256, (30, 41, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a", kind)
+    stored = read_image(SourceImage("7", str(tmp_path / "a"), "7.xml"), ImageOptions())
+    expected = decode_whole(stored.encoded, [30, 41])
+    loaded = load_image(tmp_path / "a")
+    np.testing.assert_array_equal(loaded.pixels, expected)
+    # What people see has not become a JPEG.
+    assert (kind == "JPEG") != np.array_equal(np.asarray(loaded.shown()), noise)
+
+
+def test_an_image_that_no_record_can_hold_keeps_its_pixels(tmp_path):
+    _save(tmp_path / "a.png", size=(65_501, 2))
+    loaded = load_image(tmp_path / "a.png")
+    assert loaded.size == (2, 65_501)
+    assert np.all(np.asarray(loaded.pixels) == [200, 0, 0])
 
 
 def test_formats_are_those_of_the_suffixes(tmp_path):
@@ -139,24 +131,23 @@ def test_formats_are_those_of_the_suffixes(tmp_path):
         open_image(tmp_path / "b.jpg")
 
 
-def test_damaged_images_are_errors_that_stop_no_other(tmp_path):
+def test_damaged_images_are_errors(tmp_path):
     good = _save(tmp_path / "a.jpg", size=(100, 100))
-    half = tmp_path / "half.jpg"
-    half.write_bytes(good.read_bytes()[:-100])
+    (tmp_path / "half.jpg").write_bytes(good.read_bytes()[:-100])
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "folder.jpg").mkdir()
-    names = ["half.jpg", "pipe.jpg", "nowhere.jpg", "folder.jpg", "a.jpg"]
-    opened, errors = open_images(tmp_path / name for name in names)
-    assert list(opened) == [good]
-    assert [path.name for path in errors] == names[:4]
-    assert errors[half] == (
-        f"{half}: cannot be decoded (it is truncated): must be an intact JPEG, PNG, BMP, GIF, "
-        "TIFF, WEBP or PPM with 8 or 16 bits per channel"
-    )
-    assert errors[tmp_path / "pipe.jpg"] == f"{tmp_path}/pipe.jpg: must be a file"
-    assert errors[tmp_path / "nowhere.jpg"].endswith(
-        "nowhere.jpg: cannot be read: No such file or directory"
-    )
+    messages = {
+        "half.jpg": "cannot be decoded (it is truncated): must be an intact JPEG, PNG, BMP, GIF, "
+        "TIFF, WEBP or PPM with 8 or 16 bits per channel",
+        "pipe.jpg": "must be a file",
+        "folder.jpg": "must be a file",
+        "nowhere.jpg": "cannot be read: No such file or directory",
+    }
+    for name, message in messages.items():
+        for read in (open_image, load_image):
+            with pytest.raises(InputError) as raised:
+                read(tmp_path / name)
+            assert str(raised.value) == f"{tmp_path}/{name}: {message}"
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
@@ -187,23 +178,3 @@ def test_endless_scans_are_refused(tmp_path):
     (tmp_path / "a.jpg").write_bytes(content[:-2] + scan * 100 + b"\xff\xd9")
     with pytest.raises(InputError, match=r"a\.jpg: 1\d\d scans: must be at most 100"):
         open_image(tmp_path / "a.jpg")
-
-
-def test_output_folder_must_not_hold_an_image(tmp_path):
-    image = _save(tmp_path / "in" / "a.jpg")
-    for name in ("in", "link"):
-        (tmp_path / name).mkdir(exist_ok=True)
-    link = tmp_path / "link" / "b.jpg"
-    link.symlink_to(image)
-    (tmp_path / "same").symlink_to(tmp_path / "in")
-    for folder, path in (("in", image), ("same", image), ("in/../in", image), ("in", link)):
-        message = rf"--output_dir=.*{folder}: contains .*{path.name}, .*; must be another folder$"
-        with pytest.raises(InputError, match=message):
-            check_output_dir(tmp_path / folder, [path])
-    for folder in (".", "in/new"):
-        check_output_dir(tmp_path / folder, [image, link])
-
-
-def test_equal_stems_are_named_apart():
-    paths = [pathlib.Path(name) for name in ("a/x.jpg", "b/x.png", "x-2.gif", "c/X.jpg", "y.jpg")]
-    assert output_names(paths) == ["x.jpg", "x-2.jpg", "x-2-2.jpg", "X-3.jpg", "y.jpg"]

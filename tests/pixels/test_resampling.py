@@ -64,6 +64,25 @@ def test_bilinear_by_hand():
     np.testing.assert_array_equal(resampling.resample(pixels, [1, 4]), want)
 
 
+def test_many_pixels_give_the_very_levels_of_few(monkeypatch):
+    """Whether all pixels become floats or only those that are read, in a graph and outside."""
+    random = np.random.default_rng(0)
+    shapes = [*random.integers(1, 400, (40, 2)).tolist(), (1, 900), (900, 1), (1200, 1600)]
+    in_graph = tf.function(
+        resampling.resample,
+        input_signature=[tf.TensorSpec([None, None, 3], tf.uint8), tf.TensorSpec([2], tf.int32)],
+    )
+    for shape in shapes:
+        pixels = random.integers(0, 256, (*shape, 3)).astype(np.uint8)
+        for new in ([30, 30], [64, 17]):
+            found = []
+            for many in (0, 10**6):
+                monkeypatch.setattr(resampling, "_MANY", many)
+                found.append(resampling.resample(pixels, new).numpy())
+            np.testing.assert_array_equal(*found)
+            np.testing.assert_array_equal(in_graph(pixels, new), found[0])
+
+
 @pytest.mark.parametrize("name", resampling.KINDS)
 @pytest.mark.parametrize(("old", "new"), SHAPES, ids=str)
 def test_any_shape_comes_out_as_levels(old, new, name):

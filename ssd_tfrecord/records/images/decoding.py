@@ -52,7 +52,7 @@ def decode(
     # Whatever the file's name says: Pillow decides what else it may be.
     if header is None or not header.common:
         return load_image(content, max_pixels, stretch=stretch)
-    pixels = _decode_jpeg(content, header, dct_method="INTEGER_ACCURATE")
+    pixels = decode_jpeg(content, header, dct_method="INTEGER_ACCURATE")
     return DecodedImage(Image.fromarray(pixels.numpy()), "jpeg", header.exif)
 
 
@@ -65,13 +65,24 @@ def check_jpeg(content: bytes, header: JpegHeader) -> None:
     Raises:
         UnreadableImageError: it does not.
     """
-    _decode_jpeg(content, header, ratio=8)
+    decode_jpeg(content, header, ratio=8)
 
 
-def _decode_jpeg(
-    content: bytes, header: JpegHeader, ratio: int = 1, **settings: Any
-) -> "tf.Tensor":
-    """Returns uint8 [height, width, 3], both divided by ``ratio``."""
+def decode_jpeg(content: bytes, header: JpegHeader, ratio: int = 1, **settings: Any) -> "tf.Tensor":
+    """Decodes a JPEG as training does.
+
+    Args:
+        content: the bytes of the file.
+        header: of the file.
+        ratio: by which height and width are divided: 1, 2, 4 or 8.
+        **settings: of ``tf.io.decode_and_crop_jpeg``.
+
+    Returns:
+        uint8 [height / ratio, width / ratio, 3], rounded up.
+
+    Raises:
+        UnreadableImageError: TensorFlow refuses it.
+    """
     import tensorflow as tf
 
     # libjpeg rounds the reduced sides up.

@@ -71,10 +71,10 @@ def load_image(
     segment = b""
     if content.startswith(jpeg_header.MAGIC):
         content, segment = _without_tags(content)
-    with _settings(lenient):
+    with pillow_settings(lenient):
         # Plugins raise all kinds on damaged files: OSError, SyntaxError, struct.error, IndexError …
         try:
-            with Image.open(_Metered(content), formats=("JPEG", *FORMATS)) as image:
+            with Image.open(MeteredFile(content), formats=("JPEG", *FORMATS)) as image:
                 # open() has read the header only; to_rgb() is what decodes.
                 check_pixels(*image.size, max_pixels)
                 rgb, done = to_rgb(image, stretch)
@@ -87,11 +87,14 @@ def load_image(
             raise UnreadableImageError(_reason(error)) from None
 
 
-class _Metered(io.BytesIO):
+class MeteredFile(io.BytesIO):
     """A file that can be read a few times over, but not without end.
 
     Each of 65,536 tags of a TIFF may refer to all of the file, and Pillow copies what they refer
     to: 0.7 MB would fill 20 GB.
+
+    Args:
+        content: of the file.
     """
 
     def __init__(self, content: bytes) -> None:
@@ -100,6 +103,7 @@ class _Metered(io.BytesIO):
         self._left = 4 * len(content) + 2**20
 
     def read(self, size: int | None = -1, /) -> bytes:
+        """As of BytesIO; raises UnreadableImageError if it has been read too often."""
         found = super().read(size)
         self._left -= len(found)
         if self._left < 0:
@@ -110,16 +114,21 @@ class _Metered(io.BytesIO):
 def _without_tags(content: bytes) -> tuple[bytes, bytes]:
     """Returns (a JPEG without tags that Pillow would parse, its EXIF segment or b"").
 
-    Of EXIF, only the orientation matters, and Pillow joins all segments: see _Metered. Without its
-    index, a file of several images is one JPEG with more behind it, and the first is read.
+    Of EXIF, only the orientation matters, and Pillow joins all segments: see MeteredFile. Without
+    its index, a file of several images is one JPEG with more behind it, and the first is read.
     """
     found = _EXIF.search(content)
     return _TAGS.sub(rb"\1none", content), found[1] if found else b""
 
 
 @contextlib.contextmanager
-def _settings(lenient: bool) -> Iterator[None]:
-    # Pillow warns about damaged metadata, which does not keep an image from being used.
+def pillow_settings(lenient: bool) -> Iterator[None]:
+    """Pillow without warnings and without its own limit on pixels, for one thread at a time.
+
+    Args:
+        lenient: fill in what is missing at the end instead of refusing the image.
+    """
+    # It warns about damaged metadata, which does not keep an image from being used.
     with _PILLOW, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS

@@ -168,9 +168,9 @@ def test_no_limit_lets_images_by_that_training_could_not_decode():
 
 def test_each_image_is_decoded_once_and_with_header_no_jpeg_is(tmp_path, monkeypatch):
     decoded = []
-    inner, load = decoding._decode_jpeg, decoding.load_image
+    inner, load = decoding.decode_jpeg, decoding.load_image
     monkeypatch.setattr(
-        decoding, "_decode_jpeg", lambda *a, **k: decoded.append("tf") or inner(*a, **k)
+        decoding, "decode_jpeg", lambda *a, **k: decoded.append("tf") or inner(*a, **k)
     )
     monkeypatch.setattr(
         decoding, "load_image", lambda *a, **k: decoded.append("pillow") or load(*a, **k)

@@ -1,0 +1,6 @@
+"""What the command writes.
+
+In reading order: output_folder (checked before there is anything to write), output_names, json_rows
+(lists that are whole at every moment), drawn_files (pictures and crops), yolo_text, voc_drafts,
+coco_rows_files, video_writing. Imports what detection may.
+"""

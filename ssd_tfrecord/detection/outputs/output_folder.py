@@ -1,0 +1,96 @@
+"""The output folder: checked before a model is loaded, so that no work is done for nothing."""
+
+import contextlib
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator, Sequence
+
+from ssd_tfrecord.detection.sources.source_list import Source
+from ssd_tfrecord.errors import DiskError, InputError
+
+
+def prepare(folder: pathlib.Path, sources: Sequence[Source]) -> None:
+    """Makes the folder, and tries to write to it.
+
+    Args:
+        folder: the output folder, which need not exist.
+        sources: none of which may lie there: a picture could replace an image, and would be taken
+            for one the next time.
+
+    Raises:
+        InputError: one of them, or the file to which it links, lies there; it is no folder; or it
+            cannot be written to.
+    """
+    _check_sources(folder, [source.path for source in sources if source.kind != "camera"])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Asked of the disk: permissions alone do not tell what it will do.
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"probe")
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(f"--output_dir={folder}: is a file, or in one; must be a folder") from None
+    # ValueError: a null character.
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(
+            f"--output_dir={folder}: cannot be written ({reason}); must be a folder that can"
+        ) from None
+
+
+def _check_sources(folder: pathlib.Path, paths: Sequence[pathlib.Path]) -> None:
+    # Compared as files, not by name: links and .. lead to one folder by several names.
+    try:
+        ours = os.stat(folder)
+    except (OSError, ValueError):
+        return
+    # One look at each folder, of which there are fewer than images.
+    same = {
+        parent: _is_same(parent, ours)
+        for path in paths
+        for parent in {path.parent, _target(path).parent}
+    }
+    for path in paths:
+        if same[path.parent] or same[_target(path).parent]:
+            raise InputError(
+                f"--output_dir={folder}: contains the input image {path}, which could be "
+                "overwritten; must be another folder"
+            )
+
+
+def _target(path: pathlib.Path) -> pathlib.Path:
+    return path.resolve() if path.is_symlink() else path
+
+
+def _is_same(folder: pathlib.Path, status: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.stat(folder), status)
+    except OSError:
+        return False
+
+
+def write_bytes(path: pathlib.Path, content: bytes) -> None:
+    """Writes a file whole or not at all, unless the process is killed.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    try:
+        path.write_bytes(content)
+    except OSError:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
+
+
+@contextlib.contextmanager
+def disk_errors(folder: pathlib.Path) -> Iterator[None]:
+    """Makes a DiskError of whatever goes wrong with the files that are written in the context.
+
+    Raises:
+        DiskError: an OSError was raised.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise DiskError(f"{error.filename or folder}: {error.strerror or error}") from error

@@ -1,0 +1,65 @@
+"""Videos with boxes, written by OpenCV."""
+
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from ssd_tfrecord.detection.sources import video_reader
+from ssd_tfrecord.errors import DiskError
+
+SUFFIX = ".mp4"
+
+
+class VideoWriting:
+    """A video that is written frame by frame.
+
+    Args:
+        path: of the video, an MP4.
+        frames_per_second: of the video.
+    """
+
+    def __init__(self, path: pathlib.Path, frames_per_second: float) -> None:
+        self._path = path
+        self._rate = frames_per_second
+        self._cv2 = video_reader.opencv()
+        self._writer: Any = None
+        self._count = 0
+
+    def add(self, pixels: np.ndarray) -> None:
+        """Adds a frame.
+
+        Args:
+            pixels: uint8 [height, width, 3] RGB; all of the first one's size.
+
+        Raises:
+            DiskError: the video cannot be written.
+        """
+        # The codec wants even sides.
+        height, width = (max(2, side // 2 * 2) for side in pixels.shape[:2])
+        pixels = np.pad(pixels, [(0, 2), (0, 2), (0, 0)], "edge")[:height, :width]
+        if self._writer is None:
+            codec = self._cv2.VideoWriter_fourcc(*"mp4v")
+            self._writer = self._cv2.VideoWriter(
+                str(self._path), self._cv2.CAP_FFMPEG, codec, self._rate, (width, height)
+            )
+        if not self._writer.isOpened():
+            raise DiskError(f"{self._path}: cannot be written")
+        self._writer.write(self._cv2.cvtColor(pixels, self._cv2.COLOR_RGB2BGR))
+        self._count += 1
+
+    def close(self) -> None:
+        """Ends the video, and looks whether it is all there: OpenCV says nothing of a full disk.
+
+        Raises:
+            DiskError: it is not.
+        """
+        if self._writer is None:
+            return
+        self._writer.release()
+        self._writer = None
+        capture = self._cv2.VideoCapture(str(self._path), self._cv2.CAP_FFMPEG)
+        count = capture.get(self._cv2.CAP_PROP_FRAME_COUNT) if capture.isOpened() else 0
+        capture.release()
+        if count < self._count:
+            raise DiskError(f"{self._path}: only {count:.0f} of {self._count} frames were written")

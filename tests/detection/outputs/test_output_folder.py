@@ -1,0 +1,62 @@
+"""The output folder is looked at, and tried, before there is anything to write."""
+
+import os
+
+import pytest
+from PIL import Image
+
+from ssd_tfrecord.detection.outputs import output_folder
+from ssd_tfrecord.detection.sources.source_list import Source
+from ssd_tfrecord.errors import DiskError, InputError
+
+
+def test_it_must_not_hold_an_image(tmp_path):
+    for name in ("in", "link"):
+        (tmp_path / name).mkdir()
+    image = tmp_path / "in" / "a.jpg"
+    Image.new("RGB", (4, 2)).save(image)
+    link = tmp_path / "link" / "b.jpg"
+    link.symlink_to(image)
+    (tmp_path / "same").symlink_to(tmp_path / "in")
+    for folder, path in (("in", image), ("same", image), ("in/../in", image), ("in", link)):
+        message = rf"--output_dir=.*{folder}: contains .*{path.name}, .*; must be another folder$"
+        with pytest.raises(InputError, match=message):
+            output_folder.prepare(tmp_path / folder, [Source(path)])
+    for folder in (".", "in/new"):
+        output_folder.prepare(tmp_path / folder, [Source(image), Source(link)])
+    # What was written to try is gone.
+    assert os.listdir(tmp_path / "in" / "new") == []
+
+
+@pytest.mark.parametrize("name", ["file", "file/in", "a\0b"])
+def test_what_can_be_no_folder_is_an_error(tmp_path, name):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"--output_dir=.*: (is a file, or in one|cannot be wri)"):
+        output_folder.prepare(tmp_path / name, [])
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(monkeypatch, tmp_path):
+    def read_only(**settings):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(output_folder.tempfile, "TemporaryFile", read_only)
+    with pytest.raises(InputError, match=r"cannot be written \(Read-only file system\); must be"):
+        output_folder.prepare(tmp_path, [])
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    output_folder.write_bytes(tmp_path / "a", b"x")
+    assert (tmp_path / "a").read_bytes() == b"x"
+
+    def half(path, content):
+        with path.open("wb") as file:
+            file.write(content[:1])
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(output_folder.pathlib.Path, "write_bytes", half)
+    with (
+        pytest.raises(DiskError, match=r"/b: No space left on device$"),
+        output_folder.disk_errors(tmp_path),
+    ):
+        output_folder.write_bytes(tmp_path / "b", b"xyz")
+    assert not (tmp_path / "b").exists()
