@@ -5,7 +5,7 @@ The Python API, besides the programs:
 - ``Manifest``: what a record set contains.
 - ``training_dataset``, ``evaluation_dataset``: the input pipeline, for your own training loop.
 - ``Detector``: a trained model, from images to boxes.
-- ``compute_metrics``: the VOC and COCO metrics.
+- ``read_ground_truths``, ``compute_metrics``: annotated boxes; the VOC and COCO metrics.
 
 Each is imported on first use, so importing the package does not import TensorFlow.
 """
@@ -16,18 +16,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ssd_tfrecord.data.pipeline import evaluation_dataset, training_dataset
     from ssd_tfrecord.detection.detector import Detector
+    from ssd_tfrecord.detection.recorded import read_ground_truths
     from ssd_tfrecord.evaluation.metrics import compute_metrics
     from ssd_tfrecord.records.manifest import Manifest
 
 __version__ = "0.1.0"
 # Spelt out, not made from _HOMES: type checkers and editors read the literal.
-__all__ = ["Detector", "Manifest", "compute_metrics", "evaluation_dataset", "training_dataset"]
+__all__ = [
+    "Detector",
+    "Manifest",
+    "compute_metrics",
+    "evaluation_dataset",
+    "read_ground_truths",
+    "training_dataset",
+]
 
 _HOMES = {
     "Detector": "detection.detector",
     "Manifest": "records.manifest",
     "compute_metrics": "evaluation.metrics",
     "evaluation_dataset": "data.pipeline",
+    "read_ground_truths": "detection.recorded",
     "training_dataset": "data.pipeline",
 }
 

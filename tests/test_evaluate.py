@@ -1,6 +1,8 @@
 """python -m ssd_tfrecord.evaluate on a tiny run: what it writes, prints and refuses."""
 
 import contextlib
+import dataclasses
+import datetime
 import io
 import json
 import shutil
@@ -19,6 +21,8 @@ from ssd_tfrecord.options import RecordSetOptions
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.records.sources import coco, voc
 from ssd_tfrecord.records.writing import convert
+from ssd_tfrecord.runs import checkpoints
+from ssd_tfrecord.runs.record_content import RecordContent
 
 
 def _run(*arguments):
@@ -44,11 +48,31 @@ def test_metrics_json_has_the_fixed_names(evaluated):
     metrics = json.loads((evaluated / "metrics.json").read_text())
     assert set(metrics) == {
         *("voc07_map", "voc12_map", *METRICS),
-        *("ap_per_class", "step", "num_images", "num_objects"),
+        *("ap_per_class", "step", "num_images", "num_objects", "num_detections"),
+        *("best_threshold", "precision", "recall", "f1", "intervals", "loss", "measured"),
     }
     assert (metrics["step"], metrics["num_images"], metrics["num_objects"]) == (3, 6, 7)
     assert list(metrics["ap_per_class"]) == ["cat", "dog", "person"]
-    assert all(set(row) == {"voc07", "voc12", "coco"} for row in metrics["ap_per_class"].values())
+    assert all({"voc07", "voc12", "coco"} < set(row) for row in metrics["ap_per_class"].values())
+
+
+def test_metrics_json_says_what_it_measured(evaluated, tiny_run, tiny_records):
+    measured = json.loads((evaluated / "metrics.json").read_text())["measured"]
+    assert measured["records"] == str(tiny_records)
+    assert measured["records_sha256"] == RecordContent.of(Manifest.load(tiny_records)).digest
+    assert measured["detections"] == f"{tiny_run}, best checkpoint"
+    assert (measured["step"], measured["nms_iou"], measured["max_detections"]) == (3, 0.45, 200)
+    assert set(measured["versions"]) == {"package", "python", "tensorflow", "numpy"}
+    assert datetime.datetime.fromisoformat(measured["date"]).tzinfo
+
+
+def test_every_file_of_the_report_is_there(evaluated):
+    names = {path.name for path in evaluated.iterdir()}
+    assert names >= {
+        *("report.html", "per_class.csv", "curves.json", "thresholds.json", "errors.json"),
+        *("confusion_matrix.json", "calibration.json", "suspects.csv", "BoxPR_curve.png"),
+        *("BoxF1_curve.png", "confusion_matrix.png", "calibration.png", "errors.png"),
+    }
 
 
 def test_pictures_and_detections_are_written(evaluated):
@@ -57,7 +81,7 @@ def test_pictures_and_detections_are_written(evaluated):
     with Image.open(evaluated / "pictures" / names[0]) as picture:
         assert picture.height > 300 and picture.width > 400
     assert sorted(path.name for path in (evaluated / "detections").iterdir()) == [
-        f"comp4_det_test_{name}.txt" for name in ("cat", "dog", "person")
+        f"comp4_det_tiny_{name}.txt" for name in ("cat", "dog", "person")
     ]
 
 
@@ -109,11 +133,86 @@ def test_another_class_list_is_an_error_that_names_both(tiny_voc, quick_run, tmp
     convert.convert(sources, options, tool="test", flag_lines=())
     assert _run(f"--run_dir={quick_run}", f"--records={tmp_path / 'voc'}") == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert f"{tmp_path / 'voc'}: classes are aeroplane, bicycle," in error
-    assert (
-        f"{quick_run} was trained on cat, dog, person; they must be the same, in the same order: "
-        in error
+    assert f"error: {quick_run}: lacks classes of the set: 'aeroplane', 'bicycle'," in error
+    assert "must have the same classes, in whatever order; or pass --classes=common" in error
+
+
+def test_the_classes_that_both_have_are_scored(tiny_voc, quick_run, tmp_path, capsys):
+    options = RecordSetOptions(output_dir=str(tmp_path / "voc"), num_shards=1)
+    sources = voc.read_devkit(str(tiny_voc), ["2007_trainval"])
+    convert.convert(sources, options, tool="test", flag_lines=())
+    arguments = (f"--run_dir={quick_run}", f"--records={tmp_path / 'voc'}", "--num_pictures=0")
+    assert _run(*arguments, f"--output_dir={tmp_path / 'out'}", "--classes=common") == 0
+    assert "scored on 3 common classes: only the set has 'aeroplane'," in capsys.readouterr().out
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    # In the set's order; the loss would be of other labels.
+    assert list(metrics["ap_per_class"]) == ["cat", "dog", "person"]
+    assert "loss" not in metrics
+
+
+def test_results_go_where_those_of_another_set_do_not(tiny_records, quick_run, tmp_path):
+    """Two sets of one name in one call, beside what training wrote; the same call replaces them."""
+    run = shutil.copytree(quick_run, tmp_path / "run")
+    other = shutil.copytree(tiny_records, tmp_path / "other")
+    content = json.loads((other / "manifest.json").read_text())
+    content["classes"][0]["original_id"] = 7
+    content["shards"][0]["sha256"] = "0" * 64
+    (other / "manifest.json").write_text(json.dumps(content))
+    before = (run / "flags.txt").read_bytes()
+    name = Manifest.load(tiny_records).name
+    for _ in range(2):
+        arguments = (f"--run_dir={run}", f"--records={tiny_records},{other}", "--num_pictures=0")
+        assert _run(*arguments, "--report=false", "--bootstrap=0", "--loss=false") == 0
+        digest = RecordContent.of(Manifest.load(other)).digest
+        folders = sorted(path.name for path in (run / "evaluations").iterdir())
+        assert folders == [name, f"{name}-{digest[:8]}"]
+    assert not (run / "evaluations" / name / "report.html").exists()
+    assert (run / "flags.txt").read_bytes() == before
+
+
+def test_two_models_and_files_without_a_model(
+    near_truth, quick_run, tiny_records, tmp_path, capsys
+):
+    """What is written is read back to the same numbers, and compared."""
+    words = (f"--records={tiny_records}", "--num_pictures=0", "--bootstrap=20")
+    saved = ("--save_detections=coco", "--loss=false")
+    assert _run(f"--run_dir={near_truth}", *words, f"--output_dir={tmp_path / 'a'}", *saved) == 0
+    results = tmp_path / "a" / "detections" / "results.json"
+    files = (f"--detections={results}", f"--output_dir={tmp_path / 'b'}")
+    assert _run(*files, *words, f"--compare={quick_run}") == 0
+    first, second = (
+        json.loads((tmp_path / folder / "metrics.json").read_text()) for folder in "ab"
     )
+    for name in ("voc07_map", "voc12_map", *METRICS, "ap_per_class"):
+        assert first[name] == second[name], name
+    assert second["step"] is None
+    assert second["measured"]["detections"] == str(results)
+    assert (tmp_path / "b" / "compare.html").stat().st_size > 10_000
+    assert f"comparison: {tmp_path / 'b' / 'compare.html'}" in capsys.readouterr().out
+    truth = tmp_path / "a" / "detections" / "ground_truth.json"
+    files = (f"--detections={results}", f"--annotations={truth}", f"--output_dir={tmp_path / 'c'}")
+    assert _run(*files, "--verbose") == 0
+    third = json.loads((tmp_path / "c" / "metrics.json").read_text())
+    assert [third[name] for name in METRICS] == [first[name] for name in METRICS]
+    said = capsys.readouterr().out
+    assert "Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] =" in said
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ((), "give either --run_dir or --detections"),
+        (("--run_dir=a", "--detections=b"), "give either --run_dir or --detections"),
+        (("--run_dir=a",), "give one of --records, --annotations and --annotations_dir"),
+        (("--run_dir=a", "--annotations=b"), "--records is required"),
+        (("--detections=a", "--annotations=b"), "--output_dir is required"),
+        (("--detections=a", "--records=b,c", "--output_dir=d"), "on one of --records at a time"),
+        (("--detections=nowhere", "--annotations=b", "--output_dir=d"), "nowhere: no such file"),
+    ],
+)
+def test_flags_that_do_not_fit_are_one_line(flags, message, capsys):
+    assert _run(*flags) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_missing_set_or_run_is_one_line(tiny_run, tiny_records, tmp_path, capsys):
@@ -242,14 +341,12 @@ def test_the_official_tool_agrees_on_the_json_of_the_set(
 
 def test_changed_names_are_told(quick_run, tiny_records, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(Manifest, "class_names", ("Cat", "cat", "w/o"))
-    load = Detector.load
+    load = checkpoints.load_run
 
-    def renamed(*arguments, **keywords):
-        detector = load(*arguments, **keywords)
-        detector.class_names = ("Cat", "cat", "w/o")
-        return detector
+    def renamed(*arguments):
+        return dataclasses.replace(load(*arguments), class_names=("Cat", "cat", "w/o"))
 
-    monkeypatch.setattr(Detector, "load", renamed)
+    monkeypatch.setattr(checkpoints, "load_run", renamed)
     words = (f"--run_dir={quick_run}", f"--records={tiny_records}", f"--output_dir={tmp_path}")
     assert _run(*words, "--save_detections=voc", "--num_pictures=0") == 0
     changed = tmp_path / "detections" / "changed_names.json"
@@ -259,7 +356,7 @@ def test_changed_names_are_told(quick_run, tiny_records, tmp_path, capsys, monke
     content = json.loads(changed.read_text())
     assert content == {"classes": {"cat-2": "cat", "w_o": "w/o"}, "images": {}}
     assert all(
-        (changed.parent / f"comp4_det_test_{name}.txt").exists() for name in ("Cat", "cat-2")
+        (changed.parent / f"comp4_det_tiny_{name}.txt").exists() for name in ("Cat", "cat-2")
     )
 
 

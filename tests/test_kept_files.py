@@ -18,7 +18,7 @@ import tensorflow as tf
 from ssd_tfrecord import programs
 from ssd_tfrecord.data import pipeline
 from ssd_tfrecord.data.reading import RecordReader
-from ssd_tfrecord.detection.ground_truth import read_ground_truths
+from ssd_tfrecord.detection.recorded import read_ground_truths
 from ssd_tfrecord.options import InputOptions
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.runs import checkpoints, run_folder

@@ -14,6 +14,7 @@ from ssd_tfrecord.data.pipeline import EvaluationBatch, evaluation_dataset
 from ssd_tfrecord.detection.detections import Detections, unpad
 from ssd_tfrecord.detection.ground_truth import GroundTruth
 from ssd_tfrecord.detection.image_files import LoadedImage, load_image
+from ssd_tfrecord.detection.speed import Speed, timed
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.geometry import suppression
 from ssd_tfrecord.geometry.anchors import anchor_boxes
@@ -52,8 +53,8 @@ class Detector:
 
     ``class_names[i - 1]`` is the class of label i, ``original_ids[i - 1]`` its id in the source
     (COCO's category id); ``input_size`` is the side of the square to which images are warped, in
-    pixels; ``step`` is the number of steps that the model was trained for. Each graph is traced
-    once.
+    pixels; ``step`` is the number of steps that the model was trained for; ``speed`` tells how fast
+    the last record set went. Each graph is traced once.
     """
 
     def __init__(
@@ -82,17 +83,26 @@ class Detector:
         self.original_ids = tuple(original_ids) or tuple(range(1, len(self.class_names) + 1))
         self.input_size = model.input_shape[1]
         self.step = step
+        self.speed = Speed()
         self._strategy = strategy or tf.distribute.get_strategy()
         anchors_A4 = tf.constant(anchors)
 
         @not_converted
-        def detect(images: tf.Tensor) -> dict[str, tf.Tensor]:
-            outputs = model(subtract_mean(images), training=False)
+        def network(images: tf.Tensor) -> dict[str, tf.Tensor]:
+            return model(subtract_mean(images), training=False)
+
+        @not_converted
+        def suppress(outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             return suppression.detect(outputs["offsets"], outputs["logits"], anchors_A4, options)
+
+        def detect(images: tf.Tensor) -> dict[str, tf.Tensor]:
+            return suppress(network(images))
 
         # The index goes along, so that results can be put in order after the replicas.
         def replica_fn(batch: EvaluationBatch) -> dict[str, tf.Tensor]:
-            return {**detect(batch.images), "indices": batch.indices, "valid": batch.valid}
+            result, seconds = timed(network, suppress, batch.images)
+            places = {"indices": batch.indices, "valid": batch.valid}
+            return {**result, **places, "seconds": seconds}
 
         size = self.input_size
         # A free batch dimension: without a signature, a last, smaller batch would be traced again.
@@ -273,6 +283,7 @@ class Detector:
             RuntimeError: an image was not returned exactly once.
         """
         found: dict[int, Detections] = {}
+        self.speed = Speed()
         with steady_bar(manifest.num_records, " images") as progress:
             for batch in passes:
                 for index, padded in self._valid_rows(self._detect_distributed(batch)):
@@ -294,8 +305,13 @@ class Detector:
         self, results: Mapping[str, tf.Tensor | tf.distribute.DistributedValues]
     ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
         """(record index, {boxes, scores, labels}) of each image that does not just fill a batch."""
-        names = list(results)
         local_results = self._strategy.experimental_local_results
+        results = dict(results)
+        seconds = [value.numpy() for value in local_results(results.pop("seconds"))]
+        num_images = sum(len(value) for value in local_results(results["indices"]))
+        # The replicas work at the same time.
+        self.speed.add(np.mean(seconds, axis=0), num_images)
+        names = list(results)
         # One tensor per replica; of the default strategy, a tuple of one.
         for tensors in zip(*(local_results(results[name]) for name in names)):
             arrays = {name: tensor.numpy() for name, tensor in zip(names, tensors)}

@@ -1,16 +1,10 @@
-"""The annotated objects of images, read from a record set without its pixels."""
+"""The annotated objects of images."""
 
-import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import tensorflow as tf
-
-from ssd_tfrecord.records.manifest import Manifest
-from ssd_tfrecord.records.schema import parse_example
-from ssd_tfrecord.tracing import not_converted
 
 
 @dataclass(frozen=True)
@@ -30,29 +24,6 @@ class GroundTruth:
     difficult: np.ndarray
     crowd: np.ndarray
     area: np.ndarray
-
-
-_FIELDS = tuple(field.name for field in dataclasses.fields(GroundTruth))
-
-
-@not_converted
-def read_ground_truths(manifest: Manifest) -> list[GroundTruth]:
-    """The ground truth of every record of ``manifest``, in record order; decodes no image."""
-    records = tf.data.TFRecordDataset(list(manifest.shard_paths))
-    # In parallel, but in order: map keeps it unless it is told otherwise.
-    records = records.map(_without_pixels, num_parallel_calls=tf.data.AUTOTUNE)
-    return [_ground_truth(record) for record in records.as_numpy_iterator()]
-
-
-def _without_pixels(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-    # Dropped inside of the graph, so that the JPEGs are not copied to Python.
-    record = parse_example(serialized)
-    return {name: record[name] for name in _FIELDS}
-
-
-def _ground_truth(record: Mapping[str, Any]) -> GroundTruth:
-    size = {name: int(record[name]) for name in ("height", "width")}
-    return GroundTruth(**{**record, **size, "source_id": record["source_id"].decode()})
 
 
 class AnnotatedObject(Protocol):

@@ -7,15 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
 
-from ssd_tfrecord.data.reading import RecordReader
-from ssd_tfrecord.data.rendering import decode_whole
 from ssd_tfrecord.detection.detections import Detections, image_names
 from ssd_tfrecord.detection.ground_truth import GroundTruth
-from ssd_tfrecord.records.manifest import Manifest
-from ssd_tfrecord.records.schema import parse_example
 
 # Evaluation keeps scores down to 0.01; a picture with all of them would be unreadable.
 MIN_SCORE = 0.3
@@ -148,20 +143,6 @@ def beside_truth(
     return pictures
 
 
-def record_pictures(
-    manifest: Manifest,
-    ground_truths: Sequence[GroundTruth],
-    detections: Sequence[Detections],
-    count: int,
-) -> list[tuple[str, Image.Image]]:
-    """``beside_truth`` of a record set, in record order."""
-
-    def read(indices: Sequence[int]) -> Iterator[Image.Image]:
-        return read_images(manifest, indices)
-
-    return beside_truth(read, ground_truths, detections, manifest.class_names, count)
-
-
 def write_pictures(
     folder: str | os.PathLike[str], pictures: Sequence[tuple[str, Image.Image]]
 ) -> None:
@@ -198,22 +179,6 @@ def spread(total: int, count: int) -> list[int]:
     """At most ``count`` distinct indices, spread evenly over 0 … ``total`` - 1."""
     count = min(total, count)
     return [index * total // count for index in range(count)]
-
-
-def read_images(manifest: Manifest, indices: Sequence[int]) -> Iterator[Image.Image]:
-    """The stored images of some records, in RGB.
-
-    Args:
-        manifest: of the set.
-        indices: of the records, from 0 over all shards.
-    """
-    # One by one, without a function of a dataset: that would be traced at each evaluation, and
-    # leave its graph behind.
-    reader = RecordReader((manifest,))
-    for index in indices:
-        record = parse_example(reader.read(tf.constant(index, tf.int64))[1])
-        size = tf.stack([record["height"], record["width"]])
-        yield Image.fromarray(decode_whole(record["encoded"], size).numpy())
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from ssd_tfrecord.detection.ground_truth import GroundTruth, read_ground_truths
+from ssd_tfrecord.detection.ground_truth import GroundTruth
 from ssd_tfrecord.evaluation.evaluated_set import ImageReader
 from ssd_tfrecord.evaluation.image_ids import ImageIds, image_ids
 from ssd_tfrecord.records.manifest import Manifest
-from ssd_tfrecord.records.schema import FILENAME
 from ssd_tfrecord.runs.record_content import RecordContent
 
 
@@ -54,11 +53,13 @@ def from_records(manifest: Manifest) -> AnnotatedSet:
     Args:
         manifest: of the set.
     """
-    truths = read_ground_truths(manifest)
-    from ssd_tfrecord.detection import pictures
+    # Imports TensorFlow, for which sets from annotation files do not have to wait.
+    from ssd_tfrecord.detection import recorded
+
+    truths = recorded.read_ground_truths(manifest)
 
     def read_images(indices: Sequence[int]) -> Iterator[Image.Image | None]:
-        return pictures.read_images(manifest, indices)
+        return recorded.read_images(manifest, indices)
 
     return AnnotatedSet(
         name=manifest.name,
@@ -68,18 +69,7 @@ def from_records(manifest: Manifest) -> AnnotatedSet:
         original_ids=manifest.original_ids,
         truths=truths,
         image_ids=image_ids([truth.source_id for truth in truths], strings=manifest.has_string_ids),
-        file_names=_file_names(manifest),
+        file_names=recorded.read_file_names(manifest),
         read_images=read_images,
         manifest=manifest,
     )
-
-
-def _file_names(manifest: Manifest) -> list[str]:
-    """The name of the file that each record was made from, "" where it is not known."""
-    import tensorflow as tf
-
-    feature = {FILENAME: tf.io.FixedLenFeature([], tf.string, "")}
-    records = tf.data.TFRecordDataset(list(manifest.shard_paths))
-    records = records.map(lambda record: tf.io.parse_single_example(record, feature)[FILENAME])
-    # Names on disk need not be UTF-8; bytes that are not are escaped.
-    return [name.decode(errors="backslashreplace") for name in records.as_numpy_iterator()]

@@ -1,5 +1,6 @@
 """An evaluation from its flags to numbers, answers and a page that shows them."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ssd_tfrecord.config import EvalConfig
+from ssd_tfrecord.detection.best_thresholds import EVALUATIONS
 from ssd_tfrecord.detection.detections import file_names
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.records.manifest import Manifest
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from ssd_tfrecord.evaluation.origins import Origin, Outcome
 
 METRICS_FILE = "metrics.json"
-# Below the run folder, a folder for each set.
-EVALUATIONS = "evaluations"
 
 
 def run(config: EvalConfig) -> None:
@@ -41,8 +41,15 @@ def run(config: EvalConfig) -> None:
     other = _origin(config.compare, config) if config.compare else None
     for annotated in _annotated_sets(config, manifests):
         folder = _folder(config, annotated, num_sets=len(manifests))
+        # Before the work, so that a folder that cannot be made costs none.
         folder.mkdir(parents=True, exist_ok=True)
-        outcome = origin.detect(annotated)
+        try:
+            outcome = origin.detect(annotated)
+        except InputError:
+            # If it is new: rmdir leaves a folder that holds anything.
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+            raise
         print(*outcome.lines, sep="\n", end="\n" if outcome.lines else "")
         if outcome.annotated.has_objects:
             evaluated = _score(config, folder, outcome)

@@ -1,7 +1,5 @@
 """The detections of a trained model, and its loss."""
 
-import time
-
 import tensorflow as tf
 
 from ssd_tfrecord.detection.detector import Detector
@@ -78,15 +76,13 @@ class Model:
             is_whole_list=True,
         )
         print(f"evaluating {self._run_dir} at step {self._run.step} on {annotated.where}")
-        start = time.perf_counter()
         found = self._detector.detect_records(
             annotated.manifest,
             annotated.truths,
             batch_size=self._batch_size,
             num_workers=self._num_workers,
         )
-        seconds = time.perf_counter() - start
-        lines = [f"{1000 * seconds / len(found):.1f} ms per image"]
+        speed = self._detector.speed.text()
         chosen = matched.choose_set(annotated)
         return Outcome(
             annotated=chosen,
@@ -100,7 +96,7 @@ class Model:
             ),
             anchors=self._anchors,
             loss=self._loss(annotated),
-            lines=(*lines, *([matched.note] if matched.note else [])),
+            lines=tuple(filter(None, (speed, matched.note))),
         )
 
     def _loss(self, annotated: AnnotatedSet) -> float | None:

@@ -13,8 +13,8 @@ from PIL import Image
 
 from ssd_tfrecord.data import caching, pipeline
 from ssd_tfrecord.data.reading import RecordReader, first_damaged
-from ssd_tfrecord.detection import pictures
-from ssd_tfrecord.detection.ground_truth import read_ground_truths
+from ssd_tfrecord.detection import recorded
+from ssd_tfrecord.detection.recorded import read_ground_truths
 from ssd_tfrecord.errors import DamagedRecordError
 from ssd_tfrecord.options import InputOptions, ReadOptions
 from ssd_tfrecord.records import schema
@@ -117,7 +117,7 @@ def train(manifest):
 
 
 def draw(manifest):
-    pictures.record_pictures(manifest, read_ground_truths(manifest), _NOTHING, 2)
+    recorded.record_pictures(manifest, read_ground_truths(manifest), _NOTHING, 2)
 
 
 def fill_cache(manifest):

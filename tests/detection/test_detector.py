@@ -6,7 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from ssd_tfrecord.detection import detector
-from ssd_tfrecord.detection.ground_truth import read_ground_truths
+from ssd_tfrecord.detection.recorded import read_ground_truths
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.keras import keras
 from ssd_tfrecord.options import DetectionOptions, RecordSetOptions

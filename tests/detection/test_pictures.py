@@ -3,9 +3,10 @@
 import numpy as np
 from PIL import Image
 
-from ssd_tfrecord.detection import pictures
+from ssd_tfrecord.detection import pictures, recorded
 from ssd_tfrecord.detection.detections import Detections
-from ssd_tfrecord.detection.ground_truth import GroundTruth, read_ground_truths
+from ssd_tfrecord.detection.ground_truth import GroundTruth
+from ssd_tfrecord.detection.recorded import read_ground_truths
 from ssd_tfrecord.records.manifest import Manifest
 
 NAMES = ("cat", "dog")
@@ -89,7 +90,7 @@ def test_record_pictures_show_the_records_own_pixels(tiny_records):
         Detections(t.source_id, t.height, t.width, t.boxes, np.ones(len(t.labels)), t.labels)
         for t in truths
     ]
-    chosen = pictures.record_pictures(manifest, truths, found, 6)
+    chosen = recorded.record_pictures(manifest, truths, found, 6)
     assert [name for name, _ in chosen] == [truth.source_id for truth in truths]
     for (_, picture), truth in zip(chosen, truths):
         half = np.asarray(picture)[:, : picture.width // 2]

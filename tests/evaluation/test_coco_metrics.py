@@ -14,7 +14,8 @@ from pycocotools.cocoeval import COCOeval
 from scored_sets import arrays
 
 from ssd_tfrecord.detection.detections import Detections
-from ssd_tfrecord.detection.ground_truth import GroundTruth, read_ground_truths
+from ssd_tfrecord.detection.ground_truth import GroundTruth
+from ssd_tfrecord.detection.recorded import read_ground_truths
 from ssd_tfrecord.evaluation.coco_metrics import CLASS_METRICS, METRICS, coco_metrics
 from ssd_tfrecord.evaluation.files.coco_rows import result_rows
 from ssd_tfrecord.evaluation.image_ids import image_ids

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ssd_tfrecord.data import pipeline
 from ssd_tfrecord.data.reading import RecordReader
-from ssd_tfrecord.detection.ground_truth import read_ground_truths
+from ssd_tfrecord.detection.recorded import read_ground_truths
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.inspection.index import write_manifest
 from ssd_tfrecord.inspection.verification import verify

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from ssd_tfrecord.detection.detections import Detections
-from ssd_tfrecord.detection.ground_truth import read_ground_truths
+from ssd_tfrecord.detection.recorded import read_ground_truths
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.evaluation.files.truth_files import read_coco_truths, read_voc_truths
 from ssd_tfrecord.evaluation.image_ids import image_ids

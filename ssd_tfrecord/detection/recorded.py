@@ -1,0 +1,78 @@
+"""What a record set holds for people: the ground truth of its images, and their pixels."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+from PIL import Image
+
+from ssd_tfrecord.data.reading import RecordReader
+from ssd_tfrecord.data.rendering import decode_whole
+from ssd_tfrecord.detection import pictures
+from ssd_tfrecord.detection.detections import Detections
+from ssd_tfrecord.detection.ground_truth import GroundTruth
+from ssd_tfrecord.records.manifest import Manifest
+from ssd_tfrecord.records.schema import FILENAME, parse_example
+from ssd_tfrecord.tracing import not_converted
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(GroundTruth))
+
+
+@not_converted
+def read_ground_truths(manifest: Manifest) -> list[GroundTruth]:
+    """The ground truth of every record of ``manifest``, in record order; decodes no image."""
+    records = tf.data.TFRecordDataset(list(manifest.shard_paths))
+    # In parallel, but in order: map keeps it unless it is told otherwise.
+    records = records.map(_without_pixels, num_parallel_calls=tf.data.AUTOTUNE)
+    return [_ground_truth(record) for record in records.as_numpy_iterator()]
+
+
+def _without_pixels(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+    # Dropped inside of the graph, so that the JPEGs are not copied to Python.
+    record = parse_example(serialized)
+    return {name: record[name] for name in _FIELDS}
+
+
+def _ground_truth(record: Mapping[str, Any]) -> GroundTruth:
+    size = {name: int(record[name]) for name in ("height", "width")}
+    return GroundTruth(**{**record, **size, "source_id": record["source_id"].decode()})
+
+
+def read_file_names(manifest: Manifest) -> list[str]:
+    """The name of the file that each record was made from, "" where it is not known."""
+    feature = {FILENAME: tf.io.FixedLenFeature([], tf.string, "")}
+    records = tf.data.TFRecordDataset(list(manifest.shard_paths))
+    records = records.map(lambda record: tf.io.parse_single_example(record, feature)[FILENAME])
+    # Names on disk need not be UTF-8; bytes that are not are escaped.
+    return [name.decode(errors="backslashreplace") for name in records.as_numpy_iterator()]
+
+
+def read_images(manifest: Manifest, indices: Sequence[int]) -> Iterator[Image.Image]:
+    """The stored images of some records, in RGB.
+
+    Args:
+        manifest: of the set.
+        indices: of the records, from 0 over all shards.
+    """
+    # One by one, without a function of a dataset: that would be traced at each evaluation, and
+    # leave its graph behind.
+    reader = RecordReader((manifest,))
+    for index in indices:
+        record = parse_example(reader.read(tf.constant(index, tf.int64))[1])
+        size = tf.stack([record["height"], record["width"]])
+        yield Image.fromarray(decode_whole(record["encoded"], size).numpy())
+
+
+def record_pictures(
+    manifest: Manifest,
+    ground_truths: Sequence[GroundTruth],
+    detections: Sequence[Detections],
+    count: int,
+) -> list[tuple[str, Image.Image]]:
+    """``beside_truth`` of a record set, in record order."""
+
+    def read(indices: Sequence[int]) -> Iterator[Image.Image]:
+        return read_images(manifest, indices)
+
+    return pictures.beside_truth(read, ground_truths, detections, manifest.class_names, count)
