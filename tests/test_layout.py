@@ -38,7 +38,11 @@ BENEATH = {
     "model": {*BASE, *GROUND},
     "runs": {*BASE, *GROUND, *TENSORS, *WORKSHOPS},
     "detection": {*BASE, *GROUND, *TENSORS, *WORKSHOPS, "runs"},
-    "evaluation": {*BASE, *GROUND, *TENSORS, "runs", "detection"},
+    # Detections and ground truth of other tools are read as the converters read them.
+    "evaluation": {
+        *(*BASE, *GROUND, *TENSORS, *WORKSHOPS, "runs", "detection"),
+        *("records/sources", "records/writing"),
+    },
     "inspection": {
         *(*BASE, *GROUND, *TENSORS, *WORKSHOPS, "runs", "detection"),
         *("records/sources", "records/writing"),

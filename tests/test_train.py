@@ -17,7 +17,7 @@ import tensorflow as tf
 from ssd_tfrecord import programs
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.data import order
-from ssd_tfrecord.detection.ground_truth import read_ground_truths
+from ssd_tfrecord.detection.recorded import read_ground_truths
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import (
     CheckpointOptions,
@@ -84,7 +84,7 @@ def summary_tags(folder):
 
 def test_run_leaves_everything_behind(whole_run):
     names = {"flags.txt", "checkpoints", "train", "eval", "history.csv", "curves.png"}
-    names |= {"metrics.json", "identity.json", "runs.jsonl", "lock"}
+    names |= {"metrics.json", "thresholds.json", "pictures", "identity.json", "runs.jsonl", "lock"}
     assert {path.name for path in whole_run.iterdir()} == names
     kept = sorted(path.name for path in (whole_run / "checkpoints").glob("*.index"))
     assert kept == ["ckpt-3.index", "ckpt-4.index", "ckpt-6.index"]

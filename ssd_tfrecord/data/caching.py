@@ -14,6 +14,7 @@ import tqdm
 
 from ssd_tfrecord.data import footprint, rendering
 from ssd_tfrecord.data.cache_folder import DamagedCacheError, loaded_or_filled
+from ssd_tfrecord.data.passes import Wait
 from ssd_tfrecord.data.reading import RecordReader, RecordSource, read_window
 from ssd_tfrecord.errors import DamagedRecordError, InputError
 from ssd_tfrecord.options import ReadOptions
@@ -25,7 +26,9 @@ _Item = TypeVar("_Item")
 _FOUND, _RECORDS, _PIXELS = "found.npy", "records.tfrecord", "pixels.bin"
 
 
-def opened(manifests: Sequence[Manifest], options: ReadOptions) -> RecordSource:
+def opened(
+    manifests: Sequence[Manifest], options: ReadOptions, wait: Wait | None = None
+) -> RecordSource:
     """The source that ``pipeline.batches`` reads several sets from, through the cache if any.
 
     A new cache is filled here, with a progress bar; an existing one in ``cache_dir`` is recognised
@@ -34,6 +37,8 @@ def opened(manifests: Sequence[Manifest], options: ReadOptions) -> RecordSource:
     Args:
         manifests: the sets; record indices run on from one to the next.
         options: of reading; ``cache``, ``cache_dir`` and ``on_bad_record`` are used.
+        wait: tells how long a record is waited for while the cache is filled. The copying of whole
+            shards, which may take minutes, does not count.
 
     Raises:
         InputError: ``cache_dir`` cannot be written to, or a shard is gone.
@@ -45,9 +50,10 @@ def opened(manifests: Sequence[Manifest], options: ReadOptions) -> RecordSource:
         return reader
     fill = {"records": _records_cache, "decoded": _decoded_cache}[options.cache]
     if not options.cache_dir:
-        return fill(reader, "")
+        return fill(reader, "", wait or Wait())
     try:
-        return fill(reader, os.path.join(options.cache_dir, _key(manifests, options)))
+        folder = os.path.join(options.cache_dir, _key(manifests, options))
+        return fill(reader, folder, wait or Wait())
     # Whatever the file system refuses, a full disk included.
     except OSError as error:
         if error.filename in reader.paths:
@@ -116,9 +122,10 @@ class PixelCache(RecordCache):
         return tf.reshape(rows, [height, sample["size"][1], 3])[:, x : x + width]
 
 
-def _records_cache(reader: RecordReader, folder: str) -> RecordSource:
+def _records_cache(reader: RecordReader, folder: str, wait: Wait) -> RecordSource:
     if not folder:
-        found, records = zip(*_shown(_in_order(reader), len(reader), "records"))
+        read = wait.items(_in_order(reader))
+        found, records = zip(*_shown(read, len(reader), "records"))
         return RecordCache(reader.manifests, found, records)
 
     # On disk this cache is a copy of the shards, which the usual reader reads. Their folders are
@@ -142,11 +149,11 @@ def _records_cache(reader: RecordReader, folder: str) -> RecordSource:
     return loaded_or_filled(folder, load, fill)
 
 
-def _decoded_cache(reader: RecordReader, folder: str) -> RecordSource:
+def _decoded_cache(reader: RecordReader, folder: str, wait: Wait) -> RecordSource:
     num_bytes = footprint.cache_bytes(reader.manifests, "decoded")
     if not folder:
         memory = _aligned(num_bytes)
-        return PixelCache(reader.manifests, *_decode(reader, memory), memory)
+        return PixelCache(reader.manifests, *_decode(reader, memory, wait), memory)
 
     def load(folder: str) -> PixelCache:
         _check_size(os.path.join(folder, _PIXELS), num_bytes)
@@ -161,7 +168,7 @@ def _decoded_cache(reader: RecordReader, folder: str) -> RecordSource:
             # Without room on the disk, writing to mapped memory would kill the process.
             os.posix_fallocate(file.fileno(), 0, num_bytes)
         filled = np.memmap(os.path.join(folder, _PIXELS), np.uint8, "r+")
-        indices, serialized = _decode(reader, filled)
+        indices, serialized = _decode(reader, filled, wait)
         filled.flush()
         np.save(os.path.join(folder, _FOUND), np.array(indices, np.int64))
         with tf.io.TFRecordWriter(os.path.join(folder, _RECORDS)) as writer:
@@ -213,7 +220,7 @@ def _in_order(reader: RecordReader) -> Iterator[tuple[int, bytes]]:
     return ((int(index), record.numpy()) for index, record in records)
 
 
-def _decode(reader: RecordReader, pixels: np.ndarray) -> tuple[list[int], list[bytes]]:
+def _decode(reader: RecordReader, pixels: np.ndarray, wait: Wait) -> tuple[list[int], list[bytes]]:
     """Fills ``pixels``; returns the index of each record, and each record without its JPEG."""
 
     def decode(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -226,7 +233,7 @@ def _decode(reader: RecordReader, pixels: np.ndarray) -> tuple[list[int], list[b
     found: list[int] = []
     records: list[bytes] = []
     end = 0
-    for index, serialized, levels in _shown(decoded, len(reader), "images"):
+    for index, serialized, levels in _shown(wait.items(decoded), len(reader), "images"):
         # Otherwise it replaces a damaged record, and its pixels are stored at its own place.
         if index == len(found):
             pixels[end : end + len(levels)] = levels

@@ -1,10 +1,13 @@
 """A dataset that is gone through once in each evaluation, and made and traced only once."""
 
+import contextlib
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import tensorflow as tf
+
+_Item = TypeVar("_Item")
 
 
 class Wait:
@@ -20,6 +23,15 @@ class Wait:
             return next(iterator)
         finally:
             self._since = None
+
+    def items(self, iterable: Iterable[_Item]) -> Iterator[_Item]:
+        """The items of ``iterable``, each by ``next``."""
+        iterator = iter(iterable)
+        # Not a for loop: StopIteration would be an error of this generator.
+        with contextlib.suppress(StopIteration):
+            while True:
+                item = self.next(iterator)
+                yield item
 
     def seconds(self) -> float:
         """How long ``next`` has waited by now; 0 if it does not."""

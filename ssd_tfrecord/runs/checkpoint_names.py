@@ -13,6 +13,7 @@ CHECKPOINTS = "checkpoints"
 BEST = "best"
 
 _INDEX = re.compile(r"ckpt-(0|[1-9][0-9]{0,17})\.index")
+_SUFFIX = re.compile(r"\.(index|data-[0-9]{5}-of-[0-9]{5})")
 
 
 def steps(folder: str | os.PathLike[str]) -> list[int]:
@@ -38,8 +39,13 @@ def files(path: str | os.PathLike[str]) -> list[pathlib.Path]:
         path: as in ``…/checkpoints/ckpt-7``.
     """
     path = pathlib.Path(path)
-    pattern = re.compile(re.escape(path.name) + r"\.(index|data-[0-9]{5}-of-[0-9]{5})")
+
+    def is_ours(name: str) -> bool:
+        # Not one pattern of both: Python keeps the last 512, and each checkpoint has another name.
+        rest = name.removeprefix(path.name)
+        return rest != name and bool(_SUFFIX.fullmatch(rest))
+
     try:
-        return sorted(item for item in path.parent.iterdir() if pattern.fullmatch(item.name))
+        return sorted(item for item in path.parent.iterdir() if is_ours(item.name))
     except OSError:
         return []

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ssd_tfrecord.runs.course import event_files, history_file
-from ssd_tfrecord.runs.course.dispensable import Dispensable, Say
+from ssd_tfrecord.runs.course.dispensable import Dispensable, Outage, Say
 from ssd_tfrecord.runs.course.history_file import COLUMNS, EVAL_COLUMNS, Found, HistoryFile, Row
 
 if TYPE_CHECKING:
@@ -57,9 +57,16 @@ class History:
         run_dir: the run folder.
         step: number of finished steps.
         say: prints what was repaired, and what cannot be written.
+        outage: shared with the other files of the run.
     """
 
-    def __init__(self, run_dir: str | os.PathLike[str], step: int, say: Say = print) -> None:
+    def __init__(
+        self,
+        run_dir: str | os.PathLike[str],
+        step: int,
+        say: Say = print,
+        outage: Outage | None = None,
+    ) -> None:
         self._folder = pathlib.Path(run_dir)
         path = self._folder / "history.csv"
         found = history_file.read(path, step)
@@ -72,8 +79,9 @@ class History:
         if step and (text := _repair_text(found, restored)):
             say(f"{path}: {text}")
         self._file = HistoryFile(path)
-        self._writing = Dispensable(path, say)
-        self._drawing = Dispensable(self._folder / "curves.png", say)
+        outage = outage or Outage()
+        self._writing = Dispensable(path, say, outage)
+        self._drawing = Dispensable(self._folder / "curves.png", say, outage)
         self._drawn = (self._folder / "curves.png").is_file() and not restored
         self._writing.attempt(lambda: self._file.replace(self.rows))
 

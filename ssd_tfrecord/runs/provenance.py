@@ -21,7 +21,7 @@ from typing import Any
 import ssd_tfrecord
 from ssd_tfrecord import flags
 from ssd_tfrecord.config import TrainConfig
-from ssd_tfrecord.runs.course.dispensable import Dispensable, Say
+from ssd_tfrecord.runs.course.dispensable import Dispensable
 from ssd_tfrecord.runs.history import Past
 
 RUNS_FILE = "runs.jsonl"
@@ -91,7 +91,7 @@ def started(
     facts: Mapping[str, Any],
     digests: Mapping[str, str],
     began: float | None = None,
-    say: Say = print,
+    writing: Dispensable | None = None,
 ) -> Run:
     """Writes that a run starts, and what became of its last start; never raises an OSError.
 
@@ -103,7 +103,7 @@ def started(
         facts: of ``devices.inventory.versions_and_devices``.
         digests: {what: sha256} of records and start weights.
         began: when the process started, in seconds since 1970; by default now.
-        say: prints that the file cannot be written.
+        writing: says that the file cannot be written.
 
     Returns:
         The start, to be told of its end.
@@ -131,7 +131,7 @@ def started(
         "last": last,
         "goodput": _share(counted, total),
     }
-    writing = Dispensable(path, say)
+    writing = writing or Dispensable(path, print)
     writing.attempt(lambda: _append(path, entry))
     return Run(path, now, (total, counted), writing)
 

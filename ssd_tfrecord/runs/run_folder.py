@@ -35,8 +35,9 @@ RUN_NAMES = (
     "history.csv",
     "curves.png",
     "metrics.json",
+    "thresholds.json",
     "pictures",
-    "detections",
+    "evaluations",
 )
 BAD_BATCHES = "nonfinite-*.npz"
 

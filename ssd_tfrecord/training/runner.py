@@ -34,7 +34,8 @@ class RunResult:
 
     ``num_steps`` have been run; ``sums`` holds the sum of each of ``METRICS`` over them, ``last``
     each of ``LAST`` after the last of them; ``waited`` is how long they waited for data, in
-    seconds. If ``finite`` is False, the loss or gradient of the last one is not finite.
+    seconds. If ``finite`` is False, the loss or gradient of the last one is not finite, and it adds
+    to no sum but that of ``skipped_steps``.
     ``skips_in_a_row`` is the number of steps up to the last that changed no weight.
     """
 
@@ -210,10 +211,14 @@ class StepRunner:
             name: self._strategy.experimental_local_results(value)[0]
             for name, value in metrics.items()
         }
-        # Loss scaling skips a step whose gradient overflows: nothing was applied, hence 0. The
-        # same holds for the loss of a batch that is left out.
+        # Loss scaling skips a step whose gradient overflows: nothing was applied, hence 0. Of a
+        # batch that is left out, nothing counts.
+        counts = first["finite"] > 0.0
+        always = ("skipped_steps", *LAST, "finite")
         values = {
-            name: tf.where(tf.math.is_finite(first[name]), first[name], 0.0)
+            name: tf.where(
+                tf.math.is_finite(first[name]) & (counts | (name in always)), first[name], 0.0
+            )
             for name in (*METRICS, *LAST, "finite")
         }
         with tf.control_dependencies(list(values.values())):

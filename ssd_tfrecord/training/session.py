@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
 import tensorflow as tf
@@ -9,6 +10,7 @@ import tensorflow as tf
 from ssd_tfrecord.backbones import BACKBONES
 from ssd_tfrecord.config import TrainConfig, check_batch_size
 from ssd_tfrecord.data import caching
+from ssd_tfrecord.data.passes import Wait
 from ssd_tfrecord.data.reading import RecordSource
 from ssd_tfrecord.devices.inventory import versions_and_devices
 from ssd_tfrecord.devices.strategy import create_strategy, device_table
@@ -32,7 +34,7 @@ from ssd_tfrecord.training.runner import StepRunner
 from ssd_tfrecord.training.samples import Samples
 from ssd_tfrecord.training.schedules import LearningRate
 from ssd_tfrecord.training.stopping.failures import awaited, explained
-from ssd_tfrecord.training.stopping.guard import Guard
+from ssd_tfrecord.training.stopping.guard import Guard, Patience, early_look
 from ssd_tfrecord.training.stopping.signals import StopRequest
 from ssd_tfrecord.training.validation import Validator
 
@@ -92,9 +94,18 @@ def run(
     voice = Voice()
     sets = [*train, *([evaluation] if evaluation else [])]
     parts: Parts | None = None
+    filling = Wait()
+    patience = Patience(
+        [filling.seconds],
+        "record",
+        timeout=config.input_timeout,
+        waits_for=lambda: awaited(config, train),
+        say=voice.say,
+    )
+    stop.look_with(early_look(stop, patience))
     try:
         with stop.interruptible():
-            parts = _prepare(config, train, evaluation, identity, voice)
+            parts = _prepare(config, train, evaluation, identity, voice, filling)
         _run(config, parts, sets, stop, voice)
     except Exception as error:
         known = explained(error, config, sets)
@@ -152,6 +163,7 @@ def _prepare(
     evaluation: Manifest | None,
     identity: Identity,
     voice: Voice,
+    filling: Wait,
 ) -> Parts:
     strategy = create_strategy(config.devices)
     # The config could not know how many GPUs there are.
@@ -159,7 +171,7 @@ def _prepare(
     voice.say(device_table(strategy, config.devices.precision))
     voice.say(briefing.data_table(train, evaluation))
     voice.say(briefing.reading_lines(train, config.input.reading))
-    source = caching.opened(train, config.input.reading)
+    source = caching.opened(train, config.input.reading, filling)
     state = create_state(config, train[0].classes, strategy, voice, identity)
     journal = Journal(config, strategy.num_replicas_in_sync, state.step, voice)
     validator = (
@@ -181,7 +193,7 @@ def _prepare(
         checkpoints=state.checkpoints,
         journal=journal,
         rate_fn=lambda step: float(LearningRate(config.optimizer, config.num_steps)(step)),
-        evaluate_fn=(lambda step: (validator.metrics(), validator.loss())) if validator else None,
+        evaluate_fn=(lambda step: _evaluate(validator, step)) if validator else None,
         show_fn=lambda step: _show(samples, validator, journal, step),
         leave_out_fn=lambda step: bad_batch.left_out(
             config,
@@ -200,7 +212,7 @@ def _prepare(
         facts=versions_and_devices(),
         digests=identity.digests(),
         began=psutil.Process().create_time(),
-        say=voice.say,
+        writing=journal.dispensable(provenance.RUNS_FILE),
     )
     waits = [samples.waiting, *([validator.waiting] if validator else [])]
     return Parts(state, source, journal, loop, start, waits)
@@ -254,10 +266,14 @@ def create_state(
     return State(made, kept, step)
 
 
+def _evaluate(validator: Validator, step: int) -> tuple[dict[str, Any], float]:
+    return validator.metrics() | {"measured": validator.measured(step)}, validator.loss()
+
+
 def _show(samples: Samples, validator: Validator | None, journal: Journal, step: int) -> None:
     journal.pictures("train", step, "samples", samples.pictures())
     if validator:
-        journal.pictures("eval", step, "detections", validator.pictures(NUM_PICTURES))
+        validator.show(journal, step, NUM_PICTURES)
 
 
 def _closing_lines(config: TrainConfig, journal: Journal, step: int) -> str:

@@ -1,5 +1,6 @@
 """The periodic evaluation: the metrics, and the training loss on the evaluation set."""
 
+import io
 from typing import Any
 
 import numpy as np
@@ -7,16 +8,26 @@ import tensorflow as tf
 from PIL import Image
 
 from ssd_tfrecord.config import TrainConfig
-from ssd_tfrecord.detection import pictures
+from ssd_tfrecord.detection import recorded
 from ssd_tfrecord.detection.detections import Detections
 from ssd_tfrecord.detection.detector import Detector
-from ssd_tfrecord.detection.ground_truth import read_ground_truths
+from ssd_tfrecord.detection.recorded import read_ground_truths
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.evaluation import measurement
+from ssd_tfrecord.evaluation.analysis.answers import Confusion, Curves
+from ssd_tfrecord.evaluation.analysis.confusion import confuse
+from ssd_tfrecord.evaluation.analysis.curves import curves
+from ssd_tfrecord.evaluation.analysis.matches import match
 from ssd_tfrecord.evaluation.image_ids import image_ids
-from ssd_tfrecord.evaluation.metrics import compute_metrics
+from ssd_tfrecord.evaluation.metrics import measure
+from ssd_tfrecord.evaluation.overlaps import find_overlaps
+from ssd_tfrecord.evaluation.report import charts
+from ssd_tfrecord.evaluation.scored_set import score_set
 from ssd_tfrecord.evaluation.set_loss import SetLoss
 from ssd_tfrecord.keras import keras
 from ssd_tfrecord.records.manifest import Manifest
+from ssd_tfrecord.runs.record_content import RecordContent
+from ssd_tfrecord.training.logs.event_journal import Journal
 
 
 class Validator:
@@ -55,6 +66,8 @@ class Validator:
         self._config = config
         self._ground_truths = read_ground_truths(manifest)
         self._detections: list[Detections] = []
+        self._curves: Curves | None = None
+        self._confusion: Confusion | None = None
         # Made once: each would be traced anew at every evaluation.
         self._images = self._detector.passes(
             manifest,
@@ -85,31 +98,62 @@ class Validator:
         self._detections = self._detector.detect_pass(
             self._images, self._manifest, self._ground_truths
         )
-        return compute_metrics(
-            self._ground_truths,
-            self._detections,
-            self._detector.class_names,
-            self._detector.original_ids,
-            image_ids=image_ids(
-                [truth.source_id for truth in self._ground_truths],
-                strings=self._manifest.has_string_ids,
-            ),
+        class_names = self._detector.class_names
+        scored = score_set(self._ground_truths, self._detections, class_names)
+        overlaps = find_overlaps(scored)
+        self._curves = curves(match(scored, overlaps), scored.found.scores)
+        self._confusion = confuse(scored, overlaps)
+        ids = image_ids(list(scored.source_ids), strings=self._manifest.has_string_ids)
+        return measure(scored, overlaps, self._detector.original_ids, ids)
+
+    def measured(self, step: int) -> dict[str, Any]:
+        """What ``metrics`` measures, for metrics.json.
+
+        Args:
+            step: number of finished steps.
+        """
+        return measurement.describe(
+            records=self._manifest.directory,
+            digest=RecordContent.of(self._manifest).digest,
+            detections=f"{self._config.run_dir}, while it was trained",
+            step=step,
+            options=self._config.detection,
         )
 
     def loss(self) -> float:
         """The training loss over every image once, without augmentation; 0 without any object."""
         return self._loss.measure()
 
+    def show(self, journal: Journal, step: int, num_pictures: int) -> None:
+        """Shows the last evaluation: PR curves, thresholds, confusion, and pictures.
+
+        Args:
+            journal: told of them.
+            step: number of finished steps.
+            num_pictures: of detections beside ground truth, at most.
+        """
+        # The first point of a run comes before its first evaluation.
+        if self._curves is None or self._confusion is None:
+            return
+        names = self._detector.class_names
+        journal.curves(step, self._manifest.name, self._curves, names)
+        png = charts.to_png(charts.confusion_figure(self._confusion, names))
+        journal.pictures("eval", step, "confusion", [Image.open(io.BytesIO(png)).convert("RGB")])
+        drawn = self.pictures(num_pictures)
+        journal.pictures("eval", step, "detections", [picture for _, picture in drawn])
+        journal.save_pictures(drawn)
+
     def waiting(self) -> float:
         """For how many seconds an evaluation has waited for a batch; for any thread."""
         return max(self._images.wait.seconds(), self._loss.waiting())
 
-    def pictures(self, count: int) -> list[Image.Image]:
-        """At most ``count`` pictures: detections of the last ``metrics`` beside ground truth."""
-        # The first point of a run comes before its first evaluation.
+    def pictures(self, count: int) -> list[tuple[str, Image.Image]]:
+        """(source_id, picture) of at most ``count`` images.
+
+        They show the detections of the last ``metrics`` beside the ground truth.
+        """
         if not self._detections:
             return []
-        drawn = pictures.record_pictures(
+        return recorded.record_pictures(
             self._manifest, self._ground_truths, self._detections, count
         )
-        return [picture for _, picture in drawn]

@@ -9,6 +9,7 @@ import pytest
 
 from ssd_tfrecord.data import caching, footprint, pipeline
 from ssd_tfrecord.data.free_memory import FreeMemory
+from ssd_tfrecord.data.passes import Wait
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import InputOptions, ReadOptions, RecordSetOptions
 from ssd_tfrecord.records.manifest import Manifest
@@ -126,3 +127,19 @@ def test_a_folder_that_cannot_be_written(manifests, tmp_path):
 def test_choices_that_do_not_go_together(options, message):
     with pytest.raises(InputError, match=message):
         ReadOptions(**options)
+
+
+@pytest.mark.parametrize("cache", ["records", "decoded"])
+def test_a_record_that_does_not_come_is_waited_for_in_sight(manifests, monkeypatch, cache):
+    """The thread that watches sees for how long, and no longer than the cache is filled."""
+    wait, seen = Wait(), []
+    real = wait.next
+
+    def watched(iterator):
+        item = real(iterator)
+        seen.append(wait.seconds())
+        return item
+
+    monkeypatch.setattr(wait, "next", watched)
+    assert len(caching.opened(manifests, ReadOptions(cache=cache), wait)) == 12
+    assert seen == [0.0] * 12

@@ -35,6 +35,21 @@ def test_each_round_is_the_whole_dataset(strategy_fn):
         assert numbers(passes, strategy) == [0, 1, 2, 3, 4, 5]
 
 
+def test_the_wait_for_each_of_some_items_is_seen():
+    wait, seen = Wait(), []
+
+    def slow():
+        for number in range(3):
+            seen.append(wait.seconds() > 0)
+            yield number
+
+    for number in wait.items(slow()):
+        assert wait.seconds() == 0.0
+        seen.append(number)
+    assert seen == [True, 0, True, 1, True, 2]
+    assert wait.seconds() == 0.0
+
+
 @pytest.mark.parametrize("given_up_after", [0, 1, 2])
 def test_a_round_that_is_given_up_is_not_continued(given_up_after):
     strategy = tf.distribute.get_strategy()

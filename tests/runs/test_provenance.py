@@ -10,6 +10,7 @@ import pytest
 
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.runs import provenance
+from ssd_tfrecord.runs.course.dispensable import Dispensable
 from ssd_tfrecord.runs.history import Past
 
 NOTHING = Past(0, None, ())
@@ -117,7 +118,7 @@ def test_lines_that_are_none_are_passed_over_and_kept(tmp_path, garbage):
 
 def test_what_cannot_be_written_is_said_once(tmp_path):
     said = []
-    run = start(tmp_path / "gone", say=said.append)
+    run = start(tmp_path / "gone", writing=Dispensable("runs.jsonl", said.append))
     run.ended("done", 1)
     [text] = said
     assert "runs.jsonl: cannot be written (No such file or directory)" in text

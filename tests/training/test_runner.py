@@ -67,6 +67,8 @@ def test_first_bad_step_ends_the_call(strategy):
     runner = StepRunner(counting_step([], bad=5), batches(), strategy)
     result = runner.run(10)
     assert (result.num_steps, result.finite) == (3, False)
+    # 0 + 1 and 2 + 3: of the bad one, nothing is counted.
+    assert result.sums["positives_per_image"] == 6.0
 
 
 def test_skipped_step_leaves_the_gradient_norms_of_the_others(strategy):

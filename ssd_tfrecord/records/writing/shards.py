@@ -101,7 +101,7 @@ def _listed_shards(output_dir: str) -> set[str]:
         with open(os.path.join(output_dir, FILE_NAME), encoding="utf-8") as file:
             return {shard["file"] for shard in json.load(file)["shards"]}
     # Whatever is wrong with a manifest that is going to be replaced does not matter.
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return set()
 
 

@@ -8,9 +8,13 @@ from typing import Any
 from PIL import Image
 
 from ssd_tfrecord.config import TrainConfig
+from ssd_tfrecord.detection.best_thresholds import THRESHOLDS
+from ssd_tfrecord.detection.pictures import write_pictures
+from ssd_tfrecord.evaluation.analysis.answers import Curves
+from ssd_tfrecord.evaluation.report.number_files import thresholds
 from ssd_tfrecord.options import OptimizerOptions
 from ssd_tfrecord.runs import run_folder
-from ssd_tfrecord.runs.course.dispensable import Dispensable
+from ssd_tfrecord.runs.course.dispensable import Dispensable, Outage
 from ssd_tfrecord.runs.history import History
 from ssd_tfrecord.training.logs import flag_tables
 from ssd_tfrecord.training.logs.progress_line import ProgressLine, Window, host_rss_mb
@@ -36,15 +40,17 @@ class Journal:
     def __init__(self, config: TrainConfig, num_replicas: int, step: int, voice: Voice) -> None:
         self.step_seconds = 0.0
         self._metric = config.checkpoints.best_metric
-        self._metrics_file = pathlib.Path(config.run_dir) / "metrics.json"
-        self._writing = Dispensable(self._metrics_file, voice.say)
+        self._run_dir = pathlib.Path(config.run_dir)
+        self._metrics_file = self._run_dir / "metrics.json"
+        self._outage = Outage()
+        self._writing = Dispensable(self._metrics_file, voice.say, self._outage)
         self._window = Window(config.global_batch_size, num_replicas)
         self._line = ProgressLine(config.num_steps, config.global_batch_size, self._metric)
         self._voice = voice
         self._flat = _always_the_same(config, num_replicas)
         # It reads what the events say until ``step``, hence before this start adds to them.
-        self.history = History(config.run_dir, step, voice.say)
-        self._summaries = Summaries(config.run_dir, self._metric, voice.say)
+        self.history = History(config.run_dir, step, voice.say, self._outage)
+        self._summaries = Summaries(config.run_dir, self._metric, voice.say, self._outage)
         self._summaries.flags(
             step,
             flag_tables.flag_table(config),
@@ -102,6 +108,33 @@ class Journal:
     def pictures(self, kind: str, step: int, name: str, pictures: Sequence[Image.Image]) -> None:
         """Writes pictures to TensorBoard, as ``Summaries.pictures`` does."""
         self._summaries.pictures(kind, step, name, pictures)
+
+    def curves(self, step: int, name: str, curves: Curves, class_names: Sequence[str]) -> None:
+        """Writes PR curves to TensorBoard, and thresholds.json.
+
+        Args:
+            step: number of finished steps.
+            name: of the evaluation set.
+            curves: of its evaluation.
+            class_names: of the labels 1, 2, ….
+        """
+        self._summaries.curves(step, curves, class_names)
+        content = json.dumps(thresholds(name, step, curves, class_names), ensure_ascii=False)
+        self._writing.attempt(
+            lambda: run_folder.write_text(self._run_dir / THRESHOLDS, content + "\n")
+        )
+
+    def dispensable(self, name: str) -> Dispensable:
+        """For another file of the run folder, whose failure is said in common with the others."""
+        return Dispensable(self._run_dir / name, self._voice.say, self._outage)
+
+    def save_pictures(self, pictures: Sequence[tuple[str, Image.Image]]) -> None:
+        """Writes pictures/, in place of those of an earlier evaluation.
+
+        Args:
+            pictures: (source_id, picture).
+        """
+        self._writing.attempt(lambda: write_pictures(self._run_dir / "pictures", pictures))
 
     def say(self, text: str) -> None:
         """Prints lines of text between the progress lines."""

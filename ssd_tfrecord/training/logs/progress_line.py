@@ -30,14 +30,15 @@ class Window:
 
     def clear(self) -> None:
         """Forgets all steps."""
-        self._steps, self._timed_steps = 0, 0
+        self._counted, self._timed_steps = 0, 0
         self._seconds, self._waited = 0.0, 0.0
         self._sums: dict[str, float] = {}
         self._last: dict[str, float] = {}
 
     def add(self, result: RunResult, seconds: float) -> None:
         """Adds the steps of a call that took ``seconds``."""
-        self._steps += result.num_steps
+        # The last step of a call that is not finite was left out, and added nothing to the sums.
+        self._counted += result.num_steps - (not result.finite)
         for name, value in result.sums.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._last = dict(result.last)
@@ -51,13 +52,14 @@ class Window:
         """The mean of each metric, and how fast the steps were.
 
         Returns:
-            The metrics by name, and those of which the last step's counts; ``skipped_steps`` is
-            their number, not a mean; ``images_per_s``, ``images_per_s_per_replica`` and
-            ``data_wait``, the share of time in [0, 1] that the steps waited for data. These three
-            are missing until a call has been timed.
+            The metrics by name, over the steps that were not left out (--skip_nonfinite), and those
+            of which the last step's counts; ``skipped_steps`` is their number, not a mean;
+            ``images_per_s``, ``images_per_s_per_replica`` and ``data_wait``, the share of time in
+            [0, 1] that the steps waited for data. The means are missing if all steps were left
+            out, the last three until a call has been timed.
         """
-        means = {name: value / max(1, self._steps) for name, value in self._sums.items()}
-        means |= self._last
+        sums = self._sums if self._counted else {}
+        means = {name: value / self._counted for name, value in sums.items()} | self._last
         if "skipped_steps" in self._sums:
             means["skipped_steps"] = self._sums["skipped_steps"]
         if not self._seconds:
@@ -93,7 +95,7 @@ class ProgressLine:
             means: of a ``Window``, and ``learning_rate``.
             value: the metric at the last evaluation, if any.
         """
-        text = f"step {step}/{self._num_steps}  loss {_loss(means['loss'])}"
+        text = f"step {step}/{self._num_steps}  loss {_loss(means.get('loss'))}"
         if rate := means.get("images_per_s"):
             seconds = round((self._num_steps - step) * self._batch / rate)
             text += (
@@ -114,6 +116,8 @@ def host_rss_mb() -> float:
     return psutil.Process().memory_info().rss / 1e6
 
 
-def _loss(value: float) -> str:
+def _loss(value: float | None) -> str:
+    if value is None:
+        return "n/a"
     # A run that diverges has no use for thirty digits.
     return f"{value:.4f}" if abs(value) < 1e6 else f"{value:.4g}"

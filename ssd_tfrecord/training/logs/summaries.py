@@ -19,9 +19,11 @@ from tensorboard.plugins.image.metadata import create_summary_metadata
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
 
-from ssd_tfrecord.runs.course.dispensable import Dispensable, Say
+from ssd_tfrecord.evaluation.analysis.answers import Curves
+from ssd_tfrecord.runs.course.dispensable import Dispensable, Outage, Say
 from ssd_tfrecord.runs.course.event_files import FLAGS_TAG, EventWriter
 from ssd_tfrecord.runs.history import METRICS, OVERVIEW, TRAINING
+from ssd_tfrecord.training.logs.curve_summaries import curve_summaries
 from ssd_tfrecord.training.logs.flag_tables import plain
 
 KINDS = ("train", "eval")
@@ -31,7 +33,7 @@ _GROUPS = {
     **dict.fromkeys(("skipped_steps", "loss_scale"), SKIPPED),
 }
 # Never a curve: they are the same at every evaluation.
-_CONSTANT = {"num_images", "num_objects", "ap_per_class"}
+_CONSTANT = {"num_images", "num_objects", "num_detections", "ap_per_class", "measured"}
 # Of the three metrics of a class, the one that the run's metric is the mean of; COCO's AP at IoU
 # 0.50 has none, and the area under the curve at that IoU is next to it.
 _CLASS_METRICS = {
@@ -50,13 +52,23 @@ class Summaries:
         run_dir: the run folder.
         metric: ``--best_metric``, which is shown first.
         say: prints when they cannot be written; nothing here raises.
+        outage: shared with the other files of the run.
     """
 
-    def __init__(self, run_dir: str | os.PathLike[str], metric: str, say: Say = print) -> None:
+    def __init__(
+        self,
+        run_dir: str | os.PathLike[str],
+        metric: str,
+        say: Say = print,
+        outage: Outage | None = None,
+    ) -> None:
         self._metric = metric
         self._name = plain(pathlib.Path(run_dir).resolve().name)
         self._writers = {kind: EventWriter(pathlib.Path(run_dir) / kind) for kind in KINDS}
-        self._writing = {kind: Dispensable(pathlib.Path(run_dir) / kind, say) for kind in KINDS}
+        outage = outage or Outage()
+        self._writing = {
+            kind: Dispensable(pathlib.Path(run_dir) / kind, say, outage) for kind in KINDS
+        }
 
     def flags(
         self, step: int, table: str, hparams: Mapping[str, bool | float | str], *, evaluates: bool
@@ -101,6 +113,16 @@ class Summaries:
             _picture(f"{PICTURES}/{name}/{index}", item) for index, item in enumerate(pictures)
         ]
         self._write(kind, step, tagged)
+
+    def curves(self, step: int, curves: Curves, class_names: Sequence[str]) -> None:
+        """Writes the PR curves of an evaluation.
+
+        Args:
+            step: number of finished steps.
+            curves: of the evaluation.
+            class_names: of the labels 1, 2, ….
+        """
+        self._write("eval", step, list(curve_summaries(curves, class_names)))
 
     def close(self) -> None:
         """Closes the event files."""

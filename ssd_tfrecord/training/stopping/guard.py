@@ -16,6 +16,61 @@ from ssd_tfrecord.training.stopping.signals import StopRequest, end_process
 PATIENT_SECONDS = 20.0
 
 
+class Patience:
+    """Notices that nothing comes from the input: says so, and is exhausted after a time-out.
+
+    Args:
+        waits: each says for how many seconds something has been waited for.
+        what: is waited for, as a message calls it.
+        timeout: seconds after which it is exhausted; 0: never.
+        waits_for: says what it comes from, and what seems to be wrong with that.
+        say: prints a line.
+    """
+
+    def __init__(
+        self,
+        waits: Sequence[Callable[[], float]],
+        what: str,
+        *,
+        timeout: int,
+        waits_for: Callable[[], str],
+        say: Callable[[str], None],
+    ) -> None:
+        self._waits = waits
+        self._what = what
+        self._timeout = timeout
+        self._waits_for = waits_for
+        self._say = say
+        self._said = False
+
+    def exhausted(self) -> str:
+        """Why it is; empty if it is not."""
+        waiting = max(wait() for wait in self._waits)
+        if waiting < PATIENT_SECONDS:
+            self._said = False
+        elif not self._said:
+            self._said = True
+            self._say(f"no {self._what} for {waiting:.0f} s: waiting for {self._waits_for()}")
+        if not self._timeout or waiting < self._timeout:
+            return ""
+        return (
+            f"no {self._what} for {waiting:.0f} s (--input_timeout={self._timeout}); waited for "
+            f"{self._waits_for()}"
+        )
+
+
+def early_look(stop: StopRequest, patience: Patience) -> Callable[[], None]:
+    """What the watching thread does before there is anything to save: while a cache is filled."""
+
+    def look() -> None:
+        stop.end_when_due()
+        if reason := patience.exhausted():
+            print(f"\nerror: the cache is not filled: {reason}", file=sys.stderr, flush=True)
+            end_process(InputTimeoutError.exit_code)
+
+    return look
+
+
 class Guard:
     """Looks after a loop, a few times a second, in the thread that watches for signals.
 
@@ -25,8 +80,8 @@ class Guard:
         checkpoints: of the loop; their lock is held by the main thread while it saves.
         waits: each says for how many seconds something else than the steps, such as an evaluation,
             has waited for a batch.
-        timeout: seconds without a batch after which the run ends; 0: never.
-        waits_for: says what a batch comes from, and what seems to be wrong with it.
+        timeout: as ``Patience`` takes it; the run ends then.
+        waits_for: likewise.
         say: prints a line.
         ended: told the reason and the exit code just before the process ends.
     """
@@ -46,32 +101,26 @@ class Guard:
         self._stop = stop
         self._loop = loop
         self._runner = loop.runner
-        self._waits = waits
-        self._timeout = timeout
-        self._waits_for = waits_for
+        self._patience = Patience(
+            [lambda: self._runner.progress().waiting, *waits],
+            "batch",
+            timeout=timeout,
+            waits_for=waits_for,
+            say=say,
+        )
         self._say = say
         self._ended = ended
         self._lock = checkpoints.lock
-        self._said = False
 
     def look(self) -> None:
         """Ends the process if a stop is due or no batch comes, and it can be done without loss."""
         if self._stop.is_due:
             self._end_if_safe(self._stop.exit_code, f"stopped by {self._stop.name}", None)
             return
-        waiting = max(self._runner.progress().waiting, *(wait() for wait in self._waits), 0.0)
-        if waiting < PATIENT_SECONDS:
-            self._said = False
-        elif not self._said:
-            self._said = True
-            self._say(f"no batch for {waiting:.0f} s: waiting for {self._waits_for()}")
-        if self._timeout and waiting >= self._timeout:
+        if reason := self._patience.exhausted():
             # From here on no step begins, whatever still comes.
             self._runner.stop()
-            error = InputTimeoutError(
-                f"step {self._loop.finished()}: no batch for {waiting:.0f} s "
-                f"(--input_timeout={self._timeout}); waited for {self._waits_for()}"
-            )
+            error = InputTimeoutError(f"step {self._loop.finished()}: {reason}")
             self._end_if_safe(error.exit_code, str(error), error)
 
     def _end_if_safe(self, code: int, reason: str, error: InputError | None) -> None:

@@ -47,7 +47,7 @@ class StopRequest:
         self._interruptible = False
         self._raised = False
         self._listeners: list[Callable[[], object]] = []
-        self._look_fn: Callable[[], object] = self._end_when_due
+        self._look_fn: Callable[[], object] = self.end_when_due
 
     @property
     def exit_code(self) -> int:
@@ -97,7 +97,7 @@ class StopRequest:
 
         Then nothing is worth saving, and the process ends when ``is_due``.
         """
-        self._look_fn = look_fn or self._end_when_due
+        self._look_fn = look_fn or self.end_when_due
 
     def received(self, number: int) -> None:
         """Takes a signal; the third Ctrl-C ends the process at once."""
@@ -144,7 +144,8 @@ class StopRequest:
             self._since = time.monotonic()
             self.signal = number
 
-    def _end_when_due(self) -> None:
+    def end_when_due(self) -> None:
+        """Ends the process if it ``is_due``; nothing is saved."""
         if self.is_due:
             if not self.complete:
                 print(self.farewell(), flush=True)

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from ssd_tfrecord.runs.course.dispensable import Dispensable
+from ssd_tfrecord.runs.course.dispensable import Dispensable, Outage
 
 
 def full():
@@ -35,6 +35,24 @@ def test_what_comes_and_goes_is_said_three_times():
         writing.attempt(lambda: None)
     assert [text.startswith("warning") for text in said] == [True, False, True, False, True]
     assert said[-1].endswith("; not said any more")
+
+
+def test_files_that_fail_for_one_reason_say_it_once():
+    said, outage = [], Outage()
+    first, second = (Dispensable(name, said.append, outage) for name in ("a.csv", "b.csv"))
+    for _ in range(3):
+        first.attempt(full)
+        second.attempt(full)
+    assert [text.split(":")[1] for text in said] == [" a.csv"]
+    first.attempt(lambda: None)
+    second.attempt(full)  # what still fails is not hidden by what works again
+    assert said[1:] == ["a.csv: can be written again", said[0].replace("a.csv", "b.csv")]
+
+    def gone():
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    first.attempt(gone)
+    assert "a.csv: cannot be written (No such file" in said[-1]
 
 
 def test_other_errors_are_not_hidden():

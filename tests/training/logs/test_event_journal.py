@@ -110,7 +110,7 @@ def test_a_resumed_run_restores_its_history_from_its_own_events(tmp_path):
     assert journal.history.best("voc07_map") == (10, 0)
 
 
-def test_a_full_disk_is_said_once_for_each_kind_and_ends_nothing(tmp_path, monkeypatch):
+def test_a_full_disk_is_said_once_and_ends_nothing(tmp_path, monkeypatch):
     journal, stream = make(tmp_path)
 
     def full(*_, **__):
@@ -124,12 +124,13 @@ def test_a_full_disk_is_said_once_for_each_kind_and_ends_nothing(tmp_path, monke
             point(journal, step)
             journal.evaluation(step, METRICS, 3.0)
     warnings = [line for line in stream.getvalue().splitlines() if line.startswith("warning")]
-    assert len(warnings) == 5
-    assert all("No space left on device" in line for line in warnings)
+    # For all the files that it fails.
+    assert len(warnings) == 1
+    assert "No space left on device" in warnings[0]
     point(journal, 30)
     journal.evaluation(30, METRICS, 3.0)
     journal.close()
-    assert stream.getvalue().count("can be written again") == 5
+    assert stream.getvalue().count("can be written again") == 1
     rows = (tmp_path / "history.csv").read_text().splitlines()[1:]
     assert [row.split(",")[0] for row in rows] == ["10", "20", "30"]
     assert {number.step for number in read_numbers(tmp_path / "train")} == {0, 30}

@@ -30,6 +30,21 @@ def test_means_over_the_calls_since_the_last_point():
     assert window.means()["loss"] == 7.0
 
 
+def test_a_batch_that_is_left_out_does_not_count():
+    window = Window(global_batch_size=8, num_replicas=2)
+    sums = {"loss": 6.0, "skipped_steps": 1.0}
+    window.add(RunResult(3, False, 0.0, sums, {}), seconds=1.0)
+    assert window.means() == {"loss": 3.0, "skipped_steps": 1.0}
+    window.clear()
+    window.add(RunResult(1, False, 0.0, {"loss": 0.0, "skipped_steps": 1.0}, {}), seconds=1.0)
+    means = window.means()
+    assert "loss" not in means
+    assert means["images_per_s"] == 8.0
+    line = ProgressLine(100, 32, "x").text(1, means | {"learning_rate": 1e-3}, None)
+    assert line.startswith("step 1/100  loss n/a  8.0 images/s")
+    assert line.endswith("skipped steps 1")
+
+
 MEANS = {"loss": 2.5, "images_per_s": 16.0, "data_wait": 0.25, "learning_rate": 1e-3}
 # 60 steps of 32 images at 16 a second.
 LINE = "step 40/100  loss 2.5000  16.0 images/s  data wait 25%  ETA 0:02:00  lr 0.001"

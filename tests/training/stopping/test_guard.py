@@ -182,3 +182,32 @@ def test_evaluation_that_waits_for_a_batch_counts(make):
     with pytest.raises(ProcessEnd) as end:
         watching.look()
     assert end.value.args == (5,)
+
+
+def test_cache_that_is_not_filled_ends_after_the_time_out(monkeypatch, capsys):
+    ends, said, waiting = [], [], [0.0]
+    monkeypatch.setattr(guard, "end_process", ends.append)
+    stop = StopRequest()
+    patience = guard.Patience(
+        [lambda: waiting[0]], "record", timeout=25, waits_for=lambda: "a.tfrecord", say=said.append
+    )
+    look = guard.early_look(stop, patience)
+    look()
+    assert said == ends == []
+    waiting[0] = 21.0
+    look()
+    look()
+    assert said == ["no record for 21 s: waiting for a.tfrecord"]
+    waiting[0] = 26.0
+    look()
+    assert ends == [5]
+    assert "the cache is not filled: no record for 26 s (--input_timeout=25)" in (
+        capsys.readouterr().err
+    )
+    # A signal is still seen to.
+    monkeypatch.setattr("ssd_tfrecord.training.stopping.signals.end_process", ends.append)
+    waiting[0] = 0.0
+    stop.received(signal.SIGTERM)
+    overdue(monkeypatch)
+    look()
+    assert ends == [5, 143]
