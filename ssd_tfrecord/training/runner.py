@@ -27,6 +27,9 @@ LAST = ("loss_scale",)
 # itself is wrong.
 MAX_SKIPS = 100
 
+# Until then, nobody is interested in what a call waits for.
+_SHORT_SECONDS = 5.0
+
 
 @dataclass(frozen=True)
 class RunResult:
@@ -95,7 +98,9 @@ class StepRunner:
         self._concrete: Any = None
         self._skips = 0
         self._in_call = False
-        self._seen = (-1, -1)
+        self._call_began = 0.0
+        # (begun, done) at the last look, and since when.
+        self._seen = (0, 0)
         self._seen_since = 0.0
         self._looking = threading.Lock()
 
@@ -111,7 +116,9 @@ class StepRunner:
         """
         self.trace()
         before = int(self._done.numpy())
-        self._seen = (-1, -1)
+        self._call_began = time.monotonic()
+        with self._looking:
+            self._seen, self._seen_since = (before, before), self._call_began
         self._in_call = True
         try:
             finite, waited, skips, sums, last = self._concrete(
@@ -132,6 +139,17 @@ class StepRunner:
     def stop(self) -> None:
         """Has the call in hand, and all later ones, end after the step in hand; for any thread."""
         self._stop.assign(True)
+
+    def waiting(self) -> float:
+        """For how many seconds a call has waited for a batch; for any thread, at any rate.
+
+        0 until a call has lasted ``_SHORT_SECONDS``: before that, no variable is read. TensorFlow
+        2.15 on Python 3.11 leaves 48 bytes behind for each result outside of a graph, and four
+        looks a second would make 60 MB a day of that.
+        """
+        if not self._in_call or time.monotonic() - self._call_began < _SHORT_SECONDS:
+            return 0.0
+        return self.progress().waiting
 
     def progress(self) -> Progress:
         """Where the steps are; for any thread.

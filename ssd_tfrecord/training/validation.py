@@ -1,6 +1,7 @@
 """The periodic evaluation: the metrics, and the training loss on the evaluation set."""
 
 import io
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from ssd_tfrecord.config import TrainConfig
-from ssd_tfrecord.detection import recorded
+from ssd_tfrecord.detection import pictures, recorded
 from ssd_tfrecord.detection.detections import Detections
 from ssd_tfrecord.detection.detector import Detector
 from ssd_tfrecord.detection.recorded import read_ground_truths
@@ -66,6 +67,7 @@ class Validator:
         self._config = config
         self._ground_truths = read_ground_truths(manifest)
         self._detections: list[Detections] = []
+        self._shown: dict[int, Image.Image] = {}
         self._curves: Curves | None = None
         self._confusion: Confusion | None = None
         # Made once: each would be traced anew at every evaluation.
@@ -154,6 +156,16 @@ class Validator:
         """
         if not self._detections:
             return []
-        return recorded.record_pictures(
-            self._manifest, self._ground_truths, self._detections, count
+        return pictures.beside_truth(
+            self._read, self._ground_truths, self._detections, self._detector.class_names, count
         )
+
+    def _read(self, indices: Sequence[int]) -> Iterator[Image.Image]:
+        """The images of some records, each read once: those that are shown are always the same.
+
+        Reading one takes a hundred operations outside of a graph, and TensorFlow 2.15 on Python
+        3.11 leaves 48 bytes behind for each result: with four images, 26 kB an evaluation.
+        """
+        missing = [index for index in indices if index not in self._shown]
+        self._shown.update(zip(missing, recorded.read_images(self._manifest, missing)))
+        return (self._shown[index] for index in indices)

@@ -147,6 +147,27 @@ def test_batch_that_comes_after_the_stop_begins_no_step(strategy):
     assert (results[0].num_steps, results[0].finite, results[0].sums["loss"]) == (2, True, 6.0)
 
 
+def test_wait_is_counted_from_the_beginning_of_the_call_and_not_asked_for_before(monkeypatch):
+    gate = threading.Event()
+    dataset = tf.data.Dataset.range(2).map(
+        lambda i: tf.ensure_shape(
+            tf.py_function(lambda i: (gate.wait(timeout=60), i)[1], [i], tf.int64), []
+        )
+    )
+    dataset = dataset.batch(2).map(lambda i: {"indices": i})
+    runner = StepRunner(counting_step([]), dataset, tf.distribute.get_strategy())
+    runner.trace()
+    assert runner.waiting() == 0.0
+    thread, _ = in_thread(lambda: runner.run(1))
+    time.sleep(0.5)
+    assert runner.waiting() == 0.0  # a short call: it is not looked at
+    monkeypatch.setattr(runners, "_SHORT_SECONDS", 0.0)
+    wait_for(lambda: runner.waiting() > 0.3)
+    gate.set()
+    thread.join(timeout=60)
+    assert runner.waiting() == 0.0
+
+
 def test_step_in_hand_is_seen(strategy):
     runner = StepRunner(counting_step([], seconds=0.5), batches(), strategy)
     thread, results = in_thread(lambda: runner.run(1))

@@ -64,6 +64,15 @@ def test_an_evaluation_again_gives_the_same_and_traces_nothing(validator, monkey
         assert len(validator.pictures(2)) == 2
 
 
+def test_images_that_are_shown_again_are_read_once(validator, monkeypatch):
+    validator.metrics()
+    (name, first), _ = validator.pictures(2)
+    # Numbers instead of images: they could not be drawn on.
+    monkeypatch.setattr(validation.recorded, "read_images", lambda _, missing: iter(missing))
+    (again, second), _ = validator.pictures(2)
+    assert (again, second.tobytes()) == (name, first.tobytes())
+
+
 def test_an_evaluation_after_one_that_was_given_up_is_whole(validator, monkeypatch):
     expected = validator.metrics(), validator.loss()
     detect, sums = validator._detector._detect_distributed, validator._loss._sums

@@ -102,7 +102,7 @@ class Guard:
         self._loop = loop
         self._runner = loop.runner
         self._patience = Patience(
-            [lambda: self._runner.progress().waiting, *waits],
+            [self._runner.waiting, *waits],
             "batch",
             timeout=timeout,
             waits_for=waits_for,

@@ -32,6 +32,9 @@ class Stuck:
     def progress(self):
         return self.state
 
+    def waiting(self):
+        return self.state.waiting
+
     def stop(self):
         self.events.append("no further step")
 
