@@ -29,6 +29,10 @@ def _run(*arguments):
     return programs.run("evaluate", ["evaluate", *arguments])
 
 
+# Each would be traced or drawn anew in every test.
+BARE = ("--loss=false", "--report=false", "--num_pictures=0", "--bootstrap=0")
+
+
 @pytest.fixture(scope="module")
 def evaluated(tiny_run, tiny_records, tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluated")
@@ -95,13 +99,13 @@ def test_metrics_json_is_replaced_whole(quick_run, tiny_records, tmp_path, monke
     monkeypatch.setattr("os.replace", cut_off)
     arguments = (f"--run_dir={quick_run}", f"--records={tiny_records}", f"--output_dir={tmp_path}")
     with pytest.raises(OSError, match="cut off"):
-        _run(*arguments)
+        _run(*arguments, *BARE)
     assert (tmp_path / "metrics.json").read_text() == "old"
 
 
 def test_replicas_are_shared_out(quick_run, tiny_records, tmp_path):
     arguments = (f"--run_dir={quick_run}", f"--records={tiny_records}", f"--output_dir={tmp_path}")
-    assert _run(*arguments, "--num_virtual_devices=2", "--batch_size=3", "--num_pictures=0") == 0
+    assert _run(*arguments, "--num_virtual_devices=2", "--batch_size=3", *BARE) == 0
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["num_images"] == 6
     assert not (tmp_path / "pictures").exists()
@@ -259,7 +263,7 @@ def _official(instances, results):
 def _saved(run, records, folder):
     """Evaluates; returns COCO's numbers in metrics.json, and the folder of the files."""
     words = (f"--run_dir={run}", f"--records={records}", f"--output_dir={folder}")
-    assert _run(*words, "--save_detections=coco", "--num_pictures=0") == 0
+    assert _run(*words, *BARE, "--save_detections=coco") == 0
     metrics = json.loads((folder / "metrics.json").read_text())
     assert 0.1 < metrics["coco_ap"] < 0.9
     return [metrics[name] for name in METRICS], folder / "detections"
@@ -348,7 +352,7 @@ def test_changed_names_are_told(quick_run, tiny_records, tmp_path, capsys, monke
 
     monkeypatch.setattr(checkpoints, "load_run", renamed)
     words = (f"--run_dir={quick_run}", f"--records={tiny_records}", f"--output_dir={tmp_path}")
-    assert _run(*words, "--save_detections=voc", "--num_pictures=0") == 0
+    assert _run(*words, *BARE, "--save_detections=voc") == 0
     changed = tmp_path / "detections" / "changed_names.json"
     assert (
         f"{changed}: names of classes or images that had to be changed" in capsys.readouterr().out

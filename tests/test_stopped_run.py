@@ -52,7 +52,13 @@ def stop(process, number=signal.SIGTERM):
         # After this line comes the building of the network; steps; an evaluation.
         pytest.param(signal.SIGTERM, "Data", (), id="start", marks=pytest.mark.soak),
         pytest.param(signal.SIGINT, f"step 1/{NUM_STEPS}", ("--steps_per_loop=100",), id="steps"),
-        pytest.param(signal.SIGHUP, f"step {NUM_STEPS}/{NUM_STEPS}", (), id="last evaluation"),
+        pytest.param(
+            signal.SIGHUP,
+            f"step {NUM_STEPS}/{NUM_STEPS}",
+            (),
+            id="last evaluation",
+            marks=pytest.mark.soak,
+        ),
     ],
 )
 def test_signal_at_any_moment_loses_nothing(tiny_records, whole, tmp_path, number, moment, flags):

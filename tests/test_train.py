@@ -146,7 +146,11 @@ def test_run_stopped_by_ctrl_c_goes_on_to_the_same_losses(
     "options",
     [
         pytest.param(InputOptions(), id="read at random", marks=pytest.mark.soak),
-        pytest.param(InputOptions(reading=ReadOptions(shuffle_buffer_mb=1)), id="streamed"),
+        pytest.param(
+            InputOptions(reading=ReadOptions(shuffle_buffer_mb=1)),
+            id="streamed",
+            marks=pytest.mark.soak,
+        ),
     ],
 )
 def test_run_on_two_sets_with_all_augmentation_goes_on_within_an_epoch(

@@ -9,8 +9,6 @@ from PIL import Image
 
 from ssd_tfrecord.data.reading import RecordReader
 from ssd_tfrecord.data.rendering import decode_whole
-from ssd_tfrecord.detection import pictures
-from ssd_tfrecord.detection.detections import Detections
 from ssd_tfrecord.detection.ground_truth import GroundTruth
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.records.schema import FILENAME, parse_example
@@ -62,17 +60,3 @@ def read_images(manifest: Manifest, indices: Sequence[int]) -> Iterator[Image.Im
         record = parse_example(reader.read(tf.constant(index, tf.int64))[1])
         size = tf.stack([record["height"], record["width"]])
         yield Image.fromarray(decode_whole(record["encoded"], size).numpy())
-
-
-def record_pictures(
-    manifest: Manifest,
-    ground_truths: Sequence[GroundTruth],
-    detections: Sequence[Detections],
-    count: int,
-) -> list[tuple[str, Image.Image]]:
-    """``beside_truth`` of a record set, in record order."""
-
-    def read(indices: Sequence[int]) -> Iterator[Image.Image]:
-        return read_images(manifest, indices)
-
-    return pictures.beside_truth(read, ground_truths, detections, manifest.class_names, count)

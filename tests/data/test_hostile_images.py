@@ -14,7 +14,6 @@ from PIL import Image
 from ssd_tfrecord.data import caching, pipeline
 from ssd_tfrecord.data.reading import RecordReader, first_damaged
 from ssd_tfrecord.detection import recorded
-from ssd_tfrecord.detection.recorded import read_ground_truths
 from ssd_tfrecord.errors import DamagedRecordError
 from ssd_tfrecord.options import InputOptions, ReadOptions
 from ssd_tfrecord.records import schema
@@ -117,7 +116,7 @@ def train(manifest):
 
 
 def draw(manifest):
-    recorded.record_pictures(manifest, read_ground_truths(manifest), _NOTHING, 2)
+    list(recorded.read_images(manifest, [0, 1]))
 
 
 def fill_cache(manifest):
@@ -125,14 +124,6 @@ def fill_cache(manifest):
     small = dataclasses.replace(manifest, num_pixels=10_000)
     caching.opened([small], ReadOptions(cache="decoded"))
 
-
-class _Nothing:
-    scores = np.zeros(0, np.float32)
-    boxes = np.zeros([0, 4], np.float32)
-    labels = np.zeros(0, np.int32)
-
-
-_NOTHING = [_Nothing()] * 2
 
 READERS = {"training": train, "evaluation": evaluate, "pictures": draw, "cache": fill_cache}
 IMAGES = {

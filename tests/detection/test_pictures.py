@@ -83,14 +83,17 @@ def test_spread_takes_each_index_once_from_the_whole_set():
     assert pictures.spread(0, 4) == []
 
 
-def test_record_pictures_show_the_records_own_pixels(tiny_records):
+def test_pictures_of_records_show_the_records_own_pixels(tiny_records):
     manifest = Manifest.load(tiny_records)
     truths = read_ground_truths(manifest)
     found = [
         Detections(t.source_id, t.height, t.width, t.boxes, np.ones(len(t.labels)), t.labels)
         for t in truths
     ]
-    chosen = recorded.record_pictures(manifest, truths, found, 6)
+    names = manifest.class_names
+    chosen = pictures.beside_truth(
+        lambda places: recorded.read_images(manifest, places), truths, found, names, 6
+    )
     assert [name for name, _ in chosen] == [truth.source_id for truth in truths]
     for (_, picture), truth in zip(chosen, truths):
         half = np.asarray(picture)[:, : picture.width // 2]

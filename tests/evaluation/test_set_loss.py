@@ -38,7 +38,7 @@ def test_loss_set_holds_each_object_once(manifest):
     assert sorted(shown) == list(range(manifest.num_records))
 
 
-@pytest.mark.parametrize("batch_size", [4, 6])
+@pytest.mark.parametrize("batch_size", [4, pytest.param(6, marks=pytest.mark.soak)])
 def test_loss_is_that_of_the_whole_set_for_any_batch_size(manifest, batch_size):
     measured = set_loss.SetLoss(
         silent_model(),
