@@ -54,6 +54,7 @@ def test_metrics_json_has_the_fixed_names(evaluated):
         *("voc07_map", "voc12_map", *METRICS),
         *("ap_per_class", "step", "num_images", "num_objects", "num_detections"),
         *("best_threshold", "precision", "recall", "f1", "intervals", "loss", "measured"),
+        "voc12_map75",
     }
     assert (metrics["step"], metrics["num_images"], metrics["num_objects"]) == (3, 6, 7)
     assert list(metrics["ap_per_class"]) == ["cat", "dog", "person"]

@@ -91,7 +91,7 @@ def test_byte_order_mark_in_a_flagfile_is_an_error_not_a_lost_setting(tmp_path):
 def test_help_names_every_flag_with_its_default():
     text = flags.help_text(config.DetectConfig)
     assert "--score_threshold=0.4" in text
-    assert "--max_detections=10" in text
+    assert "--max_detections=100" in text
     assert "one of float32, mixed_bfloat16, mixed_float16" in " ".join(text.split())
     for line in flags.to_lines(flags.parse(config.TrainConfig, TRAIN)):
         assert line.split("=")[0] + "=" in flags.help_text(config.TrainConfig)

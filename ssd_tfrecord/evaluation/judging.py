@@ -2,8 +2,9 @@
 
 from ssd_tfrecord.evaluation import measurement
 from ssd_tfrecord.evaluation.analysis.answering import answer
+from ssd_tfrecord.evaluation.average_precision import average_precisions
 from ssd_tfrecord.evaluation.evaluated_set import EvaluatedSet
-from ssd_tfrecord.evaluation.metrics import measure
+from ssd_tfrecord.evaluation.metrics import mean_ap, measure
 from ssd_tfrecord.evaluation.origins import Outcome
 from ssd_tfrecord.evaluation.overlaps import find_overlaps
 from ssd_tfrecord.evaluation.scored_set import score_set
@@ -23,6 +24,7 @@ def judge(outcome: Outcome, *, bootstrap: int = 1000) -> EvaluatedSet:
     answers = answer(scored, overlaps, bootstrap=bootstrap, anchors=outcome.anchors)
     best = answers.curves.overall_best
     metrics |= {
+        "voc12_map75": mean_ap(average_precisions(scored, overlaps, 0.75)[1]),
         "best_threshold": best.threshold,
         "precision": best.precision,
         "recall": best.recall,

@@ -91,8 +91,8 @@ def measure(
         for i, name in enumerate(scored.class_names)
     }
     return {
-        "voc07_map": _mean(voc07),
-        "voc12_map": _mean(voc12),
+        "voc07_map": mean_ap(voc07),
+        "voc12_map": mean_ap(voc12),
         **numbers,
         "ap_per_class": per_class,
         "num_images": scored.num_images,
@@ -171,7 +171,12 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _mean(values: np.ndarray) -> float | None:
+def mean_ap(values: np.ndarray) -> float | None:
+    """The mean over classes, without NaN, which stands for those without objects; None of none.
+
+    Args:
+        values: [C], of ``average_precisions``.
+    """
     # Not np.nanmean(), which warns where there is no class with objects.
     values = values[~np.isnan(values)]
     return float(values.mean()) if values.size else None

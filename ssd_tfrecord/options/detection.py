@@ -56,7 +56,7 @@ def _as_there(name: str, default: Any = None) -> Any:
 class ShownOptions(Options):
     """From the network's outputs to the detections that people look at."""
 
-    # Fewer and surer boxes than the metrics need.
+    # Surer boxes than the metrics need, and no more of them than anybody looks at.
     score_threshold: str = option(
         "0.4",
         "discard detections with this score or less; or best: with less than the score at which "
@@ -66,7 +66,7 @@ class ShownOptions(Options):
     )
     nms_iou: float = _as_there("nms_iou")
     nms_candidates: int = _as_there("nms_candidates")
-    max_detections: int = _as_there("max_detections", 10)
+    max_detections: int = _as_there("max_detections", 100)
 
     def __post_init__(self) -> None:
         super().__post_init__()
