@@ -69,6 +69,7 @@ class Validator:
         self._detections: list[Detections] = []
         self._shown: dict[int, Image.Image] = {}
         self._curves: Curves | None = None
+        self._positives: list[int] = []
         self._confusion: Confusion | None = None
         # Made once: each would be traced anew at every evaluation.
         self._images = self._detector.passes(
@@ -103,7 +104,9 @@ class Validator:
         class_names = self._detector.class_names
         scored = score_set(self._ground_truths, self._detections, class_names)
         overlaps = find_overlaps(scored)
-        self._curves = curves(match(scored, overlaps), scored.found.scores)
+        matches = match(scored, overlaps)
+        self._positives = matches.positives.tolist()
+        self._curves = curves(matches, scored.found.scores)
         self._confusion = confuse(scored, overlaps)
         ids = image_ids(list(scored.source_ids), strings=self._manifest.has_string_ids)
         return measure(scored, overlaps, self._detector.original_ids, ids)
@@ -138,7 +141,7 @@ class Validator:
         if self._curves is None or self._confusion is None:
             return
         names = self._detector.class_names
-        journal.curves(step, self._manifest.name, self._curves, names)
+        journal.curves(step, self._manifest.name, self._curves, names, self._positives)
         png = charts.to_png(charts.confusion_figure(self._confusion, names))
         journal.pictures("eval", step, "confusion", [Image.open(io.BytesIO(png)).convert("RGB")])
         drawn = self.pictures(num_pictures)

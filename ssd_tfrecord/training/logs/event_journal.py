@@ -109,7 +109,14 @@ class Journal:
         """Writes pictures to TensorBoard, as ``Summaries.pictures`` does."""
         self._summaries.pictures(kind, step, name, pictures)
 
-    def curves(self, step: int, name: str, curves: Curves, class_names: Sequence[str]) -> None:
+    def curves(
+        self,
+        step: int,
+        name: str,
+        curves: Curves,
+        class_names: Sequence[str],
+        positives: Sequence[int],
+    ) -> None:
         """Writes PR curves to TensorBoard, and thresholds.json.
 
         Args:
@@ -117,8 +124,9 @@ class Journal:
             name: of the evaluation set.
             curves: of its evaluation.
             class_names: of the labels 1, 2, ….
+            positives: number of objects of each class that are to be found.
         """
-        self._summaries.curves(step, curves, class_names)
+        self._summaries.curves(step, curves, class_names, positives)
         content = json.dumps(thresholds(name, step, curves, class_names), ensure_ascii=False)
         self._writing.attempt(
             lambda: run_folder.write_text(self._run_dir / THRESHOLDS, content + "\n")

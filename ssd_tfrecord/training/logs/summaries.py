@@ -114,15 +114,18 @@ class Summaries:
         ]
         self._write(kind, step, tagged)
 
-    def curves(self, step: int, curves: Curves, class_names: Sequence[str]) -> None:
+    def curves(
+        self, step: int, curves: Curves, class_names: Sequence[str], positives: Sequence[int]
+    ) -> None:
         """Writes the PR curves of an evaluation.
 
         Args:
             step: number of finished steps.
             curves: of the evaluation.
             class_names: of the labels 1, 2, ….
+            positives: number of objects of each class that are to be found.
         """
-        self._write("eval", step, list(curve_summaries(curves, class_names)))
+        self._write("eval", step, list(curve_summaries(curves, class_names, positives)))
 
     def close(self) -> None:
         """Closes the event files."""

@@ -26,7 +26,7 @@ def _curves(num_classes=2):
 
 def test_tensorboard_reads_the_curves(tmp_path):
     summaries = Summaries(tmp_path, "voc07_map")
-    summaries.curves(7, _curves(), ("cat", "no objects"))
+    summaries.curves(7, _curves(), ("cat", "no objects"), (4, 0))
     summaries.close()
     events = EventAccumulator(str(tmp_path / "eval"))
     events.Reload()
@@ -38,6 +38,9 @@ def test_tensorboard_reads_the_curves(tmp_path):
     values = make_ndarray(event.tensor_proto)
     assert values.shape == (6, 201)
     precision, recall = values[4], values[5]
+    # Right, wrong and missed at these; TensorBoard cuts a curve where the first two are 0.
+    np.testing.assert_array_equal(values[[0, 1, 3]][:, [0, 100, 140, 200]].T[0], [2, 1, 2])
+    np.testing.assert_array_equal(values[[0, 1, 3]][:, [0, 100, 140, 200]].T[2], [1, 0, 3])
     # At thresholds 0, 0.5, 0.7 and 1: 2 of 3 right, 1 of 2, 1 of 1, nothing left.
     np.testing.assert_allclose(recall[[0, 100, 140, 200]], [0.5, 0.25, 0.25, 0])
     np.testing.assert_allclose(precision[[0, 100, 140, 200]], [2 / 3, 0.5, 1, 1])
@@ -45,5 +48,5 @@ def test_tensorboard_reads_the_curves(tmp_path):
 
 def test_of_many_classes_only_the_curve_of_all_is_written():
     many = curve_summaries.MAX_CLASSES + 1
-    made = list(curve_summaries.curve_summaries(_curves(many), ["x"] * many))
+    made = list(curve_summaries.curve_summaries(_curves(many), ["x"] * many, [4] * many))
     assert [summary.value[0].tag for summary in made] == ["Precision-recall/all classes"]
