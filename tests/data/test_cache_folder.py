@@ -95,6 +95,7 @@ def test_a_second_job_fills_the_cache_if_the_first_dies(start, tmp_path):
     assert [name.count(".") for name in os.listdir(tmp_path / "cache")] == [0]
 
 
+@pytest.mark.soak
 def test_waiting_ends_with_ctrl_c(start, tmp_path):
     line_with(start("never").stdout, "filling")
     second = start()

@@ -48,13 +48,21 @@ def growth_mb(records, shuffle_buffer_mb, num_steps, *words):
     return max(sizes[2 * third :]) - max(sizes[:third])
 
 
-@pytest.mark.parametrize("num_steps", [1500, pytest.param(20_000, marks=pytest.mark.soak)])
-@pytest.mark.parametrize("shuffle_buffer_mb", [0, 1], ids=["at random", "streamed"])
+@pytest.mark.parametrize(
+    ("shuffle_buffer_mb", "num_steps"),
+    [
+        pytest.param(0, 1500, id="at random"),
+        pytest.param(0, 20_000, id="at random, long", marks=pytest.mark.soak),
+        pytest.param(1, 1500, id="streamed", marks=pytest.mark.soak),
+        pytest.param(1, 20_000, id="streamed, long", marks=pytest.mark.soak),
+    ],
+)
 def test_memory_does_not_grow_with_the_steps(tiny_records, shuffle_buffer_mb, num_steps):
     # What the allocator keeps back wavers by some MB.
     assert growth_mb(tiny_records, shuffle_buffer_mb, num_steps) < 20
 
 
+@pytest.mark.soak
 def test_batches_that_are_kept_are_seen(tiny_records):
     # A thousand batches.
     assert growth_mb(tiny_records, 0, 1500, "keeping") > 30

@@ -115,11 +115,12 @@ def growth_kb(*words):
     return int(done.stdout.split()[-1])
 
 
-@pytest.mark.parametrize("kind", ["voc", "coco"])
+@pytest.mark.parametrize("kind", ["voc", pytest.param("coco", marks=pytest.mark.soak)])
 def test_memory_does_not_grow_with_the_images(folder, kind):
     assert growth_kb(folder, kind) < LIMIT_KB
 
 
+@pytest.mark.soak
 def test_a_kilobyte_of_each_image_is_seen(folder):
     assert growth_kb(folder, "coco", "keeping") > LIMIT_KB
 
