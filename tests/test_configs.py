@@ -39,6 +39,12 @@ RECIPES = {
     "notebook_ssd300_coco2017": (240_000, 300, "coco", (160_000, 200_000), 250, "coco_ap"),
 }
 
+# The flags of NVIDIA's recipe that are not as in the authors'. Source: main.py, ssd/utils.py,
+# ssd/coco_pipeline.py and examples/SSD300_FP32_1GPU.sh of DeepLearningExamples (729963d).
+NVIDIA = "ssd300_resnet50_coco2017"
+# 65 epochs, a lower rate after 43 and after 54, of the images that have objects.
+NVIDIA_EPOCHS, NVIDIA_IMAGES = (65, 43, 54), 117_266
+
 RECIPE_FLAGS = {"num_steps", "global_batch_size", "seed", "precision", "xla", "color"} | {
     field.name
     for options in (
@@ -88,7 +94,7 @@ def not_said(config):
 
 
 def test_every_config_of_the_list_is_there_and_no_other():
-    assert {path.stem for path in PATHS} == {*RECIPES, "demo"}
+    assert {path.stem for path in PATHS} == {*RECIPES, NVIDIA, "demo"}
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -120,9 +126,35 @@ def test_numbers_are_the_published_ones(name):
 def test_spelt_aspect_ratios_are_the_published_ones(name):
     config = parse(name)
     size, scales = config.model.input_size, config.anchors.anchor_scales
+    # Empty, so that published weights that it may begin with bring their own.
+    assert config.anchors.anchor_variant == ""
     published = anchor_boxes(AnchorOptions(anchor_scales=scales), config.model.maps)
     assert len(published) == {300: 8732, 512: 24564}[size]
     assert (anchor_boxes(config.anchors, config.model.maps) == published).all()
+
+
+def test_the_recipe_of_resnet50_is_nvidias():
+    config = parse(NVIDIA)
+    epochs = [count * NVIDIA_IMAGES / 32 for count in NVIDIA_EPOCHS]
+    steps = (config.num_steps, *config.optimizer.lr_boundaries)
+    assert steps == pytest.approx(epochs, abs=50)
+    assert config.global_batch_size == 32
+    assert (config.model.backbone, config.model.input_size) == ("resnet50", 300)
+    assert (config.model.backbone_weights, config.model.batch_norm) == ("imagenet", "sync")
+    anchors = AnchorOptions(anchor_scales="coco", anchor_variant="amdegroot")
+    expected = anchor_boxes(anchors, config.model.maps)
+    assert (anchor_boxes(config.anchors, config.model.maps) == expected).all()
+    assert stretch_rates(config.optimizer) == pytest.approx((2.6e-3, 2.6e-4, 2.6e-5))
+    assert (config.optimizer.momentum, config.optimizer.weight_decay) == (0.9, 5e-4)
+    assert (config.optimizer.warmup_steps, config.optimizer.gradient_clip_norm) == (300, 0)
+    assert config.loss == LossOptions()
+    assert config.input.framing == FramingOptions(max_expansion=1.0)
+    assert config.detection == DetectionOptions(0.05, 0.5, 200, 200)
+    assert config.checkpoints.best_metric == "coco_ap"
+    entries = header(FOLDER / f"{NVIDIA}.flags")
+    # Published: 20:20:13 in float32, 10:23:46 in mixed precision.
+    assert entries["Hours"].startswith("about 20.3 on one V100 GPU of 16 GB in float32, 10.4 ")
+    assert "0.250" in entries["Score"] and "github.com/NVIDIA/" in entries["Source"]
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)

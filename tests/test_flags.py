@@ -42,10 +42,13 @@ def test_config_survives_its_own_flagfile(tmp_path):
         (["--lr_values=1,2,3"], "--lr_values=1,2,3: must have one more value than --lr_bound"),
         (["--lr_schedule=cosine", "--lr_boundaries=5"], "--lr_schedule=cosine cannot be combined"),
         (["--anchor_scales=0.5,0.2"], "--anchor_scales=0.5,0.2: must be positive and in incr"),
-        (["--anchor_scales=big"], "--anchor_scales=big: must be voc, coco or a list of numbers"),
+        (["--anchor_scales=big"], "--anchor_scales=big: must be voc, coco, ssdlite or a list of n"),
         (["--aspect_ratios=2:1"], "--aspect_ratios=2:1: must be numbers greater than 1"),
         (["--input_size=400"], "--input_size=400: must be 300 or 512 for vgg16"),
-        (["--backbone=mobilenet_v2", "--input_size=512"], "must be 300 for mobilenet_v2"),
+        (
+            ["--backbone=mobilenet_v2", "--input_size=640"],
+            "must be 300, 320 or 512 for mobilenet_v2",
+        ),
         (["--width=0.5"], "--width=0.5: must be 1 for vgg16"),
         (["--patience=3"], "--patience requires --eval_records"),
         (

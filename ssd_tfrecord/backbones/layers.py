@@ -10,7 +10,7 @@ from ssd_tfrecord.keras import keras
 # Keras's MobileNetV2 has 0.999, which needs thousands of steps to forget the initial values; a run
 # on one's own data may have only hundreds.
 BATCH_NORM_MOMENTUM = 0.97
-# That of Keras's MobileNetV2.
+# That of Keras's MobileNets and torchvision's SSDLite.
 BATCH_NORM_EPSILON = 1e-3
 
 
@@ -24,14 +24,21 @@ def xavier(seed: int, name: str) -> keras.initializers.Initializer:
     return keras.initializers.LecunUniform(seed=zlib.crc32(f"{seed}/{name}".encode()))
 
 
-def batch_norm_layer(name: str, mode: str) -> keras.layers.Layer:
+def batch_norm_layer(
+    name: str,
+    mode: str,
+    *,
+    momentum: float | None = None,
+    epsilon: float | None = None,
+) -> keras.layers.Layer:
     """Batch normalisation for ``--batch_norm``: sync (over all replicas) or frozen.
 
-    A frozen layer is not trained and uses its moving averages during training as well.
+    A frozen layer is not trained and uses its moving averages during training as well. ``momentum``
+    and ``epsilon`` are those above if None.
     """
     return BatchNorm(
-        momentum=BATCH_NORM_MOMENTUM,
-        epsilon=BATCH_NORM_EPSILON,
+        momentum=BATCH_NORM_MOMENTUM if momentum is None else momentum,
+        epsilon=BATCH_NORM_EPSILON if epsilon is None else epsilon,
         synchronized=True,
         trainable=mode == "sync",
         name=name,
@@ -122,6 +129,28 @@ def _sum_over_replicas(
 
     # custom_gradient takes (result, gradient function); callers receive the result only.
     return total(value), total
+
+
+class HardSwish(keras.layers.Layer):
+    """x * hard_sigmoid(x), as in MobileNetV3 (Howard et al., arXiv 1905.02244, section 5.2)."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Of each of ``inputs``."""
+        return inputs * hard_sigmoid(inputs)
+
+
+def hard_sigmoid(x: tf.Tensor) -> tf.Tensor:
+    """relu6(x + 3) / 6. Not Keras's function of that name, which rises with 0.2 x."""
+    return tf.nn.relu6(x + 3.0) * (1.0 / 6.0)
+
+
+class ExcitedChannels(keras.layers.Layer):
+    """Features times the hard sigmoid of their channels' gates, as in MobileNetV3."""
+
+    def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Of ``inputs``: (features [B, H, W, C], gates [B, 1, 1, C])."""
+        features, gates = inputs
+        return features * hard_sigmoid(gates)
 
 
 class ChannelL2Norm(keras.layers.Layer):

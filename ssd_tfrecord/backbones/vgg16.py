@@ -13,6 +13,7 @@ from ssd_tfrecord.backbones.backbone import (
     SSD512,
     Arrays,
     Backbone,
+    Cost,
     FeatureMaps,
     PublishedWeights,
 )
@@ -166,4 +167,6 @@ VGG16 = Backbone(
     weights=PublishedWeights(
         url_fn=_url, keras_fn=_download, classifier=CLASSIFIER, adapt_fn=adapt
     ),
+    purpose="the published SSD, which results are compared with",
+    costs={300: Cost(26.29, 31.4, 5100, 890), 512: Cost(27.19, 90.2, 12000, 3100)},
 )

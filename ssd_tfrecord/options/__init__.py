@@ -12,6 +12,9 @@ from ssd_tfrecord.options.input import FramingOptions as FramingOptions
 from ssd_tfrecord.options.input import InputOptions as InputOptions
 from ssd_tfrecord.options.input import ReadOptions as ReadOptions
 from ssd_tfrecord.options.input import RenderOptions as RenderOptions
+from ssd_tfrecord.options.model import AMDEGROOT as AMDEGROOT
+from ssd_tfrecord.options.model import CAFFE as CAFFE
+from ssd_tfrecord.options.model import TORCHVISION as TORCHVISION
 from ssd_tfrecord.options.model import AnchorOptions as AnchorOptions
 from ssd_tfrecord.options.model import LossOptions as LossOptions
 from ssd_tfrecord.options.model import ModelOptions as ModelOptions

@@ -1,15 +1,20 @@
 """The options of anchors, network and loss."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ssd_tfrecord.backbones import BACKBONES, Backbone, FeatureMaps
+from ssd_tfrecord.backbones import BACKBONES, Backbone, FeatureMaps, comparison
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options.option import Options, option
 
 # --anchor_scales by name: the published sizes, kept with each backbone's feature maps.
-_PUBLISHED = ("voc", "coco")
+_PUBLISHED = ("voc", "coco", "ssdlite")
+
+# --anchor_variant: how the anchors of the published models differ. Sources: prior_box_layer of the
+# authors' Caffe code; torchvision's DefaultBoxGenerator; PriorBox of amdegroot/ssd.pytorch.
+CAFFE, TORCHVISION, AMDEGROOT = "caffe", "torchvision", "amdegroot"
 
 
 @dataclass(frozen=True)
@@ -18,8 +23,8 @@ class AnchorOptions(Options):
 
     anchor_scales: str = option(
         "voc",
-        "sizes of the anchors: voc or coco for the published ones (coco's are smaller), or one "
-        "scale per feature map plus one, as fractions of the input side, in increasing order: "
+        "sizes of the anchors: voc, coco (smaller) or ssdlite (larger) for the published ones, or "
+        "one scale per feature map plus one, as fractions of the input side, in increasing order: "
         "0.1,0.2,0.37,0.54,0.71,0.88,1.05",
     )
     aspect_ratios: str = option(
@@ -27,6 +32,14 @@ class AnchorOptions(Options):
         "aspect ratios greater than 1 of the anchors, feature maps separated by ':', as in "
         "2:2,3:2,3:2,3:2:2. Each ratio adds a wide and a tall anchor; square ones are always "
         "there. Empty: the published ratios",
+    )
+    anchor_variant: str = option(
+        "",
+        "whose anchors, where published models differ: caffe, as the authors' (not clipped, sizes "
+        "truncated to whole pixels); torchvision (width and height clipped to the image's); "
+        "amdegroot, also lufficc's (centre, width and height clipped). Empty: that of "
+        "--init_checkpoint, or caffe",
+        choices=("", CAFFE, TORCHVISION, AMDEGROOT),
     )
 
     def __post_init__(self) -> None:
@@ -44,7 +57,8 @@ class AnchorOptions(Options):
         if self.anchor_scales in _PUBLISHED:
             return None
         what = f"--anchor_scales={self.anchor_scales}"
-        scales = _floats(self.anchor_scales, f"{what}: must be voc, coco or a list of numbers")
+        wanted = f"{what}: must be {', '.join(_PUBLISHED)} or a list of numbers"
+        scales = _floats(self.anchor_scales, wanted)
         if len(scales) < 2 or any(a >= b for a, b in pairwise(scales)) or scales[0] <= 0:
             raise InputError(
                 f"{what}: must be positive and in increasing order, one scale per feature map, "
@@ -77,6 +91,11 @@ class AnchorOptions(Options):
         """
         scales, ratios, num_maps = self.scales(), self.ratios(), len(maps.sides)
         size = f"--input_size={maps.input_size}"
+        if scales is None and self.anchor_scales not in maps.sizes:
+            raise InputError(
+                f"--anchor_scales={self.anchor_scales}: not published for this --backbone and "
+                f"{size}; must be {', '.join(maps.sizes)} or a list of {num_maps + 1} numbers"
+            )
         # Map k has anchors of scale k and of sqrt(scale k * scale (k + 1)), hence one scale more.
         if scales and len(scales) != num_maps + 1:
             raise InputError(
@@ -102,28 +121,38 @@ def _floats(text: str, message: str) -> tuple[float, ...]:
 
 
 def _sizes_of(backbone: Backbone) -> str:
-    return " or ".join(map(str, backbone.inputs))
+    *others, last = map(str, backbone.inputs)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _grouped(texts: Mapping[str, str]) -> str:
+    """{backbone: text} with each text once, as in "300 or 512 for vgg16, resnet50"."""
+    named: dict[str, list[str]] = {}
+    for name, text in texts.items():
+        named.setdefault(text, []).append(name)
+    return "; ".join(f"{text} for {', '.join(names)}" for text, names in named.items())
 
 
 def _input_sizes() -> str:
-    return "; ".join(f"{_sizes_of(item)} for {name}" for name, item in BACKBONES.items())
+    return _grouped({name: _sizes_of(item) for name, item in BACKBONES.items()})
 
 
 def _widths() -> str:
     ranges = {name: item.widths for name, item in BACKBONES.items()}
-    return "; ".join(
-        f"{low:g} to {high:g} for {name}" for name, (low, high) in ranges.items() if low < high
+    return _grouped(
+        {name: f"{low:g} to {high:g}" for name, (low, high) in ranges.items() if low < high}
     )
 
 
 def _published_widths() -> str:
-    published = {name: item.weights.widths for name, item in BACKBONES.items() if item.weights}
-    return "; ".join(
-        f"for {name} only with --width={', '.join(f'{width:g}' for width in widths[:-1])} or "
-        f"{widths[-1]:g}"
-        for name, widths in published.items()
-        if len(widths) > 1
-    )
+    texts = []
+    for name, item in BACKBONES.items():
+        if item.weights is None:
+            texts.append(f"there are none for {name}")
+        elif len(item.weights.widths) > 1:
+            *others, last = (f"{width:g}" for width in item.weights.widths)
+            texts.append(f"for {name} only with --width={', '.join(others)} or {last}")
+    return "; ".join(texts)
 
 
 @dataclass(frozen=True)
@@ -135,7 +164,8 @@ class ModelOptions(Options):
     input_size: int = option(300, f"side of the square network input in pixels: {_input_sizes()}")
     backbone: str = option(
         "vgg16",
-        "feature extractor: vgg16, as published, or mobilenet_v2, which is much lighter",
+        f"feature extractor. {comparison.backbones_text()}; counted with 20 classes, CPU time "
+        "measured in float32 on AVX2",
         choices=BACKBONES,
     )
     width: float = option(

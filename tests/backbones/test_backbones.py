@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from ssd_tfrecord.backbones import mobilenet_v2, vgg16
-from ssd_tfrecord.backbones.backbone import SSD300, SSD512
+from ssd_tfrecord.backbones.backbone import SSD300, SSD320, SSD512
 from ssd_tfrecord.keras import keras
 
 
@@ -56,6 +56,22 @@ def test_sides_and_channels_of_the_maps(vgg300, mobilenet):
     assert channels(mobilenet) == [96, 192, 1280, 176, 96, 96]
     assert sides(vgg300) == sides(mobilenet) == SSD300.sides
     assert sides(vgg512) == SSD512.sides
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    ("maps", "channels"),
+    [
+        (SSD320, [96, 192, 1280, 176, 96, 96]),
+        # 128 is 3 times 16; the fourth added map is half of the third.
+        (SSD512, [96, 192, 1280, 176, 96, 96, 48]),
+    ],
+    ids=["320", "512"],
+)
+def test_mobilenet_v2_at_other_inputs(maps, channels):
+    _, features = mobilenet_v2.build(maps, width=0.35, batch_norm="sync", seed=0)
+    assert [each.shape[-1] for each in features] == channels
+    assert tuple(each.shape[1] for each in features) == maps.sides
 
 
 def test_pool3_rounds_up_and_its_last_window_holds_what_is_left(vgg300):

@@ -19,7 +19,7 @@ TOY = ("--backbone=toy", "--input_size=64", "--backbone_weights=none")
 
 def test_help_and_errors_know_it():
     text = " ".join(flags.help_text(TrainConfig).split())
-    assert "(one of vgg16, mobilenet_v2, toy)" in text
+    assert "mobilenet_v3_large_reduced, toy)" in text
     with pytest.raises(InputError, match="--input_size=512: must be 300 or 64 for toy"):
         ModelOptions(backbone="toy", input_size=512)
     with pytest.raises(InputError, match="--width=2: must be 1 for toy"):

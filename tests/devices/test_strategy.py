@@ -3,6 +3,7 @@
 import pytest
 import tensorflow as tf
 
+from ssd_tfrecord.backbones import BACKBONES
 from ssd_tfrecord.devices import strategy
 from ssd_tfrecord.devices.strategy import check_xla, create_strategy, device_table
 from ssd_tfrecord.errors import InputError
@@ -80,3 +81,13 @@ def test_xla_and_synchronised_batch_norm_on_several_replicas():
     check_xla(True, vgg, 2)
     with pytest.raises(InputError, match="--xla cannot be combined with --batch_norm=sync on 2"):
         check_xla(True, mobilenet, 2)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, item in BACKBONES.items() if item.has_batch_norm and name != "toy"]
+)
+def test_every_backbone_with_batch_norm_is_known_to_have_it(name):
+    size = min(BACKBONES[name].inputs)
+    check_xla(True, ModelOptions(backbone=name, input_size=size, batch_norm="frozen"), 2)
+    with pytest.raises(InputError, match="--xla cannot be combined with --batch_norm=sync on 2"):
+        check_xla(True, ModelOptions(backbone=name, input_size=size), 2)

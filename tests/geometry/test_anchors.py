@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ssd_tfrecord.backbones import BACKBONES
-from ssd_tfrecord.backbones.backbone import SSD300, SSD512
+from ssd_tfrecord.backbones.backbone import SSD300, SSD512, SSDLITE320
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.geometry.anchors import anchor_boxes, anchors_per_cell
 from ssd_tfrecord.options import AnchorOptions
@@ -70,17 +70,80 @@ SSD512_VOC = [
 ]
 
 
+# torchvision's ssdlite320_mobilenet_v3_large: 0.2 to 0.95 of 320 in equal steps, then 1.
+SSDLITE320_ROWS = [
+    (0, (8, 8), (64, 84.66404), [(45.25483, 90.50967), (36.95042, 110.85125)]),
+    (1254, (168, 152), (64, 84.66404), [(45.25483, 90.50967), (36.95042, 110.85125)]),
+    (2394, (312, 312), (64, 84.66404), [(45.25483, 90.50967), (36.95042, 110.85125)]),
+    (2400, (16, 16), (112, 133.86560), [(79.19596, 158.39192), (64.66323, 193.98969)]),
+    (2724, (176, 144), (112, 133.86560), [(79.19596, 158.39192), (64.66323, 193.98969)]),
+    (2994, (304, 304), (112, 133.86560), [(79.19596, 158.39192), (64.66323, 193.98969)]),
+    (3000, (32, 32), (160, 182.42807), [(113.13708, 226.27417), (92.37604, 277.12813)]),
+    (3072, (160, 160), (160, 182.42807), [(113.13708, 226.27417), (92.37604, 277.12813)]),
+    (3144, (288, 288), (160, 182.42807), [(113.13708, 226.27417), (92.37604, 277.12813)]),
+    (3150, (160 / 3, 160 / 3), (208, 230.75528), [(147.07821, 294.15642), (120.08886, 360.26657)]),
+    (3174, (160, 160), (208, 230.75528), [(147.07821, 294.15642), (120.08886, 360.26657)]),
+    (3198, (800 / 3, 800 / 3), (208, 230.75528), [(147.07821, 294.15642), (120.08886, 360.26657)]),
+    (3204, (80, 80), (256, 278.96953), [(181.01934, 362.03867), (147.80167, 443.40501)]),
+    (3216, (240, 80), (256, 278.96953), [(181.01934, 362.03867), (147.80167, 443.40501)]),
+    (3222, (240, 240), (256, 278.96953), [(181.01934, 362.03867), (147.80167, 443.40501)]),
+    (3228, (160, 160), (304, 311.89742), [(214.96046, 429.92092), (175.51448, 526.54345)]),
+]
+# The same fractions of 512, the first or middle cell of each map.
+SSDLITE512_ROWS = [
+    (0, (8, 8), (102.4, 135.46247), [(72.40773, 144.81547), (59.12067, 177.36200)]),
+    (6954, (272, 240), (179.2, 214.18497), [(126.71354, 253.42707), (103.46117, 310.38350)]),
+    (7680, (32, 32), (256, 291.88491), [(181.01934, 362.03867), (147.80167, 443.40501)]),
+    (8118, (320, 192), (332.8, 369.20845), [(235.32514, 470.65027), (192.14217, 576.42651)]),
+    (8160, (128, 128), (409.6, 446.35125), [(289.63094, 579.26188), (236.48267, 709.44801)]),
+    (8184, (256, 256), (486.4, 499.03587), [(343.93674, 687.87348), (280.82317, 842.46951)]),
+]
+# SSD300's fractions of 320, with its six maps of 40, 20, 10, 5, 3 and 1 cells.
+SSD320_VOC = [
+    (0, (4, 4), (32, 45.25483), [(22.62742, 45.25483)]),
+    (3276, (164, 156), (32, 45.25483), [(22.62742, 45.25483)]),
+    (6396, (316, 316), (32, 45.25483), [(22.62742, 45.25483)]),
+    (7654, (168, 152), (64, 87.04941), [(45.25483, 90.50967), (36.95042, 110.85125)]),
+    (9124, (176, 144), (118.4, 143.03678), [(83.72144, 167.44289), (68.35827, 205.07482)]),
+    (9472, (160, 160), (172.8, 198.14177), [(122.18805, 244.37610), (99.76613, 299.29838)]),
+    (9582, (800 / 3, 800 / 3), (227.2, 252.94173), [(160.65466, 321.30932)]),
+    (9586, (160, 160), (281.6, 307.59974), [(199.12127, 398.24254)]),
+]
+
+
 @pytest.mark.parametrize(
-    ("rows", "input_size", "scales", "count"),
+    ("rows", "backbone", "input_size", "scales", "count"),
     [
-        (SSD300_VOC, 300, "voc", 8732),
-        (SSD300_COCO, 300, "coco", 8732),
-        (SSD512_VOC, 512, "voc", 24564),
+        pytest.param(SSD300_VOC, "vgg16", 300, "voc", 8732, id="SSD300 VOC"),
+        pytest.param(SSD300_COCO, "vgg16", 300, "coco", 8732, id="SSD300 COCO"),
+        pytest.param(SSD512_VOC, "vgg16", 512, "voc", 24564, id="SSD512 VOC"),
+        pytest.param(SSD300_COCO, "resnet50", 300, "coco", 8732, id="ResNet-50 300 COCO"),
+        pytest.param(SSD512_VOC, "resnet50", 512, "voc", 24564, id="ResNet-50 512 VOC"),
+        pytest.param(SSD300_VOC, "mobilenet_v2", 300, "voc", 8732, id="MobileNetV2 300 VOC"),
+        pytest.param(SSD320_VOC, "mobilenet_v2", 320, "voc", 9590, id="MobileNetV2 320 VOC"),
+        pytest.param(SSD512_VOC, "mobilenet_v2", 512, "voc", 24564, id="MobileNetV2 512 VOC"),
+        pytest.param(
+            SSDLITE320_ROWS, "mobilenet_v3_large", 320, "ssdlite", 3234, id="MobileNetV3 320"
+        ),
+        pytest.param(
+            SSDLITE320_ROWS,
+            "mobilenet_v3_large_reduced",
+            320,
+            "ssdlite",
+            3234,
+            id="MobileNetV3 reduced 320",
+        ),
+        pytest.param(
+            SSDLITE512_ROWS, "mobilenet_v3_large", 512, "ssdlite", 8190, id="MobileNetV3 512"
+        ),
     ],
-    ids=["SSD300 VOC", "SSD300 COCO", "SSD512 VOC"],
 )
-def test_first_middle_and_last_cells_are_as_worked_by_hand(rows, input_size, scales, count):
-    boxes = anchor_boxes(AnchorOptions(anchor_scales=scales), BACKBONES["vgg16"].inputs[input_size])
+def test_first_middle_and_last_cells_are_as_worked_by_hand(
+    rows, backbone, input_size, scales, count
+):
+    boxes = anchor_boxes(
+        AnchorOptions(anchor_scales=scales), BACKBONES[backbone].inputs[input_size]
+    )
     assert boxes.dtype == np.float32 and boxes.shape == (count, 4)
     for index, (y, x), squares, flats in rows:
         shapes = [(side, side) for side in squares]
@@ -89,6 +152,15 @@ def test_first_middle_and_last_cells_are_as_worked_by_hand(rows, input_size, sca
         expected = [(y - h / 2, x - w / 2, y + h / 2, x + w / 2) for h, w in shapes]
         got = boxes[index : index + len(shapes)] * input_size
         np.testing.assert_allclose(got, expected, rtol=0, atol=1e-4, err_msg=str(index))
+
+
+@pytest.mark.parametrize("input_size", [320, 512])
+@pytest.mark.parametrize("scales", ["voc", "coco", "ssdlite"])
+def test_mobilenet_v3_has_all_published_sizes(input_size, scales):
+    maps = BACKBONES["mobilenet_v3_large"].inputs[input_size]
+    first = anchor_boxes(AnchorOptions(anchor_scales=scales), maps)[0] * input_size
+    side = {"voc": 0.1, "coco": 0.07, "ssdlite": 0.2}[scales] * input_size
+    np.testing.assert_allclose(first, [8 - side / 2] * 2 + [8 + side / 2] * 2, atol=1e-4)
 
 
 def test_x_runs_before_y():
@@ -148,3 +220,43 @@ def test_a_wrong_number_of_maps_is_an_error(options, message):
     with pytest.raises(InputError) as caught:
         anchor_boxes(options, SSD300)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("maps", "scales", "variant", "count"),
+    [
+        # A 1x1 map of 264 x sqrt(2) and nine cells of 213 x sqrt(2); sqrt(261 x 315) fits.
+        (SSD300, "voc", "torchvision", 20),
+        (SSD300, "coco", "torchvision", 2),
+        # And the 19 cells at 304 of the map of 10 x 10, with six anchors each.
+        (SSD300, "voc", "amdegroot", 134),
+        (SSD512, "voc", "amdegroot", 42),
+        # 208 x sqrt(3) of nine cells, 256 x sqrt(2) and sqrt(3) of four, 304 of one: each twice.
+        (SSDLITE320, "ssdlite", "torchvision", 2 * 9 + 4 * 4 + 4),
+    ],
+)
+def test_variants_clip_as_published_models_do(maps, scales, variant, count):
+    sizes = maps.exact_sizes.get(scales, maps.sizes[scales])
+    listed = ",".join(repr(size / maps.input_size) for size in sizes)
+    unclipped = anchor_boxes(AnchorOptions(anchor_scales=listed), maps)
+    clipped = anchor_boxes(AnchorOptions(anchor_scales=scales, anchor_variant=variant), maps)
+    changed = np.abs(clipped - unclipped).max(axis=1) > 1e-6
+    assert changed.sum() == count
+    sides = clipped[:, 2:] - clipped[:, :2]
+    assert sides.max() <= 1 + 1e-6
+    if variant == "amdegroot":
+        assert (clipped[:, :2] + clipped[:, 2:]).max() / 2 <= 1 + 1e-6
+
+
+def test_only_the_authors_truncate_sizes():
+    # 35.84 in the first cell, whose centre is at 4 of 512 pixels.
+    for variant, size in (("", 35), ("caffe", 35), ("torchvision", 35.84), ("amdegroot", 35.84)):
+        first = anchor_boxes(AnchorOptions(anchor_variant=variant), SSD512)[0] * 512
+        np.testing.assert_allclose(
+            first, [4 - size / 2, 4 - size / 2, 4 + size / 2, 4 + size / 2], atol=1e-4
+        )
+
+
+def test_scales_that_are_not_published_for_the_maps_are_refused():
+    with pytest.raises(InputError, match=r"--anchor_scales=ssdlite: .*must be voc, coco or a list"):
+        anchor_boxes(AnchorOptions(anchor_scales="ssdlite"), SSD300)

@@ -1,20 +1,30 @@
+import re
+
 from ssd_tfrecord.backbones import BACKBONES
+from ssd_tfrecord.keras import keras
 from ssd_tfrecord.model.ssd import build
-from ssd_tfrecord.model.summary import block_of, summary_table
+from ssd_tfrecord.model.summary import block_of, multiply_adds, summary_table
 from ssd_tfrecord.options import AnchorOptions, ModelOptions
 
 VGG, MOBILENET = BACKBONES["vgg16"], BACKBONES["mobilenet_v2"]
+MOBILENET_V3, RESNET = BACKBONES["mobilenet_v3_large"], BACKBONES["resnet50"]
+
+
+def columns(lines):
+    """{first word of the line: its other columns}."""
+    return {line.split()[0]: re.split(r"  +", line)[1:] for line in lines}
 
 
 def test_the_table_adds_up_blocks():
     lines = summary_table(build(ModelOptions(), AnchorOptions(), 20), VGG).splitlines()
-    rows = {line.split("  ")[0]: line.split()[-1] for line in lines}
-    # 3 * 3 * 3 * 64 + 64 and 3 * 3 * 64 * 64 + 64.
-    assert lines[1] == "block1          300 × 300 × 64       38,720"
-    # 1 * 1 * 1024 * 256 + 256 and 3 * 3 * 256 * 512 + 512.
-    assert rows["conv6"] == "1,442,560"
-    assert rows["conv4_3_norm"] == "512"
-    assert lines[-2].split() == ["all", "26,285,486"]
+    rows = columns(lines)
+    # 3 * 3 * 3 * 64 + 64 and 3 * 3 * 64 * 64 + 64; each kernel once for each of 300 * 300 pixels.
+    assert rows["block1"] == ["300 × 300 × 64", "38,720", "3,473.3"]
+    # 1 * 1 * 1024 * 256 + 256 and 3 * 3 * 256 * 512 + 512, of 19 * 19 and 10 * 10 pixels.
+    assert rows["conv6"] == ["10 × 10 × 512", "1,442,560", "212.6"]
+    assert rows["conv4_3_norm"] == ["38 × 38 × 512", "512", "0.0"]
+    # Open Model Zoo's ssd300 has 62.8 thousand million operations: two each.
+    assert rows["all"] == ["26,285,486", "31,373.5"]
     assert lines[-1].split() == ["trained", "26,285,486"]
 
 
@@ -22,9 +32,17 @@ def test_moving_averages_are_not_trained():
     model = build(ModelOptions(backbone="mobilenet_v2", width=0.35), AnchorOptions(), 2)
     lines = summary_table(model, MOBILENET).splitlines()
     moving = sum(weight.shape.num_elements() for weight in model.weights if "moving" in weight.name)
-    counts = [int(line.split()[-1].replace(",", "")) for line in lines[-2:]]
+    rows = columns(lines)
+    counts = [int(rows[name][0].replace(",", "")) for name in ("all", "trained")]
     assert counts[0] - counts[1] == moving > 0
     assert len(lines) < 45
+
+
+def test_a_depthwise_convolution_multiplies_each_channel_on_its_own():
+    layer = keras.layers.DepthwiseConv2D(3, strides=2, padding="same")
+    layer(keras.Input((10, 10, 8)))
+    assert multiply_adds(layer) == 5 * 5 * 3 * 3 * 8
+    assert multiply_adds(keras.layers.ReLU()) == 0
 
 
 def test_blocks_of_names():
@@ -35,3 +53,8 @@ def test_blocks_of_names():
     assert block_of("head_5_logits_depthwise_BN", MOBILENET) == "head_5_logits"
     assert block_of("extra_3_squeeze", MOBILENET) == "extra_3"
     assert block_of("fc6", VGG) == "fc6"
+    assert block_of("expanded_conv_12_squeeze_excite_Conv_1", MOBILENET_V3) == "expanded_conv_12"
+    assert block_of("expanded_conv_project_BN", MOBILENET_V3) == "expanded_conv"
+    assert block_of("conv2_block1_0_BN", RESNET) == "conv2_block1"
+    assert block_of("conv1_BN", RESNET) == "conv1"
+    assert block_of("conv10_2_BN", RESNET) == "conv10"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssd_tfrecord.backbones import layers
+from ssd_tfrecord.backbones import layers, resnet50
 from ssd_tfrecord.data.pipeline import Batch
 from ssd_tfrecord.geometry import anchors
 from ssd_tfrecord.keras import keras
@@ -33,10 +33,41 @@ def toy(batch_norm="sync"):
     )
 
 
-def mobilenet(batch_norm):
+def network(backbone, batch_norm, input_size=300, width=0.35):
     return ModelOptions(
-        backbone="mobilenet_v2", width=0.35, backbone_weights="none", batch_norm=batch_norm
+        backbone=backbone,
+        width=width,
+        backbone_weights="none",
+        batch_norm=batch_norm,
+        input_size=input_size,
     )
+
+
+def mobilenet(batch_norm):
+    return network("mobilenet_v2", batch_norm)
+
+
+# The other networks that have batch normalisation, each at an input of its own.
+OTHERS = {
+    "MobileNetV2 320": ("mobilenet_v2", 320, 0.1),
+    "MobileNetV2 512": ("mobilenet_v2", 512, 0.1),
+    "MobileNetV3 320": ("mobilenet_v3_large", 320, 0.35),
+    "MobileNetV3 512": ("mobilenet_v3_large", 512, 0.1),
+    "MobileNetV3 reduced 320": ("mobilenet_v3_large_reduced", 320, 0.1),
+    "ResNet-50 300": ("resnet50", 300, 1.0),
+}
+
+
+def others(batch_norm):
+    """Parameters of a test: the others, for soaking."""
+    return [
+        pytest.param(
+            network(backbone, batch_norm, size, width),
+            id=f"{name}, {batch_norm}",
+            marks=pytest.mark.soak,
+        )
+        for name, (backbone, size, width) in OTHERS.items()
+    ]
 
 
 VGG = ModelOptions(backbone_weights="none")
@@ -144,12 +175,14 @@ def assert_same_run(left, right, tolerance):
         pytest.param(toy("frozen"), id="toy, frozen"),
         pytest.param(mobilenet("sync"), id="MobileNetV2, synchronised", marks=pytest.mark.soak),
         pytest.param(mobilenet("frozen"), id="MobileNetV2, frozen", marks=pytest.mark.soak),
+        *others("sync"),
     ],
 )
 def test_two_replicas_equal_one_with_batch_norm(model, monkeypatch):
     # 60 fresh normalised layers amplify the last digit of float32: at epsilon 1e-3 the gradient of
     # one replica differs by 1 % if the batch is merely reversed. At 1 nothing is amplified.
     monkeypatch.setattr(layers, "BATCH_NORM_EPSILON", 1.0)
+    monkeypatch.setattr(resnet50, "_EPSILON", 1.0)
     batches = [batch_of(4, seed, size=model.input_size) for seed in range(3)]
     # Replica 0's images have objects, replica 1's none: the normaliser must be the global one.
     batches[1].labels[2:] = 0
@@ -171,6 +204,7 @@ def test_two_replicas_equal_one_on_vgg():
     [
         pytest.param(toy("frozen"), id="toy"),
         pytest.param(mobilenet("frozen"), id="MobileNetV2", marks=pytest.mark.soak),
+        *others("frozen"),
     ],
 )
 def test_xla_equals_graph(model):

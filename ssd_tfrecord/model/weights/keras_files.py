@@ -50,7 +50,7 @@ def read_layers(
         # A file of a complete model has its weights in this group, one of weights at the top.
         group = file.get("model_weights", file)
         if "layer_names" in group.attrs:
-            layers = _keras2_layers(group, names)
+            layers = _keras2_layers(group, names, classifier)
         else:
             layers = _numbered_layers(file, wanted, classifier)
         if not layers:
@@ -65,13 +65,35 @@ def read_layers(
         }
 
 
-def _keras2_layers(group: h5py.Group, names: Sequence[str]) -> dict[str, list[h5py.Dataset]]:
+def named_as(wanted: Iterable[str], name: str) -> str:
+    """The one of ``wanted`` that the layer ``name`` of a file is, judging by the end of its path.
+
+    The names of keras.applications depend on its version: expanded_conv_1/expand/BatchNorm is also
+    expanded_conv_1_expand_bn, and in models that are nested their names come first.
+
+    Returns:
+        ``name`` itself if it is none of them.
+    """
+    keys = {_key(each): each for each in wanted}
+    parts = name.split("/")
+    ends = (_key("/".join(parts[start:])) for start in range(len(parts)))
+    return next((keys[end] for end in ends if end in keys), name)
+
+
+def _key(name: str) -> str:
+    return name.casefold().replace("batchnorm", "bn").replace("/", "_")
+
+
+def _keras2_layers(
+    group: h5py.Group, names: Sequence[str], classifier: Sequence[str]
+) -> dict[str, list[h5py.Dataset]]:
     layers: dict[str, list[h5py.Dataset]] = {}
     for outer in map(_text, group.attrs["layer_names"]):
         for weight in map(_text, group[outer].attrs["weight_names"]):
             # As a rule layer/kernel:0, preceded by the model's name in nested models; the VGG-16
             # that Keras offers has block1_conv1_W_1:0 without the layer.
-            name = f"{outer}/{weight}".split("/")[-2]
+            path, _, _ = f"{outer}/{weight}".rpartition("/")
+            name = named_as([*names, *classifier], path)
             layers.setdefault(name, []).append(group[outer][weight])
     if layers.keys().isdisjoint(names):
         # The MobileNetV2 that Keras offers has the names of an earlier version; Keras itself loads
@@ -84,6 +106,7 @@ def _numbered_layers(
     file: h5py.File, wanted: Iterable[keras.layers.Layer], classifier: Iterable[str]
 ) -> dict[str, list[h5py.Dataset]]:
     names = _names_by_number(wanted, classifier)
+    known = [*(layer.name for layer in wanted), *classifier]
     layers: dict[str, list[h5py.Dataset]] = {}
 
     def visit(path: str, group: h5py.Group | h5py.Dataset) -> None:
@@ -93,7 +116,7 @@ def _numbered_layers(
             number = parents[-1]
             # Keras 3 writes the attribute, Keras 2 does not.
             name = _text(group.attrs.get("name", names.get(number, number)))
-            layers[name] = [group[str(index)] for index in range(len(group))]
+            layers[named_as(known, name)] = [group[str(index)] for index in range(len(group))]
 
     file.visititems(visit)
     return layers

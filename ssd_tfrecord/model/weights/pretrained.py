@@ -8,7 +8,7 @@ from ssd_tfrecord.backbones import BACKBONES, Backbone, PublishedWeights
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.keras import keras
 from ssd_tfrecord.model.summary import block_of
-from ssd_tfrecord.model.weights.keras_files import read_layers
+from ssd_tfrecord.model.weights.keras_files import named_as, read_layers
 from ssd_tfrecord.options import ModelOptions
 
 
@@ -39,7 +39,9 @@ def load_backbone(model: keras.Model, options: ModelOptions) -> list[str]:
         )
     wanted = backbone_layers(model, backbone)
     if source == "imagenet":
-        arrays = _download(backbone.name, backbone.weights, options.width)
+        downloaded = _download(backbone.name, backbone.weights, options.width)
+        names = [*(layer.name for layer in wanted), *backbone.weights.classifier]
+        arrays = {named_as(names, name): values for name, values in downloaded.items()}
     else:
         arrays = read_layers(source, wanted, backbone.weights.classifier)
     try:

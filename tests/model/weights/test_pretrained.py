@@ -10,6 +10,7 @@ from ssd_tfrecord.backbones.vgg16 import subsample_classifier
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.keras import keras
 from ssd_tfrecord.model.ssd import build
+from ssd_tfrecord.model.weights.keras_files import named_as, read_layers
 from ssd_tfrecord.model.weights.pretrained import backbone_layers, load_backbone
 from ssd_tfrecord.options import AnchorOptions, ModelOptions
 
@@ -25,7 +26,10 @@ def mobilenet():
 
 
 def load(model, path, backbone="vgg16", width=1.0):
-    options = ModelOptions(backbone=backbone, width=width, backbone_weights=str(path))
+    size = min(BACKBONES[backbone].inputs)
+    options = ModelOptions(
+        backbone=backbone, width=width, backbone_weights=str(path), input_size=size
+    )
     return load_backbone(model, options)
 
 
@@ -157,6 +161,88 @@ def test_a_file_with_the_names_of_an_earlier_keras_goes_in_by_order(mobilenet, t
     load(mobilenet, path, "mobilenet_v2", 0.35)
     assert np.unique(mobilenet.get_layer("bn_Conv1").gamma) == 1
     assert np.unique(mobilenet.get_layer("Conv_1").kernel) == 102
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".weights.h5"])
+def test_names_with_slashes_are_found(tmp_path, suffix):
+    """Keras's MobileNetV3 calls layers Conv/BatchNorm; a file may hold more than the backbone."""
+    original = keras.Sequential(
+        [
+            keras.layers.Conv2D(4, 1, use_bias=False, name="Conv"),
+            keras.layers.BatchNormalization(name="Conv/BatchNorm"),
+            keras.layers.Conv2D(6, 1, use_bias=False, name="expanded_conv_1/expand"),
+            keras.layers.BatchNormalization(name="expanded_conv_1/expand/BatchNorm"),
+            keras.layers.Conv2D(8, 1, name="expanded_conv_1/squeeze_excite/Conv_1"),
+            keras.layers.Conv2D(2, 1, name="Logits"),
+        ]
+    )
+    original.build((None, 1, 1, 3))
+    for index, weight in enumerate(original.weights):
+        weight.assign(tf.fill(weight.shape, float(index)))
+    original.save_weights(tmp_path / f"file{suffix}")
+    names = [
+        *("Conv", "Conv_BN", "expanded_conv_1_expand", "expanded_conv_1_expand_BN"),
+        "expanded_conv_1_squeeze_excite_Conv_1",
+    ]
+    wanted = [
+        keras.layers.BatchNormalization(name=name)
+        if name.endswith("BN")
+        else keras.layers.Conv2D(1, 1, name=name)
+        for name in names
+    ]
+    layers = read_layers(str(tmp_path / f"file{suffix}"), wanted)
+    assert layers.keys() == set(names)
+    for layer, name in zip(original.layers, names):
+        for got, expected in zip(layers[name], layer.get_weights(), strict=True):
+            np.testing.assert_array_equal(got, expected, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "found"),
+    [
+        ("Conv/BatchNorm/Conv/BatchNorm", ("Conv", "Conv_BN"), "Conv_BN"),
+        ("MobilenetV3large/Conv", ("Conv", "Conv_BN"), "Conv"),
+        ("expanded_conv_3_expand_bn", ("expanded_conv_3_expand_BN",), "expanded_conv_3_expand_BN"),
+        ("expanded_conv_3/squeeze_excite/Conv", ("Conv",), "Conv"),
+        (
+            "expanded_conv_3/squeeze_excite/Conv",
+            ("Conv", "expanded_conv_3_squeeze_excite_Conv"),
+            "expanded_conv_3_squeeze_excite_Conv",
+        ),
+        ("conv2_block1_1_bn", ("conv2_block1_1_conv", "conv2_block1_1_BN"), "conv2_block1_1_BN"),
+        ("Logits", ("Conv",), "Logits"),
+    ],
+)
+def test_names_of_files_and_ours(name, wanted, found):
+    assert named_as(wanted, name) == found
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    ("backbone", "size", "num_layers"),
+    [("mobilenet_v3_large", 320, 108), ("resnet50", 300, 86)],
+)
+def test_kerass_whole_networks_go_in(backbone, size, num_layers, tmp_path):
+    networks = {
+        "mobilenet_v3_large": keras.applications.MobileNetV3Large,
+        "resnet50": keras.applications.ResNet50,
+    }
+    original = networks[backbone](input_shape=(224, 224, 3), weights=None, classes=3)
+    options = ModelOptions(backbone=backbone, input_size=size)
+    model = build(options, AnchorOptions(), 1)
+    wanted = backbone_layers(model, BACKBONES[backbone])
+    names = [layer.name for layer in wanted]
+    for file in ("network.h5", "network.weights.h5"):
+        for index, weight in enumerate(original.weights):
+            weight.assign(tf.random.stateless_uniform(weight.shape, [index, len(file)]))
+        original.save_weights(tmp_path / file)
+        report = load(model, tmp_path / file, backbone)
+        assert f" {num_layers} layers " in report[0]
+        arrays = {named_as(names, layer.name): layer.get_weights() for layer in original.layers}
+        arrays = BACKBONES[backbone].weights.adapt_fn(arrays)
+        for layer in wanted:
+            for got, expected in zip(layer.weights, arrays[layer.name], strict=True):
+                np.testing.assert_array_equal(got, expected, err_msg=layer.name)
 
 
 def test_none_leaves_everything_as_it_is(vgg):
