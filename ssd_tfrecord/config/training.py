@@ -95,8 +95,10 @@ class TrainConfig(Options):
     )
     init_checkpoint: str = option(
         "",
-        "start from the weights of another run, instead of --backbone_weights: its run folder "
-        "(best checkpoint) or a checkpoint in it; class outputs are matched by class name",
+        "start from other weights, instead of --backbone_weights: a run folder (its best "
+        "checkpoint), a checkpoint in it, or the file of a published SSD (torchvision's, "
+        "amdegroot's, lufficc's, the authors' Caffe model, ssd_keras's: .pth, .safetensors, "
+        ".caffemodel, .h5); class outputs are matched by class name",
     )
     model: ModelOptions = ModelOptions()
     anchors: AnchorOptions = AnchorOptions()

@@ -12,7 +12,7 @@ import shutil
 from ssd_tfrecord import flags
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.options import AnchorOptions, ModelOptions
+from ssd_tfrecord.options import CAFFE, AnchorOptions, ModelOptions
 from ssd_tfrecord.records import manifest_fields
 from ssd_tfrecord.runs import checkpoint_names, identity, run_files
 from ssd_tfrecord.runs.checkpoint_names import BEST, CHECKPOINTS
@@ -41,7 +41,10 @@ RUN_NAMES = (
 )
 BAD_BATCHES = "nonfinite-*.npz"
 
-INIT_CHECKPOINT_TEXT = "a run folder or a checkpoint in it (…/checkpoints/ckpt-N)"
+INIT_CHECKPOINT_TEXT = (
+    "a run folder, a checkpoint in it (…/checkpoints/ckpt-N), or the file of a published model "
+    "(.pth, .safetensors, .caffemodel, .h5)"
+)
 
 # More than a run writes: larger files are not read.
 _MAX_FLAGS_BYTES = 2**20
@@ -145,6 +148,12 @@ def check(config: TrainConfig, new: Identity | None = None) -> tuple[str, ...]:
     if config.restart_id and config.restart_id != old.restart_id:
         began = f"with --restart_id={old.restart_id}" if old.restart_id else "without --restart_id"
         return (f"{folder}: the run here was begun {began}; starting from scratch",)
+    # What runs/imported_run has made: no run has been trained on no set.
+    if old.train == ():
+        raise InputError(
+            f"--run_dir={config.run_dir}: an imported model and no run to resume; choose another "
+            f"--run_dir, and give --init_checkpoint={config.run_dir}"
+        )
     return (*notes, *_compare(config, old, new or identity.of_flags(config)))
 
 
@@ -213,6 +222,21 @@ def read_config(run_dir: str | os.PathLike[str]) -> TrainConfig:
     return config
 
 
+def anchor_variant(run_dir: str | os.PathLike[str]) -> str:
+    """``--anchor_variant`` as the run in ``run_dir`` has kept it; caffe if it is an earlier one's.
+
+    Raises:
+        InputError: neither its identity nor its flags can be read.
+    """
+    try:
+        kept = read_identity(run_dir)
+    except ValueError:  # damaged, or of a newer version
+        kept = None
+    if kept:
+        return kept.flags.get("anchor_variant", CAFFE)
+    return read_config(run_dir).anchors.anchor_variant
+
+
 def read_identity(run_dir: str | os.PathLike[str]) -> Identity | None:
     """The identity of the run in ``run_dir``; None if an earlier version made the run.
 
@@ -235,7 +259,10 @@ def run_of_checkpoint(path: str | os.PathLike[str]) -> pathlib.Path:
     """
     # A checkpoint is several files whose names begin with its path; .index is one of them.
     if not pathlib.Path(path).is_dir() and not pathlib.Path(f"{path}.index").is_file():
-        raise InputError(f"--init_checkpoint={path}: not found; must be {INIT_CHECKPOINT_TEXT}")
+        wrong = "not found"
+        if pathlib.Path(path).is_file():
+            wrong = "not the weights of a program that is known"
+        raise InputError(f"--init_checkpoint={path}: {wrong}; must be {INIT_CHECKPOINT_TEXT}")
     place = pathlib.Path(path).resolve()
     for folder in (place, *place.parents):
         if (folder / FLAGS_FILE).is_file():

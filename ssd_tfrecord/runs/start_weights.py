@@ -25,8 +25,8 @@ class StartWeights:
     """``flag`` (init_checkpoint or backbone_weights) and its ``value``, as given.
 
     Of a folder of checkpoints, ``checkpoint`` is the path in it of the one whose weights are meant.
-    ``digest`` is the sha256 of the file, or of the checkpoint's files; "" for a name, or if there
-    was no such file.
+    ``digest`` is the sha256 of the file (that of a published model, too), or of the checkpoint's
+    files; "" for a name, or if there was no such file.
     """
 
     flag: str
@@ -100,7 +100,10 @@ def _chosen(folder: pathlib.Path) -> str:
 
 
 def _checkpoint_digest(value: str, chosen: str) -> str:
-    return _digest(checkpoint_names.files(pathlib.Path(value) / chosen if chosen else value))
+    files = checkpoint_names.files(pathlib.Path(value) / chosen if chosen else value)
+    if not files and pathlib.Path(value).is_file():
+        files = [pathlib.Path(value)]
+    return _digest(files)
 
 
 def _digest(files: Iterable[pathlib.Path]) -> str:

@@ -14,7 +14,9 @@ from ssd_tfrecord.geometry.anchors import anchor_boxes
 from ssd_tfrecord.keras import keras
 from ssd_tfrecord.model import ssd
 from ssd_tfrecord.model.weights import pretrained, transfer
+from ssd_tfrecord.model.weights.published.published_network import network_of
 from ssd_tfrecord.records.manifest import ClassLabel
+from ssd_tfrecord.runs import published_start
 from ssd_tfrecord.runs.loaded_run import load_run, split_path
 from ssd_tfrecord.training import optimizers
 from ssd_tfrecord.training.bad_batch import BatchKeeper
@@ -92,7 +94,15 @@ def first_weights(
     """
     if not config.init_checkpoint:
         return pretrained.load_backbone(model, config.model)
-    source = load_run(*split_path(config.init_checkpoint))
     names = tuple(label.name for label in classes)
     kind = BACKBONES[config.model.backbone]
-    return transfer.transfer(source.model, source.class_names, model, names, kind)
+    if published_start.is_published(config.init_checkpoint):
+        published = published_start.read(config.init_checkpoint)
+        lines = [f"init checkpoint: {line}" for line in published.lines]
+        source, known = network_of(published), published.class_names
+        anchors = published.anchor_options
+    else:
+        run = load_run(*split_path(config.init_checkpoint))
+        lines, source, known, anchors = [], run.model, run.class_names, run.config.anchors
+    lines += transfer.transfer(source, known, model, names, kind)
+    return lines + published_start.other_anchors(anchors, config.anchors)

@@ -1,5 +1,6 @@
 """Checks that need no TensorFlow, so that most errors come at once."""
 
+import dataclasses
 import importlib.util
 import pathlib
 import sys
@@ -8,8 +9,34 @@ from collections.abc import Sequence
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.data.footprint import check_cache
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.model.weights.published.published_model import PublishedModel
+from ssd_tfrecord.options import CAFFE
 from ssd_tfrecord.records.manifest import Manifest, load_manifests
-from ssd_tfrecord.runs import run_folder, start_weights
+from ssd_tfrecord.runs import published_start, run_folder, start_weights
+
+
+def resolved(config: TrainConfig) -> TrainConfig:
+    """``config`` with what the weights decide that it starts from: ``--anchor_variant``.
+
+    Empty, it is that of ``--init_checkpoint``, or caffe. A run that resumes keeps its own, whatever
+    has become of the file that it began with.
+
+    Args:
+        config: of the run, as given.
+
+    Raises:
+        InputError: ``--init_checkpoint`` is needed and cannot be read.
+    """
+    if config.anchors.anchor_variant or config.replay:
+        return config
+    if run_folder.resumes(config):
+        variant = run_folder.anchor_variant(config.run_dir)
+    elif config.init_checkpoint:
+        variant = published_start.anchor_variant(config.init_checkpoint)
+    else:
+        variant = CAFFE
+    anchors = dataclasses.replace(config.anchors, anchor_variant=variant)
+    return dataclasses.replace(config, anchors=anchors)
 
 
 def check(config: TrainConfig) -> tuple[tuple[Manifest, ...], Manifest | None]:
@@ -41,10 +68,20 @@ def check(config: TrainConfig) -> tuple[tuple[Manifest, ...], Manifest | None]:
 
 def _check_start_weights(config: TrainConfig) -> None:
     # The weights of another run replace the backbone's, which then need not exist.
-    if config.init_checkpoint:
+    if published_start.is_published(config.init_checkpoint):
+        _check_backbone(published_start.read(config.init_checkpoint), config)
+    elif config.init_checkpoint:
         run_folder.run_of_checkpoint(config.init_checkpoint)
     elif config.model.backbone_weights not in start_weights.NAMED:
         _require_file("backbone_weights", config.model.backbone_weights, "imagenet, none or a file")
+
+
+def _check_backbone(published: PublishedModel, config: TrainConfig) -> None:
+    if (published.backbone, 1.0) != (config.model.backbone, config.model.width):
+        raise InputError(
+            f"--init_checkpoint={published.path}: {published.layout} has --backbone="
+            f"{published.backbone} and --width=1; the run must have the same"
+        )
 
 
 def _refuse_without_objects(manifests: Sequence[Manifest]) -> None:

@@ -4,10 +4,11 @@ import dataclasses
 import shutil
 
 import pytest
+import toy_published
 
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.options import ModelOptions
+from ssd_tfrecord.options import AnchorOptions, ModelOptions
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.runs import run_folder
 from ssd_tfrecord.training import preflight
@@ -25,7 +26,7 @@ CONFIG = TrainConfig(train_records=("nowhere",), run_dir="run")
         ),
         (
             dataclasses.replace(CONFIG, init_checkpoint="runs/none"),
-            "--init_checkpoint=runs/none: not found; must be a run folder or a checkpoint",
+            "--init_checkpoint=runs/none: not found; must be a run folder, a checkpoint in it",
         ),
     ],
 )
@@ -77,3 +78,58 @@ def test_sets_without_any_object_are_refused(tiny_records, tmp_path):
     # Backgrounds beside images with objects are usual.
     both = dataclasses.replace(config, train_records=(str(empty), str(tiny_records)))
     assert len(preflight.check(both)[0]) == 2
+
+
+def variant(config):
+    return preflight.resolved(config).anchors.anchor_variant
+
+
+def test_the_anchor_variant_is_that_of_the_start_weights(tiny_run, tmp_path, monkeypatch):
+    assert variant(CONFIG) == "caffe"
+    path = tmp_path / "a.pth"
+    toy_published.install(monkeypatch, path)
+    config = dataclasses.replace(CONFIG, init_checkpoint=str(path))
+    assert variant(config) == "torchvision"
+    given = dataclasses.replace(config, anchors=AnchorOptions(anchor_variant="caffe"))
+    assert preflight.resolved(given) == given
+    # Of another run, too.
+    run_folder.begin(preflight.resolved(dataclasses.replace(config, run_dir=str(tmp_path / "a"))))
+    other = dataclasses.replace(CONFIG, init_checkpoint=str(tmp_path / "a"))
+    assert variant(other) == "torchvision"
+    assert variant(dataclasses.replace(CONFIG, init_checkpoint=str(tiny_run))) == "caffe"
+    with pytest.raises(InputError, match="--init_checkpoint=gone: not found"):
+        variant(dataclasses.replace(CONFIG, init_checkpoint="gone"))
+
+
+def test_a_run_that_resumes_keeps_its_variant_when_its_start_weights_are_gone(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / "a.pth"
+    toy_published.install(monkeypatch, path)
+    config = dataclasses.replace(CONFIG, run_dir=str(tmp_path / "run"), init_checkpoint=str(path))
+    run_folder.begin(preflight.resolved(config))
+    (tmp_path / "run/checkpoints").mkdir()
+    for suffix in ("index", "data-00000-of-00001"):
+        (tmp_path / f"run/checkpoints/ckpt-2.{suffix}").touch()
+    path.unlink()
+    assert variant(config) == "torchvision"
+    run_folder.check(preflight.resolved(config))
+    (tmp_path / "run/identity.json").write_text("{")
+    assert variant(config) == "torchvision"
+    with pytest.raises(InputError, match="not found"):
+        variant(dataclasses.replace(config, restart=True))
+
+
+def test_published_weights_must_be_of_the_runs_backbone(tmp_path, monkeypatch):
+    path = tmp_path / "a.pth"
+    toy_published.install(monkeypatch, path)
+    config = dataclasses.replace(CONFIG, init_checkpoint=str(path))
+    with pytest.raises(InputError) as error:
+        preflight.check(config)
+    assert str(error.value) == (
+        f"--init_checkpoint={path}: torchvision toy has --backbone=toy and --width=1; the run must "
+        "have the same"
+    )
+    same = ModelOptions(backbone="toy")
+    with pytest.raises(InputError, match=r"nowhere: no manifest\.json"):
+        preflight.check(dataclasses.replace(config, model=same))
