@@ -21,6 +21,8 @@ from ssd_tfrecord.config import (
     DetectConfig,
     DownloadConfig,
     EvalConfig,
+    ExportConfig,
+    ImportConfig,
     InspectConfig,
     TrainConfig,
 )
@@ -81,6 +83,7 @@ def _train(config: TrainConfig, stop: "StopRequest") -> None:
         print(*lines, sep="\n", end="\n" if lines else "")
         # Checked first: importing the session imports TensorFlow, which takes seconds.
         with stop.interruptible():
+            config = preflight.resolved(config)
             train_sets, evaluation_set = preflight.check(config)
             made = identity.identify(config, train_sets, evaluation_set)
             run_folder.check(config, made)
@@ -101,6 +104,22 @@ def detect(config: DetectConfig) -> None:
     from ssd_tfrecord.detection import session
 
     session.run(config)
+
+
+def export(config: ExportConfig) -> None:
+    """Exports a trained model to SavedModel, TFLite, ONNX or torchvision, and checks each file."""
+    from ssd_tfrecord.exporting import session
+
+    session.run(config)
+
+
+def import_weights(config: ImportConfig) -> None:
+    """Converts a published SSD (.pth, .caffemodel …) to a run folder, and evaluates it."""
+    from ssd_tfrecord.runs import imported_run
+
+    detection = imported_run.write(config)
+    if config.records:
+        evaluate(config.evaluation(detection))
 
 
 def benchmark(config: BenchmarkConfig) -> None:
@@ -154,6 +173,8 @@ PROGRAMS = {
     "train": Program(TrainConfig, train),
     "evaluate": Program(EvalConfig, evaluate),
     "detect": Program(DetectConfig, detect),
+    "export": Program(ExportConfig, export),
+    "import-weights": Program(ImportConfig, import_weights),
     "benchmark": Program(BenchmarkConfig, benchmark),
     "data-service": Program(DataServiceConfig, data_service),
     "demo-data": Program(DemoConfig, demo_data),

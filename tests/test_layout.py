@@ -49,6 +49,7 @@ BENEATH = {
     },
     "training": {*BASE, *GROUND, *TENSORS, "runs", "detection", "evaluation", "config", "flags"},
 }
+BENEATH["exporting"] = {*BENEATH["training"], *WORKSHOPS}
 BENEATH["benchmark"] = {
     *BENEATH["training"],
     *(*WORKSHOPS, "records/sources", "records/writing", "training"),
@@ -58,7 +59,7 @@ SESSION = {"config", "flags", "records/sources"}
 # The room of the run's flags, which are those of its config.
 MORE = {"runs": {"config", "flags"}}
 
-PROGRAMS = {"train", "evaluate", "detect", "programs", "__main__", "__init__"}
+PROGRAMS = {"train", "evaluate", "detect", "export", "programs", "__main__", "__init__"}
 TOP_LEVEL = {
     *("ssd_tfrecord", "tools", "configs", "tests", "WORKSPACE.md", "pyproject.toml", "README.md"),
     *("LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile"),
@@ -118,7 +119,7 @@ def test_no_room_imports_itself_through_others():
             if other != room:
                 walk(other, [*way, room])
 
-    for room in ("training", "benchmark", "inspection", "evaluation", "datasets"):
+    for room in ("training", "benchmark", "exporting", "inspection", "evaluation", "datasets"):
         walk(room, [])
     assert found == []
 

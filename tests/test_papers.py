@@ -18,6 +18,7 @@ CALLS = {
     "ssd_tfrecord.train": "train",
     "ssd_tfrecord.evaluate": "evaluate",
     "ssd_tfrecord.detect": "detect",
+    "ssd_tfrecord.export": "export",
     "tools/create_tfrecords.py": "convert",
     "tools/download_dataset.py": "download",
     "tools/create_voc_tfrecords.py": "convert-voc",
@@ -26,6 +27,7 @@ CALLS = {
     "tools/data_service.py": "data-service",
     "tools/inspect_tfrecords.py": "inspect",
     "tools/benchmark.py": "benchmark",
+    "tools/import_weights.py": "import-weights",
 }
 # Slurm's, TensorBoard's, Apache Beam's, and the form of a flag.
 NOT_OURS = {"nodes", "ntasks", "gpus-per-node", "cpus-per-task", "mem", "time", "signal"}

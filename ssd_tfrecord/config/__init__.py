@@ -12,6 +12,8 @@ from ssd_tfrecord.config.datasets import DemoConfig as DemoConfig
 from ssd_tfrecord.config.datasets import DownloadConfig as DownloadConfig
 from ssd_tfrecord.config.detection import DetectConfig as DetectConfig
 from ssd_tfrecord.config.evaluation import EvalConfig as EvalConfig
+from ssd_tfrecord.config.export import ExportConfig as ExportConfig
 from ssd_tfrecord.config.inspection import InspectConfig as InspectConfig
 from ssd_tfrecord.config.training import DataServiceConfig as DataServiceConfig
 from ssd_tfrecord.config.training import TrainConfig as TrainConfig
+from ssd_tfrecord.config.weights_import import ImportConfig as ImportConfig

@@ -32,6 +32,11 @@ def _without_pixels(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     return {name: record[name] for name in _FIELDS}
 
 
+def ground_truth_of(record: Mapping[str, tf.Tensor]) -> GroundTruth:
+    """The ground truth of one parsed record, whose tensors have values."""
+    return _ground_truth({name: record[name].numpy() for name in _FIELDS})
+
+
 def _ground_truth(record: Mapping[str, Any]) -> GroundTruth:
     size = {name: int(record[name]) for name in ("height", "width")}
     return GroundTruth(**{**record, **size, "source_id": record["source_id"].decode()})

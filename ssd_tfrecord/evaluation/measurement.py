@@ -48,9 +48,13 @@ def describe(
     if options is not None:
         names = ("score_threshold", "nms_iou", "nms_candidates", "max_detections")
         made |= {name: getattr(options, name) for name in names}
-    versions = {"package": ssd_tfrecord.__version__, "python": platform.python_version()}
-    versions |= {name: metadata.version(name) for name in _PACKAGES}
-    return made | {"versions": versions, "date": now.isoformat(timespec="seconds")}
+    return made | {"versions": versions(), "date": now.isoformat(timespec="seconds")}
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package, Python and the packages that can change a number."""
+    ours = {"package": ssd_tfrecord.__version__, "python": platform.python_version()}
+    return ours | {name: metadata.version(name) for name in _PACKAGES}
 
 
 def facts(measured: Mapping[str, Any]) -> dict[str, str]:
