@@ -21,6 +21,7 @@ from ssd_tfrecord.evaluation.image_ids import image_ids
 from ssd_tfrecord.options import BoxOptions, ImageOptions
 from ssd_tfrecord.records.annotation import ImageAnnotation
 from ssd_tfrecord.records.images.stored_image import StoredImage, read_image
+from ssd_tfrecord.records.known_classes import VOC_CLASSES
 from ssd_tfrecord.records.processes.progress import bar
 from ssd_tfrecord.records.sources import coco, labels, plausibility, spool
 from ssd_tfrecord.records.sources.coco_files.coco_json import Entry, key_of, read_coco_json
@@ -288,7 +289,7 @@ def _digest(paths: Iterable[str]) -> str:
 
 def _class_list(sources: SourceSet, surveyed: Survey) -> str:
     """What --classes would have to be for the set."""
-    is_voc = not sources.category_ids and {*surveyed.names} <= {*labels.VOC_CLASSES}
+    is_voc = not sources.category_ids and {*surveyed.names} <= {*VOC_CLASSES}
     return "default" if sources.category_ids or is_voc else "auto"
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import BoxOptions, ImageOptions, RecordSetOptions
+from ssd_tfrecord.records.known_classes import VOC_CLASSES
 from ssd_tfrecord.records.manifest import FILE_NAME, SCHEMA_VERSION, ClassLabel, Manifest
 from ssd_tfrecord.records.sources import labels, spool
 from ssd_tfrecord.records.sources.layouts.joined import joined_ids
@@ -151,7 +152,7 @@ def _class_flag(sources: Mapping[str, SourceSet], conversion: Conversion) -> str
     images = (image for part in sources.values() for image in part.images)
     names = {item.name for image in images for item in image.objects}
     # A folder may be called VOC2007 and have classes of its own.
-    return "voc" if names <= {*labels.VOC_CLASSES} else "auto"
+    return "voc" if names <= {*VOC_CLASSES} else "auto"
 
 
 def _choose(

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.records.sources.labels import COCO_CATEGORIES, VOC_CLASSES, choose_classes
+from ssd_tfrecord.records.known_classes import COCO_CATEGORIES, VOC_CLASSES
+from ssd_tfrecord.records.sources.labels import choose_classes
 from ssd_tfrecord.records.sources.source_set import SourceImage, SourceObject, SourceSet
 
 BOX = (0.0, 0.0, 1.0, 1.0)

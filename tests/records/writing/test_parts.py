@@ -8,9 +8,9 @@ import pytest
 
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import BoxOptions, ImageOptions, RecordSetOptions
+from ssd_tfrecord.records.known_classes import VOC_CLASSES
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.records.sources import spool
-from ssd_tfrecord.records.sources.labels import VOC_CLASSES
 from ssd_tfrecord.records.sources.source_set import SourceSet
 from ssd_tfrecord.records.sources.spool import Spool
 from ssd_tfrecord.records.writing import convert, parts

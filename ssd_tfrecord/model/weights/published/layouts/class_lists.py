@@ -4,80 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ssd_tfrecord.errors import InputError
-
-# In the order of the authors' labelmap_voc.prototxt, of amdegroot and of lufficc: by name.
-VOC = (
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
-    "tvmonitor",
-)
-
-# COCO's ids in groups that have no gaps: the first id, then the names. From instances_val2017.json.
-_COCO_GROUPS: tuple[tuple[int, tuple[str, ...]], ...] = (
-    (
-        1,
-        (
-            *("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck"),
-            *("boat", "traffic light", "fire hydrant"),
-        ),
-    ),
-    (
-        13,
-        (
-            *("stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep"),
-            *("cow", "elephant", "bear", "zebra", "giraffe"),
-        ),
-    ),
-    (27, ("backpack", "umbrella")),
-    (
-        31,
-        (
-            *("handbag", "tie", "suitcase", "frisbee", "skis", "snowboard", "sports ball"),
-            *("kite", "baseball bat", "baseball glove", "skateboard", "surfboard"),
-            *("tennis racket", "bottle"),
-        ),
-    ),
-    (
-        46,
-        (
-            *("wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple"),
-            *("sandwich", "orange", "broccoli", "carrot", "hot dog", "pizza", "donut", "cake"),
-            *("chair", "couch", "potted plant", "bed"),
-        ),
-    ),
-    (67, ("dining table",)),
-    (70, ("toilet",)),
-    (
-        72,
-        (
-            *("tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven"),
-            *("toaster", "sink", "refrigerator"),
-        ),
-    ),
-    (
-        84,
-        (*("book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush"),),
-    ),
-)
-# {COCO's category id: name}.
-COCO = {first + place: name for first, group in _COCO_GROUPS for place, name in enumerate(group)}
+from ssd_tfrecord.records.known_classes import COCO_CATEGORIES, VOC_CLASSES
 
 # Outputs of torchvision's models for COCO: ids 0 (background) to 90.
 _TORCHVISION_DEPTH = 91
@@ -118,12 +45,13 @@ def of_depth(depth: int, given: Sequence[str], where: str) -> ClassList:
         if twice := [name for place, name in enumerate(given) if name in given[:place]]:
             raise InputError(f"{where}: the class name {twice[0]!r} is given twice")
         return ClassList(tuple(given), plain[1:], plain)
-    ids = tuple(COCO)
-    if depth == len(VOC) + 1:
-        return ClassList(VOC, plain[1:], plain)
-    if depth == len(COCO) + 1:
-        return ClassList(tuple(COCO.values()), ids, plain)
+    names, ids = tuple(COCO_CATEGORIES), tuple(COCO_CATEGORIES.values())
+    # By name, the order of the authors' labelmap_voc.prototxt, of amdegroot and of lufficc.
+    if depth == len(VOC_CLASSES) + 1:
+        return ClassList(VOC_CLASSES, plain[1:], plain)
+    if depth == len(names) + 1:
+        return ClassList(names, ids, plain)
     if depth == _TORCHVISION_DEPTH:
         # Its ten other outputs are never trained: COCO has no such ids.
-        return ClassList(tuple(COCO.values()), ids, (0, *ids))
+        return ClassList(names, ids, (0, *ids))
     return ClassList(tuple(f"class_{label}" for label in plain[1:]), plain[1:], plain, known=False)
