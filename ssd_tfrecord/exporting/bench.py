@@ -80,6 +80,7 @@ class Bench:
             load_s=load_s,
             latency_ms=statistics.median(times) * 1e3,
             parity=self._compare(found, truths, tolerance),
+            compared=tolerance.box is not None,
         )
         return row, found
 

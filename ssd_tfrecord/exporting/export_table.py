@@ -13,6 +13,7 @@ class Row:
     """A checked file.
 
     ``latency_ms`` is the median time of one image on the CPU, ``load_s`` the time to open it.
+    ``compared`` is false where only AP has to be that of the run.
     """
 
     name: str
@@ -21,6 +22,7 @@ class Row:
     load_s: float
     latency_ms: float
     parity: Parity
+    compared: bool = True
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -52,8 +54,8 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{row.num_bytes / 1e6:.1f}",
         f"{row.load_s:.2f}",
         f"{row.latency_ms:.1f}",
-        f"{parity.box:.1e}",
-        f"{parity.score:.1e}",
+        f"{parity.box:.1e}" if row.compared else "-",
+        f"{parity.score:.1e}" if row.compared else "-",
         f"{parity.num_unmatched} of {parity.num_reference + parity.num_found:,}",
         _ap(parity.ap),
     )
