@@ -36,14 +36,14 @@ def table(rows: Sequence[Row]) -> str:
         ).rstrip()
         for line in lines
     ]
-    references = {_ap(row.parity.ap_reference) for row in rows}
-    return "\n".join(
-        [
-            *text,
-            f"boxes, scores: largest difference from the run's own (mAP {', '.join(references)}); "
-            "only one: detections that only one of the two has",
-        ]
+    # Of the others, it may be the file's own from when it was exported.
+    references = {_ap(row.parity.ap_reference) for row in rows if row.compared}
+    of_run = f" (mAP {', '.join(references)})" if references else ""
+    legend = (
+        f"boxes, scores: largest difference from the run's own{of_run}; only one: detections that "
+        "only one of the two has"
     )
+    return "\n".join([*text, legend])
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -128,7 +128,9 @@ def _suppress(
     num_classes, num_candidates = scores_CK.shape
     num_kept = min(options.max_detections, num_candidates)
     # Ranks in place of scores: among equal scores the kernel would take any first.
-    ranks_CK = tf.cast(scores_CK > 0.0, tf.float32) * np.arange(num_candidates, 0, -1, dtype=np.float32)
+    ranks_CK = tf.cast(scores_CK > 0.0, tf.float32) * np.arange(
+        num_candidates, 0, -1, dtype=np.float32
+    )
     places_CN, found_CN = [], []
     for index in range(num_classes):
         places_N, count = tf.raw_ops.NonMaxSuppressionV4(
