@@ -1,26 +1,35 @@
 """--init_checkpoint as a published model: what it is, and where its anchors differ.
 
-Free of TensorFlow.
+Free of TensorFlow; NumPy is imported only where there is such a file.
 """
 
+from typing import TYPE_CHECKING
+
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.model.weights.published import published_model
-from ssd_tfrecord.model.weights.published.published_model import PublishedModel
 from ssd_tfrecord.options import CAFFE, AnchorOptions
 from ssd_tfrecord.runs import run_folder
+
+if TYPE_CHECKING:
+    from ssd_tfrecord.model.weights.published.published_model import PublishedModel
 
 
 def is_published(value: str) -> bool:
     """Whether ``--init_checkpoint`` names the file of a published model, not a run's checkpoint."""
+    if not value:
+        return False
+    from ssd_tfrecord.model.weights.published import published_model
+
     return published_model.is_published(value)
 
 
-def read(value: str) -> PublishedModel:
+def read(value: str) -> "PublishedModel":
     """The published model that ``--init_checkpoint`` names.
 
     Raises:
         InputError: it cannot be read, or is of no known layout.
     """
+    from ssd_tfrecord.model.weights.published import published_model
+
     try:
         return published_model.read_published(value)
     except InputError as error:

@@ -5,14 +5,17 @@ import importlib.util
 import pathlib
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.data.footprint import check_cache
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.model.weights.published.published_model import PublishedModel
 from ssd_tfrecord.options import CAFFE
 from ssd_tfrecord.records.manifest import Manifest, load_manifests
 from ssd_tfrecord.runs import published_start, run_folder, start_weights
+
+if TYPE_CHECKING:
+    from ssd_tfrecord.model.weights.published.published_model import PublishedModel
 
 
 def resolved(config: TrainConfig) -> TrainConfig:
@@ -76,7 +79,7 @@ def _check_start_weights(config: TrainConfig) -> None:
         _require_file("backbone_weights", config.model.backbone_weights, "imagenet, none or a file")
 
 
-def _check_backbone(published: PublishedModel, config: TrainConfig) -> None:
+def _check_backbone(published: "PublishedModel", config: TrainConfig) -> None:
     if (published.backbone, 1.0) != (config.model.backbone, config.model.width):
         raise InputError(
             f"--init_checkpoint={published.path}: {published.layout} has --backbone="

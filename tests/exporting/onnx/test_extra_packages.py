@@ -11,8 +11,7 @@ def test_missing_package_is_one_line_that_names_the_extra():
     with pytest.raises(InputError) as error:
         extra_packages.require(("onnxruntime", "tf2onyx"))
     assert str(error.value) == (
-        "--format=onnx: not installed: tf2onyx; pip install 'ssd_tfrecord[onnx]' brings what it "
-        "needs"
+        "--format=onnx: not installed: tf2onyx; pip install -e '.[onnx]' brings what it needs"
     )
 
 
