@@ -3,6 +3,8 @@
 Free of TensorFlow; NumPy is imported only where there is such a file.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ssd_tfrecord.errors import InputError
@@ -14,12 +16,17 @@ if TYPE_CHECKING:
 
 
 def is_published(value: str) -> bool:
-    """Whether ``--init_checkpoint`` names the file of a published model, not a run's checkpoint."""
+    """Whether ``--init_checkpoint`` names the file of a published model, not a run's checkpoint.
+
+    Raises:
+        InputError: it is a file that cannot be read, or is cut.
+    """
     if not value:
         return False
     from ssd_tfrecord.model.weights.published import published_model
 
-    return published_model.is_published(value)
+    with _of_the_flag():
+        return published_model.is_published(value)
 
 
 def read(value: str) -> "PublishedModel":
@@ -30,11 +37,8 @@ def read(value: str) -> "PublishedModel":
     """
     from ssd_tfrecord.model.weights.published import published_model
 
-    try:
+    with _of_the_flag():
         return published_model.read_published(value)
-    except InputError as error:
-        # The message begins with the path.
-        raise InputError(f"--init_checkpoint={error}") from None
 
 
 def anchor_variant(value: str) -> str:
@@ -71,3 +75,12 @@ def other_anchors(source: AnchorOptions, own: AnchorOptions) -> list[str]:
         f"init checkpoint: was trained with other anchors than this run has; {' '.join(wanted)} "
         "would make them the same, so that the heads need not be learnt anew"
     ]
+
+
+@contextlib.contextmanager
+def _of_the_flag() -> Iterator[None]:
+    """Puts the flag before messages, which begin with the path."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"--init_checkpoint={error}") from None

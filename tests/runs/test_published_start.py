@@ -34,6 +34,13 @@ def test_another_file_is_refused(tmp_path):
         published_start.read(str(path))
 
 
+def test_a_cut_file_is_said_to_be_cut(tmp_path):
+    path = tmp_path / "a.pth"
+    path.write_bytes(b"PK\x03\x04" + bytes(1000))
+    with pytest.raises(InputError, match=f"--init_checkpoint={path}: .*may be cut"):
+        published_start.anchor_variant(str(path))
+
+
 def test_flags_that_would_make_the_anchors_equal_are_named():
     own = AnchorOptions(anchor_variant="caffe")
     theirs = AnchorOptions(

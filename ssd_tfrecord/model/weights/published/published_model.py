@@ -118,13 +118,11 @@ def is_published(path: str | os.PathLike[str]) -> bool:
     """Whether ``path`` is a file of weights of another program, by its bytes.
 
     A folder, and what does not exist, is none.
+
+    Raises:
+        InputError: it cannot be read, or is cut.
     """
-    if not os.path.isfile(path):
-        return False
-    try:
-        return weight_files.kind_of(path) is not None
-    except InputError:  # not readable
-        return False
+    return os.path.isfile(path) and weight_files.kind_of(path) is not None
 
 
 def read_published(path: str | os.PathLike[str], classes: Sequence[str] = ()) -> PublishedModel:
