@@ -115,6 +115,11 @@ def export(config: ExportConfig) -> None:
 
 def import_weights(config: ImportConfig) -> None:
     """Converts a published SSD (.pth, .caffemodel …) to a run folder, and evaluates it."""
+    from ssd_tfrecord.records.manifest import Manifest
+
+    # Before the work, as a path may be misspelt.
+    for folder in config.records:
+        Manifest.load(folder)
     from ssd_tfrecord.runs import imported_run
 
     detection = imported_run.write(config)
