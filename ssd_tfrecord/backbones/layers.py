@@ -141,7 +141,8 @@ class HardSwish(keras.layers.Layer):
 
 def hard_sigmoid(x: tf.Tensor) -> tf.Tensor:
     """relu6(x + 3) / 6. Not Keras's function of that name, which rises with 0.2 x."""
-    return tf.nn.relu6(x + 3.0) * (1.0 / 6.0)
+    # Vectors of one element: tf2onnx's pass over Add stumbles over a scalar.
+    return tf.nn.relu6(x + tf.constant([3.0], x.dtype)) * tf.constant([1.0 / 6.0], x.dtype)
 
 
 class ExcitedChannels(keras.layers.Layer):
