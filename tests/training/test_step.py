@@ -207,7 +207,10 @@ def test_two_replicas_equal_one_on_vgg():
         *others("frozen"),
     ],
 )
-def test_xla_equals_graph(model):
+def test_xla_equals_graph(model, monkeypatch):
+    # ResNet's sums of blocks grow to 1e10 with fresh weights and frozen averages; so each
+    # normalisation divides by three.
+    monkeypatch.setattr(resnet50, "_EPSILON", 8.0)
     batches = [batch_of(2, seed, size=model.input_size) for seed in range(2)]
     one = run_steps(model, batches)
     assert_same_run(one, run_steps(model, batches, xla=True), 1e-4)
