@@ -67,7 +67,7 @@ def train(config: TrainConfig) -> None:
     with signals.watched() as stop:
         if config.replay:
             with stop.interruptible():
-                from ssd_tfrecord.training import replay
+                from ssd_tfrecord.training.nonfinite import replay
 
                 replay.run(config.replay)
         else:

@@ -21,7 +21,7 @@ from ssd_tfrecord.options import (
     OptimizerOptions,
     RenderOptions,
 )
-from ssd_tfrecord.training.schedules import stretch_rates
+from ssd_tfrecord.training.update.schedules import stretch_rates
 
 FOLDER = pathlib.Path(__file__).parent.parent / "configs"
 PATHS = sorted(FOLDER.glob("*.flags"))

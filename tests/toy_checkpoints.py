@@ -6,7 +6,7 @@ from ssd_tfrecord.keras import keras
 from ssd_tfrecord.options import OptimizerOptions
 from ssd_tfrecord.runs import checkpoint_files
 from ssd_tfrecord.runs.checkpoints import Checkpoints
-from ssd_tfrecord.training import optimizers
+from ssd_tfrecord.training.update import optimizers
 
 OPTIONS = OptimizerOptions(learning_rate=0.1)
 

@@ -27,8 +27,9 @@ from ssd_tfrecord.model import losses
 from ssd_tfrecord.model.targets import assign_targets
 from ssd_tfrecord.options import ColorOptions, DetectionOptions
 from ssd_tfrecord.pixels import color
-from ssd_tfrecord.training import learner, optimizers
+from ssd_tfrecord.training import learner
 from ssd_tfrecord.training.step import make_train_step
+from ssd_tfrecord.training.update import optimizers
 
 SEED = 0
 INDEX = "index.json"

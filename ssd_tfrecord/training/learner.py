@@ -18,9 +18,9 @@ from ssd_tfrecord.model.weights.published.published_network import network_of
 from ssd_tfrecord.records.manifest import ClassLabel
 from ssd_tfrecord.runs import published_start
 from ssd_tfrecord.runs.loaded_run import load_run, split_path
-from ssd_tfrecord.training import optimizers
-from ssd_tfrecord.training.bad_batch import BatchKeeper
+from ssd_tfrecord.training.nonfinite.bad_batch import BatchKeeper
 from ssd_tfrecord.training.step import make_train_step
+from ssd_tfrecord.training.update import optimizers
 
 
 @dataclass(frozen=True)

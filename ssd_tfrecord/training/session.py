@@ -25,17 +25,18 @@ from ssd_tfrecord.records.manifest import ClassLabel, Manifest
 from ssd_tfrecord.runs import checkpoints, provenance, run_folder
 from ssd_tfrecord.runs.checkpoints import Checkpoints
 from ssd_tfrecord.runs.identity import Identity
-from ssd_tfrecord.training import bad_batch, briefing, learner
+from ssd_tfrecord.training import briefing, learner
 from ssd_tfrecord.training.learner import Learner
 from ssd_tfrecord.training.logs.event_journal import Journal
 from ssd_tfrecord.training.logs.voice import Voice
 from ssd_tfrecord.training.loop import Loop, StepNotFiniteError
+from ssd_tfrecord.training.nonfinite import bad_batch
 from ssd_tfrecord.training.runner import StepRunner
 from ssd_tfrecord.training.samples import Samples
-from ssd_tfrecord.training.schedules import LearningRate
 from ssd_tfrecord.training.stopping.failures import awaited, explained
 from ssd_tfrecord.training.stopping.guard import Guard, Patience, early_look
 from ssd_tfrecord.training.stopping.signals import StopRequest
+from ssd_tfrecord.training.update.schedules import LearningRate
 from ssd_tfrecord.training.validation import Validator
 
 # Pictures of each kind in TensorBoard: training samples, and detections at each evaluation.

@@ -16,7 +16,7 @@ from ssd_tfrecord.model import losses
 from ssd_tfrecord.model.targets import assign_targets
 from ssd_tfrecord.options import ColorOptions, LossOptions, OptimizerOptions
 from ssd_tfrecord.tracing import not_converted
-from ssd_tfrecord.training import optimizers
+from ssd_tfrecord.training.update import optimizers
 
 
 def make_train_step(

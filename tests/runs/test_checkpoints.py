@@ -17,7 +17,7 @@ from ssd_tfrecord.keras import keras
 from ssd_tfrecord.records.manifest import ClassLabel
 from ssd_tfrecord.runs import checkpoints
 from ssd_tfrecord.runs.checkpoints import Checkpoints
-from ssd_tfrecord.training import optimizers
+from ssd_tfrecord.training.update import optimizers
 
 CLASSES = (ClassLabel(1, "cat", 17), ClassLabel(2, "dog", 18))
 

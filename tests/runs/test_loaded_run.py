@@ -13,7 +13,7 @@ from ssd_tfrecord.options import AnchorOptions, ModelOptions, OptimizerOptions
 from ssd_tfrecord.records.manifest import ClassLabel
 from ssd_tfrecord.runs import checkpoint_files, checkpoint_state, checkpoints, run_folder
 from ssd_tfrecord.runs.checkpoints import Checkpoints
-from ssd_tfrecord.training import optimizers
+from ssd_tfrecord.training.update import optimizers
 
 CLASSES = (ClassLabel(1, "cat", 17), ClassLabel(2, "dog", 18))
 SMALL = ModelOptions(backbone="toy", backbone_weights="none", input_size=64)

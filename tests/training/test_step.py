@@ -19,9 +19,9 @@ from ssd_tfrecord.options import (
     ModelOptions,
     OptimizerOptions,
 )
-from ssd_tfrecord.training import optimizers
-from ssd_tfrecord.training.bad_batch import BatchKeeper
+from ssd_tfrecord.training.nonfinite.bad_batch import BatchKeeper
 from ssd_tfrecord.training.step import make_train_step
+from ssd_tfrecord.training.update import optimizers
 
 SGD = OptimizerOptions(learning_rate=1e-3)
 

@@ -14,7 +14,8 @@ from ssd_tfrecord.geometry.anchors import anchor_boxes
 from ssd_tfrecord.keras import keras
 from ssd_tfrecord.options import AnchorOptions, FramingOptions, InputOptions, ReadOptions
 from ssd_tfrecord.records.manifest import Manifest
-from ssd_tfrecord.training import bad_batch, briefing, samples, validation
+from ssd_tfrecord.training import briefing, samples, validation
+from ssd_tfrecord.training.nonfinite import bad_batch
 
 ANCHORS = anchor_boxes(AnchorOptions(), BACKBONES["vgg16"].inputs[300])
 

@@ -23,9 +23,10 @@ from ssd_tfrecord.runs import checkpoint_files, checkpoint_names, run_folder
 from ssd_tfrecord.runs.checkpoint_names import CHECKPOINTS
 from ssd_tfrecord.runs.loaded_run import LoadedRun, load_run
 from ssd_tfrecord.tracing import not_converted
-from ssd_tfrecord.training import bad_batch, findings, learner
-from ssd_tfrecord.training.bad_batch import SavedBatch
-from ssd_tfrecord.training.findings import Box, Findings, Layer, Replay
+from ssd_tfrecord.training import learner
+from ssd_tfrecord.training.nonfinite import bad_batch, findings
+from ssd_tfrecord.training.nonfinite.bad_batch import SavedBatch
+from ssd_tfrecord.training.nonfinite.findings import Box, Findings, Layer, Replay
 from ssd_tfrecord.training.step import loss_and_gradients
 
 

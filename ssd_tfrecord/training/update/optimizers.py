@@ -14,7 +14,7 @@ import tensorflow as tf
 from ssd_tfrecord.keras import keras
 from ssd_tfrecord.options import OptimizerOptions
 from ssd_tfrecord.training.preflight import require_addons
-from ssd_tfrecord.training.schedules import LearningRate
+from ssd_tfrecord.training.update.schedules import LearningRate
 
 # The names of a mirrored variable's copies end in /replica_N.
 _NOT_DECAYED = r"(bias|beta|gamma)(/replica_\d+)?:0$"

@@ -20,7 +20,7 @@ from ssd_tfrecord.data.reading import RecordSource
 from ssd_tfrecord.errors import InputError, NotFiniteError
 from ssd_tfrecord.keras import keras
 from ssd_tfrecord.records.manifest import Manifest
-from ssd_tfrecord.training import optimizers
+from ssd_tfrecord.training.update import optimizers
 
 _FILE_NAME = re.compile(r"nonfinite-(\d{1,18})\.npz")
 # A line that names 64 images can still be read.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ssd_tfrecord.options import OptimizerOptions
-from ssd_tfrecord.training.schedules import LearningRate
+from ssd_tfrecord.training.update.schedules import LearningRate
 
 
 def rates(options, num_steps, steps):

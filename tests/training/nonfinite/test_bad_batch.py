@@ -17,7 +17,7 @@ from ssd_tfrecord.errors import InputError, NotFiniteError
 from ssd_tfrecord.keras import keras
 from ssd_tfrecord.options import ModelOptions
 from ssd_tfrecord.records.manifest import Manifest
-from ssd_tfrecord.training import bad_batch
+from ssd_tfrecord.training.nonfinite import bad_batch
 
 TOY = ModelOptions(backbone="toy", backbone_weights="none", input_size=64)
 

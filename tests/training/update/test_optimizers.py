@@ -9,7 +9,7 @@ import tensorflow as tf
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.keras import keras
 from ssd_tfrecord.options import OptimizerOptions
-from ssd_tfrecord.training import optimizers
+from ssd_tfrecord.training.update import optimizers
 
 ADDONS = pytest.mark.skipif(sys.version_info >= (3, 12), reason="Addons ended with Python 3.11")
 NAMES = ("conv/kernel", "conv/bias", "bn/gamma", "bn/beta", "norm/scale", "dw/depthwise_kernel")

@@ -20,7 +20,7 @@ from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.runs import run_folder
 from ssd_tfrecord.runs.checkpoints import Checkpoints
 from ssd_tfrecord.runs.loaded_run import LoadedRun
-from ssd_tfrecord.training import bad_batch, replay
+from ssd_tfrecord.training.nonfinite import bad_batch, replay
 
 TOY = ModelOptions(backbone="toy", backbone_weights="none", input_size=64, batch_norm="frozen")
 CONFIG = TrainConfig(train_records=("unused",), run_dir="unused", model=TOY)
