@@ -7,6 +7,7 @@ from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import (
     AnchorOptions,
     CheckpointOptions,
+    ClusterOptions,
     DetectionOptions,
     DeviceOptions,
     InputOptions,
@@ -50,6 +51,13 @@ class TrainConfig(Options):
     )
     num_steps: int = option(
         120000, "number of training steps (batches) in total", minimum=1, role="cadence"
+    )
+    max_hours: float = option(
+        0.0,
+        "end the run in time, so that its last checkpoint and evaluation are done within this many "
+        "hours of the start of the process; 0: no limit",
+        minimum=0.0,
+        role="cadence",
     )
     global_batch_size: int = option(
         32,
@@ -108,6 +116,7 @@ class TrainConfig(Options):
     detection: DetectionOptions = DetectionOptions()
     checkpoints: CheckpointOptions = CheckpointOptions()
     devices: DeviceOptions = DeviceOptions()
+    cluster: ClusterOptions = ClusterOptions()
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -223,3 +223,17 @@ class LossOptions(Options):
         "matched to an object",
         minimum=0.0,
     )
+    focal: bool = option(
+        False,
+        "focal loss of all anchors (Lin et al., ICCV 2017), of softmax probabilities, instead of "
+        "cross-entropy of mined ones; at the start the background has probability 0.99",
+    )
+    focal_alpha: float = option(
+        0.25,
+        "focal loss: weight of objects; that of the background is 1 less this",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    focal_gamma: float = option(
+        2.0, "focal loss: exponent; the larger, the less easy anchors count", minimum=0.0
+    )

@@ -1,5 +1,6 @@
 """The options of optimizer, devices and checkpoints."""
 
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -56,9 +57,34 @@ class OptimizerOptions(Options):
         "published",
         minimum=0.0,
     )
+    accumulate_steps: int = option(
+        1,
+        "go through each batch in this many parts, one after the other, and apply the sum of their "
+        "gradients: memory for a part, the result of the whole. Batch normalisation sees one part",
+        minimum=1,
+    )
+    ema_decay: float = option(
+        0.0,
+        "keep a moving average of all weights, w <- decay x w + (1 - decay) x new, and evaluate, "
+        "choose and export that; in step t the decay is at most (1 + t) / (10 + t). 0: none, as "
+        "published. Try 0.9998",
+        minimum=0.0,
+        maximum=0.999999,
+    )
+    freeze: str = option(
+        "",
+        "regular expression: layers of the printed table whose whole name matches are not trained, "
+        r"such as 'conv[12]' for vgg16, 'Conv1|block_[0-5]' for mobilenet_v2; empty: train all",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        try:
+            re.compile(self.freeze)
+        except re.error as error:
+            raise InputError(
+                f"--freeze={self.freeze}: must be a regular expression ({error})"
+            ) from None
         if any(a >= b for a, b in pairwise(self.lr_boundaries)):
             raise InputError(
                 f"--lr_boundaries={flag_text(self.lr_boundaries)}: must be in increasing order"
@@ -97,6 +123,19 @@ class DeviceOptions(Options):
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
     )
 
+    gradient_dtype: str = option(
+        "float32",
+        "type in which gradients travel between replicas; bfloat16 halves the traffic, and rounds",
+        choices=("float32", "bfloat16"),
+    )
+    allreduce_mb: int = option(
+        32,
+        "gradients travel between GPUs in packs of this many megabytes, so that the first are on "
+        "their way while others are still computed; 0: each by itself",
+        minimum=0,
+        role="means",
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.require_gpu and self.num_virtual_devices:
@@ -104,6 +143,35 @@ class DeviceOptions(Options):
                 "--require_gpu cannot be combined with "
                 f"--num_virtual_devices={self.num_virtual_devices}, which uses the CPU"
             )
+
+
+@dataclass(frozen=True)
+class ClusterOptions(Options):
+    """Several machines."""
+
+    cluster: str = option(
+        "none",
+        "who trains together. none: this process alone; tf_config: the workers in TF_CONFIG; slurm: "
+        "the tasks of the srun step; kubernetes: the pods of a JobSet or an Indexed Job; auto: "
+        "whichever of these the environment speaks of, or none. Run the same command on each",
+        choices=("none", "auto", "tf_config", "slurm", "kubernetes"),
+        role="means",
+    )
+    cluster_port: int = option(
+        2222,
+        "first port of the workers, with slurm and kubernetes; the first worker also listens at "
+        "1000 above its own, for what is not tensors",
+        minimum=1024,
+        maximum=64000,
+        role="means",
+    )
+    cluster_timeout: int = option(
+        300,
+        "end the run if not all workers are there after this many seconds; the message names those "
+        "that are missing",
+        minimum=1,
+        role="means",
+    )
 
 
 @dataclass(frozen=True)
