@@ -40,3 +40,9 @@ class DiskError(InputError):
     """The run folder cannot be written (full, read-only, gone); a restart goes on, given room."""
 
     exit_code = 7
+
+
+class WorkerLostError(InputError):
+    """A worker of the cluster is missing, was killed or is silent; a restart goes on."""
+
+    exit_code = 8
