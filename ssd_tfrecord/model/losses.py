@@ -1,4 +1,4 @@
-"""The multibox loss (SSD paper, section 2.2; Caffe multibox_loss_layer).
+"""The multibox loss (SSD paper, section 2.2; Caffe multibox_loss_layer), and the focal one.
 
 Axes: B images, A anchors, C classes without background, M objects (padded).
 
@@ -15,6 +15,12 @@ from ssd_tfrecord.geometry import boxes as box_ops
 from ssd_tfrecord.geometry import coding
 from ssd_tfrecord.options import LossOptions
 
+# Lin et al., Focal Loss, arXiv 1708.02002, section 4.1: what an anchor's probability of being an
+# object is to be in the first step, so that the many of the background do not drown the others.
+_FOCAL_PRIOR = 0.01
+# Below it, 1 - p is the rounding error of float32's cross-entropy.
+_EPSILON = 1e-7
+
 
 def multibox_sums(
     outputs: Mapping[str, tf.Tensor],
@@ -28,7 +34,7 @@ def multibox_sums(
         outputs: {"offsets": [B, A, 4], "logits": [B, A, C + 1]}, float32.
         targets: {"boxes": [B, A, 4], "labels": integer [B, A]} as ``assign`` makes them.
         anchors_A4: float32 [A, 4].
-        options: kind of box loss, and hard negatives per positive.
+        options: kind of box loss, and hard negatives per positive, or focal loss of all anchors.
 
     Returns:
         (class loss, box loss, positives), float32 scalars.
@@ -36,12 +42,31 @@ def multibox_sums(
     labels_BA = targets["labels"]
     positive_BA = labels_BA > 0
     entropy_BA = tf.nn.sparse_softmax_cross_entropy_with_logits(labels_BA, outputs["logits"])
-    # Without an object the label is 0: hard negatives are mined by the background's cross-entropy.
-    negative_BA = hard_negatives(entropy_BA, positive_BA, options.negative_ratio)
-    class_loss = _masked_sum(entropy_BA, positive_BA | negative_BA)
+    class_loss = (_focal_sum if options.focal else _mined_sum)(entropy_BA, positive_BA, options)
     box_loss_BA = BOX_LOSSES[options.box_loss](outputs["offsets"], targets["boxes"], anchors_A4)
     positives = tf.reduce_sum(tf.cast(positive_BA, tf.float32))
     return class_loss, _masked_sum(box_loss_BA, positive_BA), positives
+
+
+def object_prior(options: LossOptions) -> float:
+    """The probability of an object that ``ssd.build`` is to begin with; 0: leave it to chance."""
+    return _FOCAL_PRIOR if options.focal else 0.0
+
+
+def focal(entropy: tf.Tensor, gamma: float) -> tf.Tensor:
+    """(1 - p)^gamma times ``entropy``, where p = exp(-entropy) is the probability of what is true.
+
+    Source: Lin et al., Focal Loss, arXiv 1708.02002, equation 4, with softmax's p instead of the
+    sigmoid's. Value and gradient are finite wherever ``entropy`` is, for every ``gamma`` from 0.
+
+    Args:
+        entropy: float32, of any shape; softmax cross-entropy.
+        gamma: at 0, the result is ``entropy``.
+    """
+    # expm1 keeps the digits of a small 1 - p. The bound is for the gradient, which has
+    # (1 - p)^(gamma - 1): infinite at p = 1 and gamma < 1.
+    wrong = tf.maximum(-tf.math.expm1(-entropy), _EPSILON)
+    return tf.pow(wrong, gamma) * entropy
 
 
 def assign(match_BA: tf.Tensor, boxes_BM4: tf.Tensor, labels_BM: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -94,6 +119,19 @@ def hard_negatives(loss_BA: tf.Tensor, positive_BA: tf.Tensor, ratio: float) -> 
     room_B1 = wanted_B1 - _count(above_BA)
     first_BA = tf.cumsum(tf.cast(tied_BA, tf.float32), axis=1) <= room_B1
     return (above_BA | (tied_BA & first_BA)) & (wanted_B1 > 0.0)
+
+
+def _mined_sum(entropy_BA: tf.Tensor, positive_BA: tf.Tensor, options: LossOptions) -> tf.Tensor:
+    """Cross-entropy of the positives and the hard negatives."""
+    # Without an object the label is 0: hard negatives are mined by the background's cross-entropy.
+    negative_BA = hard_negatives(entropy_BA, positive_BA, options.negative_ratio)
+    return _masked_sum(entropy_BA, positive_BA | negative_BA)
+
+
+def _focal_sum(entropy_BA: tf.Tensor, positive_BA: tf.Tensor, options: LossOptions) -> tf.Tensor:
+    """Focal loss of all anchors, weighted by alpha (objects) or 1 - alpha (the background)."""
+    alpha_BA = tf.where(positive_BA, options.focal_alpha, 1.0 - options.focal_alpha)
+    return tf.reduce_sum(alpha_BA * focal(entropy_BA, options.focal_gamma))
 
 
 def _count(mask_BA: tf.Tensor) -> tf.Tensor:

@@ -1,5 +1,7 @@
 """SSD: a backbone, with a head for offsets and one for logits on each of its maps."""
 
+import math
+
 import tensorflow as tf
 
 from ssd_tfrecord.backbones import BACKBONES
@@ -13,7 +15,12 @@ from ssd_tfrecord.tracing import not_converted
 
 @not_converted
 def build(
-    model: ModelOptions, anchors: AnchorOptions, num_classes: int, seed: int = 0
+    model: ModelOptions,
+    anchors: AnchorOptions,
+    num_classes: int,
+    seed: int = 0,
+    *,
+    prior: float = 0.0,
 ) -> keras.Model:
     """The network, with initial weights that depend on ``seed`` only.
 
@@ -27,6 +34,8 @@ def build(
         anchors: scales and aspect ratios; they determine the number A of anchors.
         num_classes: number C of classes without the background.
         seed: of the initial weights.
+        prior: if above 0, the logits' biases begin such that, where the features are 0, an anchor
+            is an object with this probability, each class alike; at 0 the biases begin at 0.
 
     Raises:
         InputError: the anchor options do not fit the maps.
@@ -38,29 +47,45 @@ def build(
     )
     separable = backbone.head == "separable"
     blocks = ConvBlocks(batch_norm=model.batch_norm, seed=seed) if separable else None
+    biases = {"offsets": [0.0] * 4, "logits": _first_biases(num_classes, prior)}
     outputs = {}
-    for kind, depth in (("offsets", 4), ("logits", num_classes + 1)):
+    for kind, bias in biases.items():
         parts = []
         for index, (features, num_anchors) in enumerate(zip(maps, per_cell)):
             # transfer and summary recognise heads by these names.
             name = f"head_{index}_{kind}"
-            x = _head(features, name, num_anchors * depth, blocks=blocks, seed=seed)
+            x = _head(features, name, bias * num_anchors, blocks=blocks, seed=seed)
             # A cell's channels are its anchors one after another, as anchor_boxes orders them.
-            shape = (features.shape[1] * features.shape[2] * num_anchors, depth)
+            shape = (features.shape[1] * features.shape[2] * num_anchors, len(bias))
             parts.append(keras.layers.Reshape(shape, name=f"{name}_rows")(x))
         # float32 also under mixed precision: softmax, loss and box decoding need it.
         outputs[kind] = keras.layers.Concatenate(axis=1, dtype="float32", name=kind)(parts)
     return keras.Model(image, outputs, name=f"ssd{model.input_size}_{model.backbone}")
 
 
+def _first_biases(num_classes: int, prior: float) -> list[float]:
+    """The biases of an anchor's logits, the background's first."""
+    # Softmax: e^b / (e^b + C) = 1 - prior, where the C classes have bias 0.
+    background = math.log(num_classes * (1.0 - prior) / prior) if prior else 0.0
+    return [background] + [0.0] * num_classes
+
+
 def _head(
-    features: tf.Tensor, name: str, channels: int, *, blocks: ConvBlocks | None, seed: int
+    features: tf.Tensor, name: str, biases: list[float], *, blocks: ConvBlocks | None, seed: int
 ) -> tf.Tensor:
-    """A 3x3 convolution, or SSDLite's depthwise separable one if ``blocks`` are given."""
+    """A 3x3 convolution, or SSDLite's depthwise separable one if ``blocks`` are given.
+
+    Its channels begin with ``biases``.
+    """
     kernel = 3
     if blocks:
         features = blocks.depthwise(features, f"{name}_depthwise")
         kernel = 1
     return keras.layers.Conv2D(
-        channels, kernel, padding="same", kernel_initializer=xavier(seed, name), name=name
+        len(biases),
+        kernel,
+        padding="same",
+        kernel_initializer=xavier(seed, name),
+        bias_initializer=keras.initializers.Constant(biases),
+        name=name,
     )(features)

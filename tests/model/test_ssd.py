@@ -74,6 +74,22 @@ def test_a_bias_shows_at_its_anchor_of_every_cell():
     np.testing.assert_array_equal(logits[0], expected)
 
 
+def test_a_prior_is_the_probability_of_objects_where_the_features_are_zero():
+    options = ModelOptions(backbone="toy", input_size=64)
+    plain = build(options, AnchorOptions(), 2)
+    model = build(options, AnchorOptions(), 2, prior=0.01)
+    biases = {f"head_{i}_logits/bias:0" for i in range(2)}
+    for one, two in zip(model.weights, plain.weights):
+        assert one.name not in biases or not np.any(two)
+        assert np.array_equal(one, two) == (one.name not in biases), one.name
+    for index in range(2):
+        kernel = model.get_layer(f"head_{index}_logits").kernel
+        kernel.assign(tf.zeros_like(kernel))
+    logits = model(np.ones((1, 64, 64, 3), np.float32))["logits"]
+    # 8 * 8 cells of 4 anchors, 4 * 4 cells of 6.
+    np.testing.assert_allclose(tf.nn.softmax(logits)[0], [[0.99, 0.005, 0.005]] * 352, rtol=1e-6)
+
+
 def test_initial_weights_depend_on_the_seed_alone(small):
     strategy = tf.distribute.MirroredStrategy(
         ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()

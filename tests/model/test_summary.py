@@ -1,13 +1,20 @@
 import re
 
+import pytest
+
 from ssd_tfrecord.backbones import BACKBONES
 from ssd_tfrecord.keras import keras
 from ssd_tfrecord.model.ssd import build
-from ssd_tfrecord.model.summary import block_of, multiply_adds, summary_table
+from ssd_tfrecord.model.summary import block_of, blocks_of, multiply_adds, summary_table
 from ssd_tfrecord.options import AnchorOptions, ModelOptions
 
 VGG, MOBILENET = BACKBONES["vgg16"], BACKBONES["mobilenet_v2"]
 MOBILENET_V3, RESNET = BACKBONES["mobilenet_v3_large"], BACKBONES["resnet50"]
+
+
+@pytest.fixture(scope="module")
+def mobilenet():
+    return build(ModelOptions(backbone="mobilenet_v2", width=0.35), AnchorOptions(), 2)
 
 
 def columns(lines):
@@ -28,14 +35,51 @@ def test_the_table_adds_up_blocks():
     assert lines[-1].split() == ["trained", "26,285,486"]
 
 
-def test_moving_averages_are_not_trained():
-    model = build(ModelOptions(backbone="mobilenet_v2", width=0.35), AnchorOptions(), 2)
-    lines = summary_table(model, MOBILENET).splitlines()
-    moving = sum(weight.shape.num_elements() for weight in model.weights if "moving" in weight.name)
+def test_moving_averages_are_not_trained(mobilenet):
+    lines = summary_table(mobilenet, MOBILENET).splitlines()
+    moving = [weight for weight in mobilenet.weights if "moving" in weight.name]
+    moving = sum(weight.shape.num_elements() for weight in moving)
     rows = columns(lines)
     counts = [int(rows[name][0].replace(",", "")) for name in ("all", "trained")]
     assert counts[0] - counts[1] == moving > 0
     assert len(lines) < 45
+
+
+SMALL = ModelOptions(backbone="toy", input_size=64)
+TOY = BACKBONES["toy"]
+
+
+def test_frozen_blocks_are_marked_and_not_trained():
+    model = build(SMALL, AnchorOptions(), 2)
+    plain = summary_table(model, TOY)
+    assert "frozen" not in plain
+    for layer in blocks_of(model, TOY)["toy_8"]:
+        layer.trainable = False
+    model.get_layer("head_1_offsets").trainable = False
+    rows, before = columns(summary_table(model, TOY).splitlines()), columns(plain.splitlines())
+    # 3 * 8 + 4 * 8 parameters; 64 pixels of 24 products are 0.0 million.
+    assert rows["toy_8"] == ["8 × 8 × 8", "56", "0.0", "frozen"]
+    assert rows["head_1_offsets"] == [*before["head_1_offsets"], "partly frozen"]
+    assert rows["toy_4"] == before["toy_4"]
+    # Of toy_8 its moving averages were none before; the head has 6 * 4 channels of 8 and a bias.
+    counts = [int(table["trained"][0].replace(",", "")) for table in (before, rows)]
+    assert counts[0] - counts[1] == (56 - 2 * 8) + 24 * 9
+    assert rows["all"] == before["all"]
+
+
+def test_batch_normalisation_that_is_frozen_alone_marks_no_block():
+    model = build(
+        ModelOptions(backbone="toy", input_size=64, batch_norm="frozen"), AnchorOptions(), 2
+    )
+    assert "frozen" not in summary_table(model, TOY)
+
+
+def test_batch_normalisation_is_in_the_row_of_its_convolution(mobilenet):
+    blocks = blocks_of(mobilenet, MOBILENET)
+    names = {block: [layer.name for layer in layers] for block, layers in blocks.items()}
+    assert names["Conv1"] == ["Conv1", "bn_Conv1"]
+    assert names["Conv_1"] == ["Conv_1", "Conv_1_bn"]
+    assert not [name for name in names if "bn" in name.lower()]
 
 
 def test_a_depthwise_convolution_multiplies_each_channel_on_its_own():
@@ -56,5 +100,6 @@ def test_blocks_of_names():
     assert block_of("expanded_conv_12_squeeze_excite_Conv_1", MOBILENET_V3) == "expanded_conv_12"
     assert block_of("expanded_conv_project_BN", MOBILENET_V3) == "expanded_conv"
     assert block_of("conv2_block1_0_BN", RESNET) == "conv2_block1"
+    assert block_of("Conv_1_BN", MOBILENET_V3) == "Conv_1"
     assert block_of("conv1_BN", RESNET) == "conv1"
     assert block_of("conv10_2_BN", RESNET) == "conv10"

@@ -1,4 +1,5 @@
 """How a step changes the weights.
 
-In reading order: optimizers, schedules (their learning rate).
+In reading order: optimizers, schedules (their learning rate), freezing (what is not changed),
+averages (of the weights, over the steps).
 """
