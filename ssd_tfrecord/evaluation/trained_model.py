@@ -75,7 +75,8 @@ class Model:
             found_by=self._run_dir,
             is_whole_list=True,
         )
-        print(f"evaluating {self._run_dir} at step {self._run.step} on {annotated.where}")
+        weights = ", averaged weights," if self._run.averaged else ""
+        print(f"evaluating {self._run_dir} at step {self._run.step}{weights} on {annotated.where}")
         found = self._detector.detect_records(
             annotated.manifest,
             annotated.truths,
@@ -90,7 +91,7 @@ class Model:
             measured=measurement.describe(
                 records=annotated.where,
                 digest=annotated.digest,
-                detections=f"{self._run_dir}, {self._checkpoint} checkpoint",
+                detections=f"{self._run_dir}, {self._checkpoint} checkpoint{weights.rstrip(',')}",
                 step=self._run.step,
                 options=self._options,
             ),

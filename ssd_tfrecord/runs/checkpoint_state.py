@@ -15,6 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from ssd_tfrecord.errors import DiskError, InputError
+from ssd_tfrecord.keras import keras
 from ssd_tfrecord.runs import checkpoint_files
 from ssd_tfrecord.runs.checkpoint_files import Place, readable
 from ssd_tfrecord.runs.checkpoint_names import BEST, files
@@ -24,6 +25,8 @@ Say = Callable[[str], object]
 
 # tf.train.Checkpoint's name of its attribute ``step``.
 _STEP = "step/.ATTRIBUTES/VARIABLE_VALUE"
+# How its names of averaged weights begin, where a run keeps some.
+_AVERAGES = "averages/"
 # What TensorFlow says, and what it means.
 _REASONS = {
     "Checksum does not match": "a checksum of its data is wrong",
@@ -155,6 +158,9 @@ def write(state: tf.train.Checkpoint, place: Place) -> None:
         tf.errors.OpError: likewise, or a device does.
     """
     aside = place.folder / f"{checkpoint_files.UNFINISHED}{place.path.name}"
+    # A signal may have left tf.map_fn in the middle of its tracing: what it sets for that time it
+    # then has not taken back, and a strategy's scope would not be entered again.
+    tf.compat.v1.get_variable_scope()._caching_device = None
     try:
         state.write(str(aside))
         checkpoint_files.publish(aside, place)
@@ -175,6 +181,28 @@ def assign(state: tf.train.Checkpoint, path: pathlib.Path) -> None:
         # When what is half restored is deleted, TensorFlow lists the rest, a line a variable.
         tf.get_logger().addFilter(_is_no_list)
         raise InputError(f"{path}: does not fit the network of the run ({reason})") from None
+
+
+def has_averages(path: pathlib.Path) -> bool:
+    """Whether the checkpoint ``path`` holds averaged weights beside those that were trained.
+
+    Raises:
+        tf.errors.OpError: it cannot be read, as when it was deleted.
+    """
+    with readable(path) as name:
+        names = tf.train.load_checkpoint(name).get_variable_to_shape_map()
+    return any(item.startswith(_AVERAGES) for item in names)
+
+
+def named_weights(model: keras.Model) -> dict[str, tf.Variable]:
+    """The weights of ``model`` by name, as a checkpoint names their averages.
+
+    Not by number: freezing a layer changes Keras's order.
+    """
+    named = {weight.name.removesuffix(":0"): weight for weight in model.weights}
+    if len(named) != len(model.weights):
+        raise ValueError(f"{model.name}: two weights have the same name")
+    return named
 
 
 def _is_no_list(record: logging.LogRecord) -> bool:

@@ -5,6 +5,7 @@ import os
 import pathlib
 import threading
 import weakref
+from typing import Any, Protocol
 
 import tensorflow as tf
 
@@ -29,19 +30,34 @@ __all__ = ["Checkpoints", "LoadedRun", "check_classes", "load_run", "split_path"
 _MAX_TEXT_BYTES = 2**26
 
 
+class Averages(Protocol):
+    """Averages of the model's weights, as ``training`` keeps them.
+
+    ``state`` is what is saved. For an evaluation they take the model's place; ``put_back`` ends
+    that, wherever it was broken off.
+    """
+
+    state: Any
+
+    def put_back(self) -> None:
+        """Sees to it that the model holds its own weights."""
+
+
 class Checkpoints:
     """``checkpoints/ckpt-N``, ``checkpoints/best/ckpt-N`` and ``checkpoints/classes.json``.
 
-    A checkpoint contains the step, the weights and the state of the optimizer: momenta, iterations
-    and the loss scale. N is the number of finished steps. What counts is what is on the disk: a new
-    one is written aside and has its name only once it is whole and on the disk, and older ones are
-    deleted after that. ``lock`` is held by every method that writes; they are for any thread.
+    A checkpoint contains the step, the weights, their averages if the run keeps some, and the state
+    of the optimizer: momenta, iterations and the loss scale. N is the number of finished steps.
+    What counts is what is on the disk: a new one is written aside and has its name only once it is
+    whole and on the disk, and older ones are deleted after that. ``lock`` is held by every method
+    that writes; they are for any thread.
 
     Args:
         run_dir: the run folder; made if it does not exist.
         model: whose weights are saved and restored.
         optimizer: whose state is saved and restored.
         keep: number of checkpoints to keep, besides the best one.
+        averages: of the weights of ``model``, if the run keeps some; saved and restored, too.
         say: prints a line about a damaged checkpoint.
         flags_text: content of flags.txt, for the folder in which the state is saved if the run
             folder is deleted or renamed; default: what is in the file now.
@@ -57,12 +73,15 @@ class Checkpoints:
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
         keep: int,
+        averages: Averages | None = None,
         say: Say = say_to_stderr,
         flags_text: str = "",
     ) -> None:
         self.lock = threading.RLock()
         self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
-        self._state = tf.train.Checkpoint(step=self.step, model=model, optimizer=optimizer)
+        self._averages = averages
+        more = {"averages": averages.state} if averages else {}
+        self._state = tf.train.Checkpoint(step=self.step, model=model, optimizer=optimizer, **more)
         # Made now: other programs' tf.train.Checkpoint.restore expects it in the file.
         _ = self._state.save_counter
         # Absolute: the run stays where it is if the process goes elsewhere.
@@ -192,6 +211,8 @@ class Checkpoints:
                 self._put_away([(place, reason)], [])
             # restore() compares the step in the checkpoint with that in its name.
             self.step.assign(step)
+            if self._averages:
+                self._averages.put_back()
             checkpoint_state.write(self._state, place)
         return place
 

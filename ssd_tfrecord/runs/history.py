@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from ssd_tfrecord.runs.course import event_files, history_file
 from ssd_tfrecord.runs.course.dispensable import Dispensable, Outage, Say
-from ssd_tfrecord.runs.course.history_file import COLUMNS, EVAL_COLUMNS, Found, HistoryFile, Row
+from ssd_tfrecord.runs.course.history_file import (
+    ALL_COLUMNS,
+    EVAL_COLUMNS,
+    RAW,
+    RAW_COLUMNS,
+    Found,
+    HistoryFile,
+    Row,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +27,8 @@ if TYPE_CHECKING:
 # Groups of TensorBoard's tags whose numbers are named as in the history. Not those of each class,
 # whose name may be any.
 OVERVIEW, METRICS, TRAINING = "Overview", "Precision and recall", "Training"
+# Of the weights as they are trained, where their averages are evaluated.
+RAW_WEIGHTS = "Raw weights"
 # A longer metrics.json was not written by an evaluation.
 _MAX_METRICS_BYTES = 1 << 26
 
@@ -46,7 +56,7 @@ class Past:
 
 
 class History:
-    """Rows of ``history.csv`` in ``run_dir``, with one column for each of ``COLUMNS``.
+    """Rows of ``history.csv`` in ``run_dir``, by the columns of ``history_file``.
 
     Rows after ``step`` are deleted when the file is opened: a run resumes from its last checkpoint
     and writes them again. Rows that are missing or damaged are taken from TensorBoard's events and
@@ -90,13 +100,15 @@ class History:
 
         Args:
             step: not less than that of the last row.
-            values: {name: number}; None leaves the column as it is, other names are ignored.
+            values: {name: number}; None leaves the column as it is, other names are ignored. Those
+                of an evaluation of raw weights are in ``raw``, if there are any.
         """
         # Losses and an evaluation of the same step come in two calls and share a row.
         new = not self.rows or int(self.rows[-1]["step"]) != step
         if new:
-            self.rows.append(dict.fromkeys(COLUMNS, "") | {"step": str(step)})
-        self.rows[-1].update(_texts(values))
+            self.rows.append(dict.fromkeys(ALL_COLUMNS, "") | {"step": str(step)})
+        raw = {RAW + name: value for name, value in values.get("raw", {}).items()}
+        self.rows[-1].update(_texts({**values, **raw}))
         write_fn = self._file.append if new else self._file.replace
         self._writing.attempt(lambda: write_fn(self.rows))
         self._drawn = False
@@ -145,7 +157,7 @@ class History:
         figure = Figure(figsize=(11, 4), layout="constrained")
         loss_axes, metric_axes = figure.subplots(1, 2)
         self._plot(loss_axes, ("loss", "class_loss", "box_loss", "eval_loss"), "loss")
-        self._plot(metric_axes, ("voc07_map", "voc12_map", "coco_ap", "coco_ap50"), "metric")
+        self._plot(metric_axes, (*history_file.METRICS, *RAW_COLUMNS), "metric")
         metric_axes.set_ylim(0, 1)
         aside = self._folder / "curves.part.png"
         try:
@@ -161,7 +173,9 @@ class History:
             points = [(int(row["step"]), float(row[column])) for row in self.rows if row[column]]
             if points:
                 # Few points are marked: a single one would draw no line.
-                axes.plot(*zip(*points), label=column, marker="." if len(points) < 50 else None)
+                marker = "." if len(points) < 50 else None
+                style = ":" if column in RAW_COLUMNS else "-"
+                axes.plot(*zip(*points), label=column, marker=marker, linestyle=style)
         axes.set(title=title, xlabel="step")
         axes.grid(alpha=0.3)
         # A legend of nothing would be a warning.
@@ -185,7 +199,7 @@ def _text(value: float) -> str:
 
 
 def _texts(values: Mapping[str, Any]) -> Row:
-    return {name: _text(values[name]) for name in COLUMNS[1:] if values.get(name) is not None}
+    return {name: _text(values[name]) for name in ALL_COLUMNS[1:] if values.get(name) is not None}
 
 
 def _event_rows(folder: pathlib.Path) -> Iterator[tuple[int, str, float]]:
@@ -203,6 +217,8 @@ def _event_rows(folder: pathlib.Path) -> Iterator[tuple[int, str, float]]:
 
 def _column(kind: str, tag: str) -> str:
     group, _, name = tag.rpartition("/")
+    if group == RAW_WEIGHTS:
+        return RAW + name if kind == "eval" and RAW + name in RAW_COLUMNS else ""
     # Without a group: as version 0.1 wrote them.
     if group not in ("", OVERVIEW, METRICS, TRAINING):
         return ""
@@ -226,6 +242,7 @@ def _metrics_row(path: pathlib.Path, step: int) -> dict[int, Row]:
             return {}
         metrics = json.loads(path.read_bytes())
         number, values = metrics["step"], {name: metrics.get(name) for name in EVAL_COLUMNS}
+        values |= {RAW + name: value for name, value in metrics.get("raw", {}).items()}
     # A file can hold anything, such as a thousand brackets.
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}
@@ -238,7 +255,7 @@ def _restore(rows: dict[int, Row], others: Mapping[int, Row]) -> int:
     """Adds to ``rows`` the rows and evaluations of ``others`` that they lack; returns how many."""
     count = 0
     for step, other in others.items():
-        row = rows.get(step, dict.fromkeys(COLUMNS, "") | {"step": str(step)})
+        row = rows.get(step, dict.fromkeys(ALL_COLUMNS, "") | {"step": str(step)})
         added = {name: text for name, text in other.items() if not row[name]}
         # A row that was written as a whole says what there was.
         if step not in rows or (_is_evaluation(added) and not _is_evaluation(row)):

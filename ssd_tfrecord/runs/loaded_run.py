@@ -18,7 +18,9 @@ from ssd_tfrecord.runs import (
     run_folder,
 )
 from ssd_tfrecord.runs.checkpoint_names import CHECKPOINTS
-from ssd_tfrecord.runs.checkpoint_state import Say, say_to_stderr
+from ssd_tfrecord.runs.checkpoint_state import Say, named_weights, say_to_stderr
+
+AVERAGED, RAW = "averaged", "raw"
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class LoadedRun:
     """A trained model, its config and classes.
 
     Label i is ``class_names[i - 1]`` and ``original_ids[i - 1]``, the id in the source (COCO's
-    category id). ``step`` is the number of steps that the model was trained for.
+    category id). ``step`` is the number of steps that the model was trained for; ``averaged``:
+    the model has the averages of the weights (``--ema_decay``).
     """
 
     model: keras.Model
@@ -34,10 +37,15 @@ class LoadedRun:
     class_names: tuple[str, ...]
     original_ids: tuple[int, ...]
     step: int
+    averaged: bool = False
 
 
 def load_run(
-    run_dir: str | os.PathLike[str], checkpoint: str = "best", *, say: Say = say_to_stderr
+    run_dir: str | os.PathLike[str],
+    checkpoint: str = "best",
+    *,
+    weights: str = AVERAGED,
+    say: Say = say_to_stderr,
 ) -> LoadedRun:
     """The model of the run in ``run_dir``, built in the current strategy's scope.
 
@@ -47,6 +55,7 @@ def load_run(
         run_dir: the run folder.
         checkpoint: best (the last one if there is no best), last, or a path like
             ``…/checkpoints/ckpt-N``.
+        weights: averaged (those that are trained, if the run keeps no averages) or raw.
         say: prints a line about a damaged checkpoint, in whose place another one is taken.
 
     Raises:
@@ -62,8 +71,10 @@ def load_run(
     step = tf.Variable(0, trainable=False, dtype=tf.int64)
     while True:
         try:
+            averaged = weights == AVERAGED and checkpoint_state.has_averages(path)
             # Its optimizer is left in the file.
-            checkpoint_state.assign(tf.train.Checkpoint(step=step, model=model), path)
+            source = {"averages": named_weights(model)} if averaged else {"model": model}
+            checkpoint_state.assign(tf.train.Checkpoint(step=step, **source), path)
             break
         except tf.errors.OpError:
             # The run may have gone on, and deleted it.
@@ -76,6 +87,7 @@ def load_run(
         class_names=tuple(label.name for label in classes),
         original_ids=tuple(label.original_id for label in classes),
         step=int(step.numpy()),
+        averaged=averaged,
     )
 
 

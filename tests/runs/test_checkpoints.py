@@ -225,3 +225,26 @@ def test_checkpoints_of_tensorflows_manager_are_restored(tmp_path):
     assert kernel(model) == 4
     kept.save(6)
     assert steps(tmp_path / "checkpoints") == [6, 4]
+
+
+class Shifted:
+    """Averages that stand in the model until they are put back, beside its weight 1."""
+
+    def __init__(self, model):
+        self._kernel = model.weights[0]
+        self.state = {"dense/kernel": tf.Variable(tf.fill(self._kernel.shape, 5.0))}
+        self._kernel.assign(self.state["dense/kernel"])
+
+    def put_back(self):
+        self._kernel.assign(tf.ones(self._kernel.shape))
+
+
+def test_what_is_saved_are_the_weights_beside_their_averages(tmp_path):
+    model, optimizer, _ = dense(run_dir=tmp_path / "other")
+    kept = Checkpoints(tmp_path, model=model, optimizer=optimizer, averages=Shifted(model), keep=1)
+    path = kept.save(1)
+    found = {name: tf.train.load_variable(path, name) for name, _ in tf.train.list_variables(path)}
+    [mean] = [value for name, value in found.items() if name.startswith("averages/")]
+    assert set(mean.ravel()) == {5.0}
+    [own] = [value for name, value in found.items() if re.match(r"model/.*kernel/\.ATTR", name)]
+    assert set(own.ravel()) == {1.0}

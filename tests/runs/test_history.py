@@ -197,14 +197,44 @@ def test_an_evaluation_that_only_metrics_json_has_counts(tmp_path):
     [
         *("", "[]", "{", "\0" * 99, "[" * 100_000, '{"step": 10}', metrics(99), metrics(True)),
         *(metrics("10"), metrics(10, voc07_map="0.5"), metrics(10, voc07_map=[1])),
+        metrics(10, raw=[1]),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_another_metrics_json_counts_for_nothing(tmp_path, text):
     History(tmp_path, 0).append(10, {"loss": 1.0})
     (tmp_path / "metrics.json").write_text(text)
     history, said = reopened(tmp_path, 10)
     assert (history.evaluated(10), said) == (False, [])
+
+
+def test_raw_weights_are_restored_and_never_the_best(tmp_path):
+    def appended(folder):
+        history = History(folder, 0)
+        history.append(10, {"voc07_map": 0.5, "raw": {"voc07_map": 0.625, "coco_ap": None}})
+        history.append(20, {"voc07_map": 0.25, "raw": {"voc07_map": 0.75, "coco_ap": 1 / 3}})
+        return history
+
+    history = appended(tmp_path)
+    assert history.best("voc07_map") == (10, 1)
+    whole = lines(tmp_path)
+    assert whole.splitlines() == [
+        HEADER.rstrip() + ",raw_voc07_map,raw_voc12_map,raw_coco_ap,raw_coco_ap50",
+        "10,,,,,,,,0.5,,,,0.625,,,",
+        "20,,,,,,,,0.25,,,,0.75,,0.33333334,",
+    ]
+    write_events(
+        tmp_path,
+        "eval",
+        (10, "Overview/voc07_map", 0.5),
+        (10, "Raw weights/voc07_map", 0.625),
+        (10, "Raw weights/loss", 9.0),
+    )
+    raw = {"voc07_map": 0.75, "coco_ap": 1 / 3, "other": 1.0}
+    (tmp_path / "metrics.json").write_text(metrics(20, voc07_map=0.25, raw=raw))
+    (tmp_path / "history.csv").unlink()
+    assert len(reopened(tmp_path, 20)[1]) == 1
+    assert lines(tmp_path) == whole
 
 
 def test_numbers_that_are_not_finite_are_never_the_best(tmp_path):

@@ -3,6 +3,7 @@
 import re
 import shutil
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -14,6 +15,7 @@ from ssd_tfrecord.records.manifest import ClassLabel
 from ssd_tfrecord.runs import checkpoint_files, checkpoint_state, checkpoints, run_folder
 from ssd_tfrecord.runs.checkpoints import Checkpoints
 from ssd_tfrecord.training.update import optimizers
+from ssd_tfrecord.training.update.averages import Averages
 
 CLASSES = (ClassLabel(1, "cat", 17), ClassLabel(2, "dog", 18))
 SMALL = ModelOptions(backbone="toy", backbone_weights="none", input_size=64)
@@ -209,3 +211,32 @@ def test_folder_without_a_run_or_a_checkpoint_names_the_flag_that_was_given(copy
     (copy / "train").mkdir()
     with pytest.raises(InputError, match=r"--init_checkpoint=.*/train: the folder contains no ch"):
         checkpoints.split_path(copy / "train")
+
+
+def test_a_run_with_averages_is_loaded_with_them_or_without(tmp_path):
+    config = TrainConfig(train_records=("x",), run_dir=str(tmp_path), model=SMALL)
+    run_folder.begin(config)
+    model = ssd.build(SMALL, AnchorOptions(), 2)
+    averages = Averages(model, 0.9)
+    # A frozen layer's weights come last in Keras's order, which must not matter.
+    model.get_layer("head_0_logits").trainable = False
+    kept = Checkpoints(
+        tmp_path, model=model, optimizer=tf.train.Checkpoint(), averages=averages, keep=1
+    )
+    kept.write_classes(CLASSES)
+    for number, weight in enumerate(model.weights):
+        weight.assign(tf.fill(weight.shape, float(number)))
+    averages.reset()
+    for weight in model.weights:
+        weight.assign_add(tf.ones(weight.shape))
+    kept.save(1)
+    own = {weight.name: weight.numpy() for weight in model.weights}
+    for wanted, less in (("averaged", 1.0), ("raw", 0.0)):
+        loaded = checkpoints.load_run(tmp_path, weights=wanted)
+        assert loaded.averaged is (wanted == "averaged")
+        for weight in loaded.model.weights:
+            np.testing.assert_array_equal(weight.numpy(), own[weight.name] - less)
+
+
+def test_a_run_without_averages_is_not_averaged(run):
+    assert checkpoints.load_run(run).averaged is False

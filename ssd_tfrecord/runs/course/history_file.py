@@ -17,13 +17,18 @@ TRAIN_COLUMNS = (
     "images_per_s",
     "data_wait",
 )
-EVAL_COLUMNS = ("eval_loss", "voc07_map", "voc12_map", "coco_ap", "coco_ap50")
+METRICS = ("voc07_map", "voc12_map", "coco_ap", "coco_ap50")
+EVAL_COLUMNS = ("eval_loss", *METRICS)
 COLUMNS = ("step", *TRAIN_COLUMNS, *EVAL_COLUMNS)
+# Of the weights as they are trained, where their averages are evaluated: else not in the file.
+RAW = "raw_"
+RAW_COLUMNS = tuple(f"{RAW}{name}" for name in METRICS)
+ALL_COLUMNS = (*COLUMNS, *RAW_COLUMNS)
 
 # Text by column; empty where the row has no such number.
 Row = dict[str, str]
 
-# Longer than any row that is written: twelve numbers of eight digits with sign and exponent.
+# Longer than any row that is written: sixteen numbers of eight digits with sign and exponent.
 _MAX_ROW_BYTES = 256
 # Not float(): that accepts 1_0 and the digits of other scripts. 18 digits fit an int64.
 _STEP = re.compile(r"[0-9]{1,18}")
@@ -77,13 +82,13 @@ def read(path: str | os.PathLike[str], step: int) -> Found:
     found.damaged += bool(rest)
     names = _header(lines[0]) if lines else None
     if names is not None:
-        found.foreign = tuple(name for name in names if name not in COLUMNS)
+        found.foreign = tuple(name for name in names if name not in ALL_COLUMNS)
         lines = lines[1:]
     if not content:
         found.problem = "is empty"
     last = -1
     for line in lines:
-        row = _row(line, names or COLUMNS)
+        row = _row(line, names)
         if row is None or int(row["step"]) <= last:
             found.damaged += 1
         if row is not None:
@@ -103,6 +108,7 @@ class HistoryFile:
         self._path = pathlib.Path(path)
         # That of the file as this object left it; -1: unknown.
         self._size = -1
+        self._columns: tuple[str, ...] = COLUMNS
 
     def replace(self, rows: Sequence[Mapping[str, str]]) -> None:
         """Writes all rows, aside first; a file that holds just these is left alone.
@@ -110,7 +116,8 @@ class HistoryFile:
         Raises:
             OSError: they cannot be written.
         """
-        content = "".join([_line(dict(zip(COLUMNS, COLUMNS))), *map(_line, rows)]).encode()
+        self._columns = ALL_COLUMNS if any(map(_has_raw, rows)) else COLUMNS
+        content = "".join(map(self._line, (dict(zip(ALL_COLUMNS, ALL_COLUMNS)), *rows))).encode()
         self._size = -1
         if not self._holds(content):
             aside = self._path.with_name("history.part.csv")
@@ -135,9 +142,10 @@ class HistoryFile:
             self.replace(rows)
             return
         try:
-            whole = os.fstat(descriptor).st_size == self._size
+            fits = self._columns == ALL_COLUMNS or not _has_raw(rows[-1])
+            whole = fits and os.fstat(descriptor).st_size == self._size
             if whole:
-                content = _line(rows[-1]).encode()
+                content = self._line(rows[-1]).encode()
                 if os.write(descriptor, content) < len(content):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 self._size += len(content)
@@ -145,6 +153,9 @@ class HistoryFile:
             os.close(descriptor)
         if not whole:
             self.replace(rows)
+
+    def _line(self, row: Mapping[str, str]) -> str:
+        return ",".join(row[name] for name in self._columns) + "\n"
 
     def _holds(self, content: bytes) -> bool:
         try:
@@ -154,8 +165,8 @@ class HistoryFile:
             return False
 
 
-def _line(row: Mapping[str, str]) -> str:
-    return ",".join(row[name] for name in COLUMNS) + "\n"
+def _has_raw(row: Mapping[str, str]) -> bool:
+    return any(row[name] for name in RAW_COLUMNS)
 
 
 def _cells(line: bytes) -> list[str]:
@@ -169,17 +180,23 @@ def _header(line: bytes) -> list[str] | None:
     return names if fits else None
 
 
-def _row(line: bytes, names: Sequence[str]) -> Row | None:
-    """The row of a line, with the columns of this version; None if it is none."""
-    if len(line) > _MAX_ROW_BYTES * max(1, len(names) // len(COLUMNS)):
+def _row(line: bytes, names: Sequence[str] | None) -> Row | None:
+    """The row of a line, with the columns of this version; None if it is none.
+
+    Args:
+        line: without its end.
+        names: of the columns; None: the file has no header.
+    """
+    if len(line) > _MAX_ROW_BYTES * max(1, len(names or ()) // len(COLUMNS)):
         return None
     cells = _cells(line)
+    names = names or (ALL_COLUMNS if len(cells) == len(ALL_COLUMNS) else COLUMNS)
     if len(cells) != len(names):
         return None
-    row = {name: text for name, text in zip(names, cells) if name in COLUMNS}
+    row = {name: text for name, text in zip(names, cells) if name in ALL_COLUMNS}
     if not _STEP.fullmatch(row["step"]):
         return None
     numbers = (text for name, text in row.items() if name != "step" and text)
     if not all(map(_NUMBER.fullmatch, numbers)):
         return None
-    return dict.fromkeys(COLUMNS, "") | row | {"step": str(int(row["step"]))}
+    return dict.fromkeys(ALL_COLUMNS, "") | row | {"step": str(int(row["step"]))}

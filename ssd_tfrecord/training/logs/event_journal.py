@@ -2,7 +2,7 @@
 
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from PIL import Image
@@ -98,12 +98,7 @@ class Journal:
         self._summaries.numbers("eval", step, metrics | {"loss": loss})
         self.history.append(step, metrics | {"eval_loss": loss})
         self.history.draw()
-        shown = ", ".join(
-            f"{name} {metrics[name]:.4f}"
-            for name in ("voc07_map", "voc12_map", "coco_ap")
-            if metrics[name] is not None  # None if no object counts
-        )
-        self.say(f"evaluation at step {step}: loss {loss:.4f}, {shown}")
+        self.say(f"evaluation at step {step}: {_evaluation_text(metrics, loss)}")
 
     def pictures(self, kind: str, step: int, name: str, pictures: Sequence[Image.Image]) -> None:
         """Writes pictures to TensorBoard, as ``Summaries.pictures`` does."""
@@ -152,6 +147,19 @@ class Journal:
         """Draws the curves, if there is something new in them, and closes the event files."""
         self.history.draw()
         self._summaries.close()
+
+
+def _evaluation_text(metrics: dict[str, Any], loss: float) -> str:
+    text = f"loss {loss:.4f}, {_metrics_text(metrics)}"
+    return f"{text}; raw weights: {_metrics_text(metrics['raw'])}" if "raw" in metrics else text
+
+
+def _metrics_text(metrics: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {metrics[name]:.4f}"
+        for name in ("voc07_map", "voc12_map", "coco_ap")
+        if metrics[name] is not None  # None if no object counts
+    )
 
 
 def _always_the_same(config: TrainConfig, num_replicas: int) -> set[str]:

@@ -37,8 +37,8 @@ class Window:
 
     def add(self, result: RunResult, seconds: float) -> None:
         """Adds the steps of a call that took ``seconds``."""
-        # The last step of a call that is not finite was left out, and added nothing to the sums.
-        self._counted += result.num_steps - (not result.finite)
+        # Steps that are not finite were left out, and added nothing to the sums.
+        self._counted += result.num_steps - len(result.not_finite)
         for name, value in result.sums.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._last = dict(result.last)

@@ -22,7 +22,7 @@ from tensorboard.plugins.text.summary_v2 import text_pb
 from ssd_tfrecord.evaluation.analysis.answers import Curves
 from ssd_tfrecord.runs.course.dispensable import Dispensable, Outage, Say
 from ssd_tfrecord.runs.course.event_files import FLAGS_TAG, EventWriter
-from ssd_tfrecord.runs.history import METRICS, OVERVIEW, TRAINING
+from ssd_tfrecord.runs.history import METRICS, OVERVIEW, RAW_WEIGHTS, TRAINING
 from ssd_tfrecord.training.logs.curve_summaries import curve_summaries
 from ssd_tfrecord.training.logs.flag_tables import plain
 
@@ -33,7 +33,7 @@ _GROUPS = {
     **dict.fromkeys(("skipped_steps", "loss_scale"), SKIPPED),
 }
 # Never a curve: they are the same at every evaluation.
-_CONSTANT = {"num_images", "num_objects", "num_detections", "ap_per_class", "measured"}
+_CONSTANT = {"num_images", "num_objects", "num_detections", "ap_per_class", "measured", "raw"}
 # Of the three metrics of a class, the one that the run's metric is the mean of; COCO's AP at IoU
 # 0.50 has none, and the area under the curve at that IoU is next to it.
 _CLASS_METRICS = {
@@ -96,7 +96,7 @@ class Summaries:
             kind: train or eval.
             step: number of finished steps.
             values: numbers by name, None for those that do not exist; the metrics of each class
-                are in ``ap_per_class``.
+                are in ``ap_per_class``, those of raw weights in ``raw``.
         """
         self._write(kind, step, [scalar_pb(tag, value) for tag, value in self._tagged(values)])
 
@@ -140,6 +140,9 @@ class Summaries:
         for name, value in values.items():
             if value is not None and name not in _CONSTANT:
                 yield f"{self._group(name)}/{name}", value
+        for name, value in values.get("raw", {}).items():
+            if value is not None:
+                yield f"{RAW_WEIGHTS}/{name}", value
         for name, metrics in values.get("ap_per_class", {}).items():
             # The others are in metrics.json: three charts for each of COCO's classes are 240.
             value = metrics[_CLASS_METRICS[self._metric]]

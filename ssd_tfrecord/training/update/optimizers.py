@@ -126,10 +126,7 @@ def _done(_: Any) -> tf.Tensor:
 
 
 def count_step(optimizer: keras.optimizers.Optimizer) -> None:
-    """Counts a step that was left out, so that the learning rate stays that of the step's number.
-
-    To be called outside of the graph.
-    """
+    """Counts a step that changed nothing: the learning rate stays that of the step's number."""
     optimizer.iterations.assign_add(1)
 
 

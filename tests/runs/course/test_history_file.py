@@ -3,14 +3,14 @@
 import pytest
 
 from ssd_tfrecord.runs.course import history_file
-from ssd_tfrecord.runs.course.history_file import COLUMNS, HistoryFile
+from ssd_tfrecord.runs.course.history_file import ALL_COLUMNS, COLUMNS, RAW_COLUMNS, HistoryFile
 
 HEADER = ",".join(COLUMNS)
 EMPTY = "," * (len(COLUMNS) - 2)
 
 
 def row(step, loss=""):
-    return dict.fromkeys(COLUMNS, "") | {"step": str(step), "loss": loss}
+    return dict.fromkeys(ALL_COLUMNS, "") | {"step": str(step), "loss": loss}
 
 
 def line(step, loss=""):
@@ -62,7 +62,7 @@ def test_rows_that_are_whole_are_kept(tmp_path, content, steps, damaged):
     found = read(tmp_path, content)
     assert sorted(found.rows) == steps
     assert found.damaged == damaged
-    assert set(map(len, found.rows.values())) <= {len(COLUMNS)}
+    assert set(map(len, found.rows.values())) <= {len(ALL_COLUMNS)}
 
 
 def test_of_two_rows_of_a_step_the_later_counts(tmp_path):
@@ -112,3 +112,22 @@ def test_a_file_that_others_changed_is_written_whole(tmp_path, spoil):
     spoil(path)
     file.append([row(10, "4"), row(20, "3.5")])
     assert path.read_text() == GOOD
+
+
+def test_raw_weights_have_columns_once_there_are_numbers_of_them(tmp_path):
+    path = tmp_path / "history.csv"
+    file = HistoryFile(path)
+    rows = [row(10, "4"), row(20, "3.5") | {"voc07_map": "0.5", "raw_voc07_map": "0.25"}]
+    file.replace(rows[:1])
+    before = path.read_text()
+    file.append(rows)
+    assert before == "\n".join([HEADER, line(10, "4"), ""])
+    header, first, second = path.read_text().splitlines()
+    assert header == ",".join([*COLUMNS, *RAW_COLUMNS])
+    assert (first, second) == (line(10, "4") + ",,,,", "20,3.5,,,,,,,0.5,,,,0.25,,,")
+    inode = path.stat().st_ino
+    file.append([*rows, row(30, "3")])
+    assert path.stat().st_ino == inode
+    expected = {int(item["step"]): item for item in (*rows, row(30, "3"))}
+    assert history_file.read(path, 30).rows == expected
+    assert read(tmp_path, path.read_text().split("\n", 1)[1]).rows == expected

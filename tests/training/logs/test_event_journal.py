@@ -30,7 +30,7 @@ def make(folder, *, step=0, replicas=1, **values):
 def point(journal, step, **sums):
     """Two calls of a step each: the first one is not timed."""
     for number in (step - 1, step):
-        result = RunResult(1, True, 0.1, SUMS | sums, {"loss_scale": 1.0})
+        result = RunResult(1, 0.1, SUMS | sums, {"loss_scale": 1.0})
         journal.steps(number, result, seconds=0.5, rate=1e-3, point=number == step)
 
 
@@ -93,6 +93,19 @@ def test_an_evaluation_is_in_all_places(tmp_path):
     assert journal.history.evaluated(10)
     assert "evaluation at step 10: loss 3.0000, voc07_map 0.5000" in stream.getvalue()
     assert journal.step_seconds == 1.0
+
+
+def test_raw_weights_are_beside_the_averages(tmp_path):
+    journal, stream = make(tmp_path)
+    raw = {"voc07_map": 0.75, "voc12_map": 0.125, "coco_ap": None, "coco_ap50": None}
+    journal.evaluation(10, METRICS | {"raw": raw}, 3.0)
+    assert json.loads((tmp_path / "metrics.json").read_text())["raw"] == raw
+    assert journal.history.rows[-1]["raw_voc07_map"] == "0.75"
+    assert journal.history.last("voc07_map") == 0.5
+    assert stream.getvalue().splitlines()[-1] == (
+        "evaluation at step 10: loss 3.0000, voc07_map 0.5000, voc12_map 0.2500; "
+        "raw weights: voc07_map 0.7500, voc12_map 0.1250"
+    )
 
 
 def test_a_resumed_run_restores_its_history_from_its_own_events(tmp_path):

@@ -14,11 +14,11 @@ class Terminal(io.StringIO):
 
 def test_means_over_the_calls_since_the_last_point():
     window = Window(global_batch_size=8, num_replicas=2)
-    window.add(RunResult(1, True, 9.0, {"loss": 11.0}, {}), seconds=99.0)
+    window.add(RunResult(1, 9.0, {"loss": 11.0}, {}), seconds=99.0)
     assert window.means() == {"loss": 11.0}  # the first call compiles: its time is no rate
     window.clear()
-    window.add(RunResult(3, True, 0.5, {"loss": 6.0}, {}), seconds=1.5)
-    window.add(RunResult(1, True, 0.0, {"loss": 4.0}, {}), seconds=0.5)
+    window.add(RunResult(3, 0.5, {"loss": 6.0}, {}), seconds=1.5)
+    window.add(RunResult(1, 0.0, {"loss": 4.0}, {}), seconds=0.5)
     assert window.means() == {
         "loss": 2.5,
         "images_per_s": 16.0,
@@ -26,17 +26,21 @@ def test_means_over_the_calls_since_the_last_point():
         "data_wait": 0.25,
     }
     window.clear()
-    window.add(RunResult(1, True, 0.0, {"loss": 7.0}, {}), seconds=1.0)
+    window.add(RunResult(1, 0.0, {"loss": 7.0}, {}), seconds=1.0)
     assert window.means()["loss"] == 7.0
 
 
 def test_a_batch_that_is_left_out_does_not_count():
     window = Window(global_batch_size=8, num_replicas=2)
     sums = {"loss": 6.0, "skipped_steps": 1.0}
-    window.add(RunResult(3, False, 0.0, sums, {}), seconds=1.0)
+    window.add(RunResult(3, 0.0, sums, not_finite=(3,)), seconds=1.0)
     assert window.means() == {"loss": 3.0, "skipped_steps": 1.0}
     window.clear()
-    window.add(RunResult(1, False, 0.0, {"loss": 0.0, "skipped_steps": 1.0}, {}), seconds=1.0)
+    both = {"loss": 6.0, "skipped_steps": 2.0}
+    window.add(RunResult(5, 0.0, both, not_finite=(4, 5)), seconds=1.0)
+    assert window.means()["loss"] == 2.0
+    window.clear()
+    window.add(RunResult(1, 0.0, {"loss": 0.0, "skipped_steps": 1.0}, not_finite=(1,)), seconds=1.0)
     means = window.means()
     assert "loss" not in means
     assert means["images_per_s"] == 8.0
@@ -60,7 +64,7 @@ def test_skipped_steps_are_counted_and_the_last_loss_scale_counts():
     window = Window(global_batch_size=8, num_replicas=2)
     for skipped, scale in ((2.0, 8.0), (1.0, 4.0)):
         sums = {"loss": 4.0, "skipped_steps": skipped}
-        window.add(RunResult(2, True, 0.0, sums, {"loss_scale": scale}), seconds=1.0)
+        window.add(RunResult(2, 0.0, sums, {"loss_scale": scale}), seconds=1.0)
     means = window.means()
     assert (means["loss"], means["skipped_steps"], means["loss_scale"]) == (2.0, 3.0, 4.0)
 

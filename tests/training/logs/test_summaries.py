@@ -8,7 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from ssd_tfrecord.runs.course.event_files import read_numbers
-from ssd_tfrecord.runs.history import METRICS, OVERVIEW, TRAINING
+from ssd_tfrecord.runs.history import METRICS, OVERVIEW, RAW_WEIGHTS, TRAINING
 from ssd_tfrecord.training.logs.summaries import PER_CLASS, PICTURES, SKIPPED, Summaries
 
 EVALUATION = {
@@ -63,8 +63,17 @@ def test_numbers_of_an_evaluation(tmp_path, metric, cat):
     assert found == {f"Precision and recall/{name}": EVALUATION[name] for name in others}
 
 
+def test_raw_weights_have_charts_of_their_own(tmp_path):
+    raw = {"voc07_map": 0.375, "coco_ap": None}
+    Summaries(tmp_path, "voc07_map").numbers("eval", 5, EVALUATION | {"raw": raw})
+    found = numbers(tmp_path / "eval")
+    assert found["Overview/voc07_map"] == 0.5
+    raw_tags = {tag: value for tag, value in found.items() if value == 0.375 or "Raw" in tag}
+    assert raw_tags == {"Raw weights/voc07_map": 0.375}
+
+
 def test_the_overview_comes_first():
-    groups = [OVERVIEW, PICTURES, METRICS, PER_CLASS, SKIPPED, TRAINING]
+    groups = [OVERVIEW, PICTURES, METRICS, PER_CLASS, RAW_WEIGHTS, SKIPPED, TRAINING]
     assert groups == sorted(groups)
 
 
