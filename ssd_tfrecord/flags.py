@@ -16,7 +16,7 @@ from typing import Any, TypeGuard, TypeVar
 from absl import flags as absl_flags
 
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.options import Options, allowed, flag_text
+from ssd_tfrecord.options import Options, allowed, field_text, flag_text
 
 _Config = TypeVar("_Config", bound=Options)
 
@@ -98,7 +98,7 @@ def to_lines(config: Options) -> list[str]:
         if isinstance(value, Options):
             lines += to_lines(value)
         else:
-            lines.append(f"--{field.name}={flag_text(value)}")
+            lines.append(f"--{field.name}={field_text(field, value)}")
     return lines
 
 
@@ -113,7 +113,9 @@ def help_text(config_class: type[Options]) -> str:
             text, 92, initial_indent=" " * 6, subsequent_indent=" " * 6, break_on_hyphens=False
         )
         title = (owner.__doc__ or owner.__name__).splitlines()[0]
-        groups.setdefault(title, []).append(f"  --{field.name}={flag_text(default)}\n{block}")
+        groups.setdefault(title, []).append(
+            f"  --{field.name}={field_text(field, default)}\n{block}"
+        )
     lines = [
         "Write flags as --name=value (a bare --name: true); a later one overrides an earlier one.",
         "Values shown are defaults. --flagfile takes a file or a recipe (ssd300_voc0712.flags).",
@@ -155,7 +157,9 @@ def _define(field: dataclasses.Field[Any], default: Any, values: absl_flags.Flag
         float: absl_flags.DEFINE_float,
         str: absl_flags.DEFINE_string,
     }
-    if isinstance(default, tuple):
+    if field.metadata["words"]:
+        absl_flags.DEFINE(_WordParser(field), field.name, default, text, values)
+    elif isinstance(default, tuple):
         absl_flags.DEFINE_list(field.name, [flag_text(v) for v in default], text, values)
     else:
         define[type(default)](field.name, default, text, flag_values=values)
@@ -174,6 +178,30 @@ def _build(config_class: type[_Config], values: absl_flags.FlagValues) -> _Confi
             value = _tuple(field.name, value, kind)
         arguments[field.name] = value
     return config_class(**arguments)
+
+
+class _WordParser(absl_flags.IntegerParser):
+    """Of a whole number, or of a word that stands for one in ``field``."""
+
+    def __init__(self, field: dataclasses.Field[Any]) -> None:
+        super().__init__()
+        self._words: dict[str, int] = field.metadata["words"]
+        self._allowed = allowed(field)
+
+    def convert(self, argument: int | str) -> int:
+        # The default is a number in any case.
+        if not isinstance(argument, str):
+            return argument
+        if argument in self._words:
+            return self._words[argument]
+        try:
+            number = int(argument)
+        except ValueError:
+            kinds = " or ".join([*self._words, _MUST_BE["int"]])
+            raise ValueError(f"must be {kinds}") from None
+        if number in self._words.values():
+            raise ValueError(f"must be {self._allowed}")
+        return number
 
 
 class _FlagValues(absl_flags.FlagValues):
@@ -214,6 +242,8 @@ _MUST_BE = {"int": "a whole number", "float": "a number", "bool": "true or false
 def _reworded(error: Exception, values: absl_flags.FlagValues) -> str:
     """Absl's message in one line; Python's words about a value become what the flag accepts."""
     text = " ".join(str(error).split()).removeprefix("ERROR:: ")
+    if own := re.match(r"flag (--\w+=.*?: must be .*)", text):
+        return own[1]
     wrong = re.match(r"flag (--(\w+)=.*?): ", text)
     if wrong is None or values[wrong[2]].flag_type() not in _MUST_BE:
         return text

@@ -23,6 +23,22 @@ def test_config_survives_its_own_flagfile(tmp_path):
     assert again.optimizer.lr_values == (1e-3, 1e-4)
 
 
+def test_a_word_may_stand_for_a_number():
+    given = flags.parse(config.TrainConfig, [*TRAIN, "--global_batch_size=auto"])
+    assert given.global_batch_size == 0
+    lines = flags.to_lines(given)
+    assert "--global_batch_size=auto" in lines
+    assert flags.parse(config.TrainConfig, ["prog", *lines]) == given
+    [line] = [
+        line for line in flags.to_lines(flags.parse(config.TrainConfig, TRAIN)) if "size=32" in line
+    ]
+    assert line == "--global_batch_size=32"
+    # Of several, the last one counts, also where a flagfile's is overridden.
+    words = [*TRAIN, "--global_batch_size=auto", "--global_batch_size=8"]
+    assert flags.parse(config.TrainConfig, words).global_batch_size == 8
+    assert "(auto or at least 1)" in " ".join(flags.help_text(config.TrainConfig).split())
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -33,6 +49,14 @@ def test_config_survives_its_own_flagfile(tmp_path):
         (["--momentum=high"], "error: --momentum=high: must be a number\n"),
         (["--xla=maybe"], "error: --xla=maybe: must be true or false\n"),
         (["--num_steps=0"], "--num_steps=0: must be at least 1"),
+        (["--global_batch_size=0"], "--global_batch_size=0: must be auto or at least 1\n"),
+        (["--global_batch_size=-8"], "--global_batch_size=-8: must be auto or at least 1\n"),
+        (["--global_batch_size=many"], "=many: must be auto or a whole number\n"),
+        (["--global_batch_size=8.5"], "=8.5: must be auto or a whole number\n"),
+        (
+            ["--accumulate_steps=3", "--num_virtual_devices=2"],
+            "--global_batch_size=32: must be a multiple of 6: 2 replica(s), --accumulate_steps=3",
+        ),
         (["--augmentation=max"], "--augmentation=max: must be one of ssd, flip, none"),
         (["--crop_min_ious=0.1,2"], "--crop_min_ious=2.0: must be at least 0 and at most 1"),
         (["--crop_min_ious=a"], "--crop_min_ious=a: must be a number, or several separated"),

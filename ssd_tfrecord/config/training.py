@@ -61,8 +61,10 @@ class TrainConfig(Options):
     )
     global_batch_size: int = option(
         32,
-        "number of images per step, over all replicas; must be a multiple of their number",
+        "number of images per step, over all replicas; must be a multiple of their number. auto: "
+        "the most that fit, found by trial steps before the run begins",
         minimum=1,
+        words={"auto": 0},
     )
     # data/pipeline.py packs seed and epoch into one int64.
     seed: int = option(
@@ -127,7 +129,11 @@ class TrainConfig(Options):
             raise InputError("--patience requires --eval_records")
         self.anchors.check_maps(self.model.maps)
         # With GPUs the number of replicas is known only to TensorFlow; the session checks again.
-        check_batch_size(self.global_batch_size, self.devices.num_virtual_devices or 1)
+        check_batch_size(
+            self.global_batch_size,
+            self.devices.num_virtual_devices or 1,
+            accumulate_steps=self.optimizer.accumulate_steps,
+        )
 
 
 @dataclass(frozen=True)

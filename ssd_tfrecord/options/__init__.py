@@ -20,6 +20,7 @@ from ssd_tfrecord.options.model import LossOptions as LossOptions
 from ssd_tfrecord.options.model import ModelOptions as ModelOptions
 from ssd_tfrecord.options.option import Options as Options
 from ssd_tfrecord.options.option import allowed as allowed
+from ssd_tfrecord.options.option import field_text as field_text
 from ssd_tfrecord.options.option import flag_text as flag_text
 from ssd_tfrecord.options.option import names_of_role as names_of_role
 from ssd_tfrecord.options.option import option as option

@@ -28,6 +28,7 @@ def option(
     minimum: float | None = None,
     maximum: float | None = None,
     above: float | None = None,
+    words: Mapping[str, int] | None = None,
     role: Role = "result",
 ) -> Any:
     """A dataclass field that carries its help text, its allowed range and its role.
@@ -42,9 +43,12 @@ def option(
         minimum: the smallest allowed value.
         maximum: the largest allowed value.
         above: the value must be greater than this.
+        words: {word: number}: words that the flag of a whole number takes, too, and the number that
+            the field then holds, which the flag itself does not take.
         role: what changing the value affects.
     """
     limits = {"choices": choices, "minimum": minimum, "maximum": maximum, "above": above}
+    limits["words"] = words
     return dataclasses.field(default=default, metadata={"text": text, "role": role, **limits})
 
 
@@ -57,7 +61,7 @@ def allowed(field: dataclasses.Field[Any]) -> str:
     parts = [f"above {_plain(above)}"] if above is not None else []
     parts += [f"at least {_plain(low)}"] if low is not None else []
     parts += [f"at most {_plain(high)}"] if high is not None else []
-    return " and ".join(parts)
+    return " or ".join([*(limits.get("words") or ()), *filter(None, [" and ".join(parts)])])
 
 
 def _plain(number: float) -> str:
@@ -68,6 +72,8 @@ def _plain(number: float) -> str:
 def _fits(value: Any, limits: Mapping[str, Any]) -> bool:
     if limits.get("choices"):
         return value in limits["choices"]
+    if value in (limits.get("words") or {}).values():
+        return True
     # NaN and infinity would pass wherever a bound is missing.
     if isinstance(value, float) and not math.isfinite(value):
         return False
@@ -110,6 +116,12 @@ def names_of_role(options: Options | type[Options], *roles: Role) -> set[str]:
         elif field.metadata["role"] in roles:
             names.add(field.name)
     return names
+
+
+def field_text(field: dataclasses.Field[Any], value: object) -> str:
+    """``value`` of ``field`` as it is written in its flag: the word for it if there is one."""
+    words = field.metadata.get("words") or {}
+    return next((word for word, number in words.items() if number == value), flag_text(value))
 
 
 def flag_text(value: object) -> str:

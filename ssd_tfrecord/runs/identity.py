@@ -93,6 +93,11 @@ def of_flags(config: TrainConfig) -> Identity:
     return Identity(kept, restart_id=config.restart_id)
 
 
+def with_flags_of(identity: Identity, config: TrainConfig) -> Identity:
+    """``identity`` with the flags of ``config``, of which more has been decided by now."""
+    return dataclasses.replace(identity, flags=of_flags(config).flags)
+
+
 def of_lines(lines: Iterable[str], config: TrainConfig) -> Identity:
     """The identity of a run of an earlier version, of which only flags are known.
 

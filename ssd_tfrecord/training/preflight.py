@@ -19,27 +19,51 @@ if TYPE_CHECKING:
 
 
 def resolved(config: TrainConfig) -> TrainConfig:
-    """``config`` with what the weights decide that it starts from: ``--anchor_variant``.
+    """``config`` with what is decided by the weights that it starts from, or by its earlier start.
 
-    Empty, it is that of ``--init_checkpoint``, or caffe. A run that resumes keeps its own, whatever
-    has become of the file that it began with.
+    ``--anchor_variant``, if empty, is that of ``--init_checkpoint``, or caffe. A run that resumes
+    keeps its own, whatever has become of the file that it began with; likewise the size of its
+    batches with ``--global_batch_size=auto``, which stays open for a run that is new.
 
     Args:
         config: of the run, as given.
 
     Raises:
-        InputError: ``--init_checkpoint`` is needed and cannot be read.
+        InputError: ``--init_checkpoint`` is needed and cannot be read, or the run folder cannot.
     """
-    if config.anchors.anchor_variant or config.replay:
+    if config.replay:
         return config
+    if not config.anchors.anchor_variant:
+        anchors = dataclasses.replace(config.anchors, anchor_variant=_anchor_variant(config))
+        config = dataclasses.replace(config, anchors=anchors)
+    if not config.global_batch_size and _has_begun(config):
+        config = dataclasses.replace(config, global_batch_size=_kept_batch_size(config.run_dir))
+    return config
+
+
+def _anchor_variant(config: TrainConfig) -> str:
     if run_folder.resumes(config):
-        variant = run_folder.anchor_variant(config.run_dir)
-    elif config.init_checkpoint:
-        variant = published_start.anchor_variant(config.init_checkpoint)
-    else:
-        variant = CAFFE
-    anchors = dataclasses.replace(config.anchors, anchor_variant=variant)
-    return dataclasses.replace(config, anchors=anchors)
+        return run_folder.anchor_variant(config.run_dir)
+    if config.init_checkpoint:
+        return published_start.anchor_variant(config.init_checkpoint)
+    return CAFFE
+
+
+def _has_begun(config: TrainConfig) -> bool:
+    """Whether the folder holds a run that goes on, be it from step 0: its flags are compared."""
+    interrupted = pathlib.Path(config.run_dir) / run_folder.RESTARTING_FILE
+    begun = run_folder.is_run(config.run_dir) and not interrupted.exists()
+    return begun and not run_folder.restarts(config)
+
+
+def _kept_batch_size(run_dir: str) -> int:
+    try:
+        kept = run_folder.read_identity(run_dir)
+    except ValueError:  # damaged, or of a newer version
+        kept = None
+    text = kept.flags.get("global_batch_size", "") if kept else ""
+    # An earlier version has kept no identity.
+    return int(text) if text.isdecimal() else run_folder.read_config(run_dir).global_batch_size
 
 
 def check(config: TrainConfig) -> tuple[tuple[Manifest, ...], Manifest | None]:
@@ -56,10 +80,22 @@ def check(config: TrainConfig) -> tuple[tuple[Manifest, ...], Manifest | None]:
             weights that a new run begins with do not exist, a cache would exceed its limit, or this
             stack does not have the optimizer.
     """
-    require_addons(config.optimizer.optimizer)
     # A run that resumes has its own.
     if not run_folder.resumes(config):
         _check_start_weights(config)
+    return record_sets(config)
+
+
+def record_sets(config: TrainConfig) -> tuple[tuple[Manifest, ...], Manifest | None]:
+    """Checks what a worker needs that has no run folder; returns what ``check`` does.
+
+    Args:
+        config: of the run.
+
+    Raises:
+        InputError: as ``check``, but for the weights.
+    """
+    require_addons(config.optimizer.optimizer)
     evaluation = (config.eval_records,) if config.eval_records else ()
     # All at once: their class lists are compared.
     manifests = load_manifests((*config.train_records, *evaluation))

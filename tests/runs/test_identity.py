@@ -107,6 +107,16 @@ def test_flags_that_matter_are_compared_and_no_others():
     assert differences(made(), made(other)) == ["--seed: 0 -> 3"]
 
 
+def test_flags_that_are_decided_later_take_their_place():
+    """Of ``--global_batch_size=auto``; content stays."""
+    auto = dataclasses.replace(CONFIG, global_batch_size=0)
+    begun = made(auto)
+    assert begun.flags["global_batch_size"] == "auto"
+    found = identity.with_flags_of(begun, dataclasses.replace(auto, global_batch_size=48))
+    assert found.flags == begun.flags | {"global_batch_size": "48"}
+    assert (found.train, found.weights) == (begun.train, begun.weights)
+
+
 def test_it_is_read_as_it_was_written(tmp_path):
     whole = made(dataclasses.replace(CONFIG, restart_id="7"), evaluation=manifest("é\udcff", "5"))
     for item in (whole, identity.of_flags(CONFIG)):

@@ -10,7 +10,7 @@ from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import AnchorOptions, ModelOptions
 from ssd_tfrecord.records.manifest import Manifest
-from ssd_tfrecord.runs import run_folder
+from ssd_tfrecord.runs import identity, run_folder
 from ssd_tfrecord.training import preflight
 
 CONFIG = TrainConfig(train_records=("nowhere",), run_dir="run")
@@ -133,3 +133,23 @@ def test_published_weights_must_be_of_the_runs_backbone(tmp_path, monkeypatch):
     same = ModelOptions(backbone="toy")
     with pytest.raises(InputError, match=r"nowhere: no manifest\.json"):
         preflight.check(dataclasses.replace(config, model=same))
+
+
+def test_a_run_keeps_the_batch_size_that_auto_found(tmp_path):
+    """From its first line on, with or without a checkpoint; also as a number of an earlier run."""
+    auto = dataclasses.replace(CONFIG, run_dir=str(tmp_path / "run"), global_batch_size=0)
+    assert preflight.resolved(auto).global_batch_size == 0
+    found = dataclasses.replace(preflight.resolved(auto), global_batch_size=48)
+    run_folder.begin(found, identity.of_flags(found))
+    again = preflight.resolved(auto)
+    assert again.global_batch_size == 48
+    run_folder.check(again)
+    # Of a run that an earlier version has begun, flags.txt tells.
+    (tmp_path / "run/identity.json").unlink()
+    assert preflight.resolved(auto).global_batch_size == 48
+    # A run that begins afresh finds its own.
+    for afresh in ({"restart": True}, {"restart_id": "7"}):
+        new = dataclasses.replace(auto, **afresh)
+        assert preflight.resolved(new).global_batch_size == 0
+    (tmp_path / "run/restarting").touch()
+    assert preflight.resolved(auto).global_batch_size == 0

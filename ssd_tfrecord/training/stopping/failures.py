@@ -28,24 +28,36 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno
 _PATIENCE_SECONDS = 2.0
 
 
-def explained(error: Exception, config: TrainConfig, sets: Sequence[Manifest]) -> Exception:
+# What a device without memory says through libraries that have no word for it: cuDNN, cuBLAS, XLA.
+_FULL_DEVICE = re.compile(
+    r"out.of.memory|failed to allocate|ALLOC_FAILED|No algorithm worked|RESOURCE_EXHAUSTED", re.I
+)
+
+
+def explained(
+    error: Exception,
+    config: TrainConfig,
+    sets: Sequence[Manifest],
+    which_fits: Callable[[], str] | None = None,
+) -> Exception:
     """The error in one line, or ``error`` itself if it is not one of those that are known.
 
     Args:
         error: raised by training.
         config: of the run.
         sets: the record sets that the run reads.
+        which_fits: called if TensorFlow is out of memory: which batch would fit, in words, as of
+            ``batch_trial.would_fit``; empty if that is not known.
     """
     known: Exception | None = None
     if isinstance(error, MemoryError):
-        known = _out_of_memory(config, "the host's memory")
+        known = _out_of_memory(config, "the host's memory", "")
     elif isinstance(error, OSError) and error.errno in _DISK:
         known = DiskError(f"{error.filename or config.run_dir}: {error.strerror}")
-    elif isinstance(error, tf.errors.ResourceExhaustedError):
-        if "space left" in str(error):
-            known = DiskError(f"{config.run_dir}: {os.strerror(errno.ENOSPC)}")
-        else:
-            known = _out_of_memory(config, _tensor(str(error)))
+    elif isinstance(error, tf.errors.ResourceExhaustedError) and "space left" in str(error):
+        known = DiskError(f"{config.run_dir}: {os.strerror(errno.ENOSPC)}")
+    elif is_out_of_memory(error):
+        known = _out_of_memory(config, _tensor(str(error)), which_fits() if which_fits else "")
     elif isinstance(error, tf.errors.OpError):
         # TensorFlow says neither which record of which shard is damaged nor which shard is gone.
         known = _restarted(error, config) or first_incomplete(sets)
@@ -54,6 +66,16 @@ def explained(error: Exception, config: TrainConfig, sets: Sequence[Manifest]) -
         if known is None and isinstance(error, damage):
             known = first_damaged(sets)
     return known or error
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether the host, or a device of TensorFlow, has no memory for what was asked."""
+    if isinstance(error, tf.errors.ResourceExhaustedError | MemoryError):
+        return "space left" not in str(error)
+    # These two are about records, whose text may hold anything.
+    records = (tf.errors.DataLossError, tf.errors.InvalidArgumentError)
+    known = isinstance(error, tf.errors.OpError) and not isinstance(error, records)
+    return known and bool(_FULL_DEVICE.search(str(error)))
 
 
 def first_incomplete(sets: Sequence[Manifest]) -> DamagedRecordError | None:
@@ -129,15 +151,22 @@ def _read_end(path: str) -> None:
         file.read(1)
 
 
-def _out_of_memory(config: TrainConfig, what: str) -> OutOfMemoryError:
+def _out_of_memory(config: TrainConfig, what: str, fitting: str) -> OutOfMemoryError:
+    advice = fitting or "use a smaller batch, a smaller input, or more replicas"
     return OutOfMemoryError(
         f"out of memory ({what}) with --global_batch_size={config.global_batch_size}, "
-        f"--input_size={config.model.input_size}, --precision={config.devices.precision}; use a "
-        "smaller batch, a smaller input, or more replicas"
+        f"--input_size={config.model.input_size}, --precision={config.devices.precision}; {advice}"
     )
 
 
 def _tensor(text: str) -> str:
-    """Shape and device of TensorFlow's message, or its first line."""
+    """What TensorFlow's message says there was no memory for, or its line about that."""
     found = re.search(r"OOM when allocating tensor with (shape\[[\d,]*\]).*?on (\S+)", text, re.S)
-    return f"a tensor of {found[1]} on {found[2]}" if found else text.splitlines()[0][:200]
+    if found:
+        return f"a tensor of {found[1]} on {found[2]}"
+    # XLA's.
+    if found := re.search(r"out of memory while trying to allocate (\d+) bytes", text, re.I):
+        return f"{int(found[1]) / 1e6:,.0f} MB at once"
+    # First comes where it was, in many lines.
+    lines = text.splitlines() or [""]
+    return next((line for line in lines if _FULL_DEVICE.search(line)), lines[0])[:200]

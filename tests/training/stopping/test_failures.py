@@ -62,6 +62,55 @@ def test_device_without_memory_is_named():
     assert isinstance(explained(MemoryError()), OutOfMemoryError)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Out of memory while trying to allocate 1105920000 bytes.", "(1,106 MB at once)"),
+        ("failed to allocate memory: CUBLAS_STATUS_ALLOC_FAILED", "(failed to allocate memory: "),
+    ],
+)
+def test_what_a_message_of_many_lines_is_about_is_named(text, said):
+    where = "Graph execution error:\n\nDetected at node a defined at (most recent call last):\n"
+    error = tf.errors.ResourceExhaustedError(None, None, f"{where}{text}\n\t [[{{{{node a}}}}]]")
+    assert said in str(explained(error))
+
+
+FULL = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating a tensor")
+
+
+def test_which_batch_would_fit_is_said_where_tensorflow_is_out_of_memory():
+    fits = "--global_batch_size=16 fits (tried)"
+    error = failures.explained(FULL, CONFIG, (), lambda: fits)
+    assert isinstance(error, OutOfMemoryError) and str(error).endswith(f"=float32; {fits}")
+    for known in (explained(FULL), failures.explained(FULL, CONFIG, (), lambda: "")):
+        assert str(known).endswith("; use a smaller batch, a smaller input, or more replicas")
+
+    def not_asked():
+        raise AssertionError
+
+    full_disk = tf.errors.ResourceExhaustedError(None, None, "a; No space left on device")
+    for other in (MemoryError(), full_disk, ValueError(), OSError(errno.ENOSPC, "x")):
+        failures.explained(other, CONFIG, (), not_asked)
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        (tf.errors.InternalError(None, None, "CUBLAS_STATUS_ALLOC_FAILED"), True),
+        (tf.errors.InternalError(None, None, "CUDA_ERROR_OUT_OF_MEMORY: out of memory"), True),
+        (tf.errors.NotFoundError(None, None, "No algorithm worked! Error messages: …"), True),
+        (tf.errors.NotFoundError(None, None, "a.tfrecord; No such file or directory"), False),
+        (tf.errors.InvalidArgumentError(None, None, "image 'out of memory.jpg'"), False),
+        (tf.errors.InternalError(None, None, "z"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_libraries_of_a_gpu_say_in_their_own_words_that_it_is_full(error, full):
+    assert failures.is_out_of_memory(error) is full
+    if full:
+        assert isinstance(explained(error), OutOfMemoryError)
+
+
 def test_shard_that_is_gone_or_cut_is_named(records):
     path = pathlib.Path(records.shard_paths[0])
     lost = tf.errors.NotFoundError(None, None, "x")
