@@ -14,7 +14,7 @@ from ssd_tfrecord.options import names_of_role
 
 # What --only=all measures, and all that can be measured.
 TRAINING = ("convert", "input", "match", "model", "end_to_end")
-SECTIONS = (*TRAINING, "evaluation")
+SECTIONS = (*TRAINING, "scaling", "evaluation")
 
 # Flags that say where figures go rather than what is measured.
 _OUTPUT_FLAGS = {f"--{name}" for name in names_of_role(BenchmarkConfig, "place")}
@@ -100,7 +100,7 @@ def _worse(name: str, percent: float) -> float | None:
     # noisy.
     if any(word.startswith(("bare", "peers", "part")) for word in (*sections, leaf)):
         return None
-    if leaf in ("images_per_s", "busy_share"):
+    if leaf in ("images_per_s", "busy_share", "efficiency"):
         return -percent
     return percent if any(word in leaf for word in ("cores", "cpu_ms", "ratio")) else None
 

@@ -28,7 +28,7 @@ from ssd_tfrecord.model.targets import assign_targets
 from ssd_tfrecord.options import ColorOptions, DetectionOptions
 from ssd_tfrecord.pixels import color
 from ssd_tfrecord.training import learner
-from ssd_tfrecord.training.step import make_train_step
+from ssd_tfrecord.training.step import StepOptions, TrainStep
 from ssd_tfrecord.training.update import optimizers
 
 SEED = 0
@@ -212,15 +212,8 @@ def _network_programs(
 
     def step(*arrays: tf.Tensor) -> dict[str, tf.Tensor]:
         # Made in here, so that its anchors are a constant of the program.
-        step_fn = make_train_step(
-            model,
-            made.optimizer,
-            made.anchors,
-            loss_options=config.loss,
-            optimizer_options=config.optimizer,
-            color_options=config.input.color,
-        )
-        return step_fn(Batch(*arrays))
+        options = StepOptions(config.loss, config.optimizer, config.input.color)
+        return TrainStep(model, made.optimizer, made.anchors, options).step(Batch(*arrays))
 
     pixels, targets = _pixels(config, images), _targets(len(made.anchors), images)
     batch = _batch(config, num_classes, images, OBJECTS[0])

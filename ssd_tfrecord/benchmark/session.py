@@ -10,6 +10,7 @@ from ssd_tfrecord import flags
 from ssd_tfrecord.benchmark import figures, machine, table
 from ssd_tfrecord.config import BenchmarkConfig, check_batch_size
 from ssd_tfrecord.data.footprint import check_cache
+from ssd_tfrecord.devices import gpu_threads
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.records.manifest import Manifest, load_manifests
 from ssd_tfrecord.training import preflight
@@ -88,6 +89,9 @@ def _measure(
     config: BenchmarkConfig, wanted: Collection[str], manifests: Sequence[Manifest]
 ) -> dict[str, dict[str, Any]]:
     """{section: figures} of the sections that are ``wanted``."""
+    gpu_threads.set_up()
+    if "scaling" in wanted:
+        return {"scaling": _measure_scaling(config, manifests)}
     steps = {"model", "end_to_end"} & set(wanted)
     if not steps:
         # TensorFlow would take all memory of the GPUs for nothing.
@@ -123,8 +127,7 @@ def _export(config: BenchmarkConfig, manifests: Sequence[Manifest]) -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     from ssd_tfrecord.benchmark import hlo_export
 
-    num_classes = len(manifests[0].classes) if manifests else NUM_CLASSES
-    rows = hlo_export.export(config, num_classes)
+    rows = hlo_export.export(config, _num_classes(manifests))
     print(f"{len(rows)} programs in {config.output_dir}, listed in its {hlo_export.INDEX}")
 
 
@@ -201,7 +204,7 @@ def _measure_steps(
 ) -> dict[str, dict[str, Any]]:
     from ssd_tfrecord.benchmark import step_cost
 
-    num_classes = len(source.manifests[0].classes) if source else NUM_CLASSES
+    num_classes = _num_classes(source.manifests if source else ())
     # One step for both, so that it is built and its variables are made once.
     step = step_cost.make_step(config, num_classes, strategy)
     found: dict[str, dict[str, Any]] = {}
@@ -213,6 +216,20 @@ def _measure_steps(
         batches = step_cost.real_batches(config, source)
         found["end_to_end"] = step_cost.measure_steps(config, step, batches, strategy)
     return found
+
+
+def _measure_scaling(config: BenchmarkConfig, manifests: Sequence[Manifest]) -> dict[str, Any]:
+    import tensorflow as tf
+
+    from ssd_tfrecord.benchmark import replica_scaling
+
+    # Counted only: processes of their own compute.
+    num_gpus = len(tf.config.list_physical_devices("GPU"))
+    return replica_scaling.measure_scaling(config, _num_classes(manifests), num_gpus)
+
+
+def _num_classes(manifests: Sequence[Manifest]) -> int:
+    return len(manifests[0].classes) if manifests else NUM_CLASSES
 
 
 def _compare(old: Mapping[str, Any], new: Mapping[str, Any], limit: float) -> bool:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping
 
-import numpy as np
 import tensorflow as tf
 
 from ssd_tfrecord.benchmark import rounds
@@ -13,16 +12,13 @@ from ssd_tfrecord.data.pipeline import Batch
 from ssd_tfrecord.data.reading import RecordSource
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.model.weights import pretrained
-from ssd_tfrecord.pixels import color
 from ssd_tfrecord.training import learner
+from ssd_tfrecord.training.memory.synthetic_batch import synthetic_batch
 from ssd_tfrecord.training.runner import StepRunner
 
 SEED = 0
 
-StepFn = Callable[[Batch], Mapping[str, tf.Tensor]]
-
-# Objects of a synthetic image, and the number of rows that they are padded to.
-_NUM_OBJECTS, _NUM_ROWS = 3, 8
+StepFn = Callable[[Batch, tf.Tensor], Mapping[str, tf.Tensor]]
 
 
 def make_step(
@@ -38,8 +34,8 @@ def make_step(
     Raises:
         InputError: the options are ones that training refuses too.
     """
-    # As many as model and end_to_end take together: the schedule does not end in between.
-    num_steps = 2 * (config.num_rounds + 1) * config.num_steps
+    # As many as a section takes at most (replica_cost): the schedule does not end in between.
+    num_steps = 5 * (config.num_rounds + 1) * config.num_steps
     made = learner.build(config, num_classes, strategy, num_steps=num_steps, seed=SEED)
     pretrained.load_backbone(made.model, config.model)
     return made.step_fn
@@ -53,24 +49,7 @@ def synthetic_batches(input_size: int, batch_size: int, num_classes: int) -> tf.
         batch_size: images per batch.
         num_classes: labels are 1 to this.
     """
-    random = np.random.default_rng(SEED)
-    # Sides from 0.1 to 0.5, none beyond the image.
-    low = random.uniform(0.0, 0.5, [batch_size, _NUM_OBJECTS, 2])
-    boxes = np.concatenate([low, low + random.uniform(0.1, 0.5, low.shape)], axis=2)
-    labels = random.integers(1, num_classes + 1, [batch_size, _NUM_OBJECTS])
-    padding = [[0, 0], [0, _NUM_ROWS - _NUM_OBJECTS]]
-    pixels = random.integers(0, 256, [batch_size, input_size, input_size, 3], np.uint8)
-    batch = pipeline.Batch(
-        images=pixels,
-        boxes=np.pad(boxes, [*padding, [0, 0]]).astype(np.float32),
-        labels=np.pad(labels, padding).astype(np.int32),
-        rectangles=np.tile(np.array([0, 0, input_size, input_size], np.int32), [batch_size, 1]),
-        color=np.tile(np.array(color.IDENTITY, np.float32), [batch_size, 1]),
-        # Every second one, as half of them are in training.
-        mirrored=np.arange(batch_size) % 2 == 0,
-        indices=np.arange(batch_size),
-        substituted=np.zeros(batch_size, bool),
-    )
+    batch = synthetic_batch(input_size, batch_size, num_classes, seed=SEED)
     return tf.data.Dataset.from_tensors(batch).repeat()
 
 
@@ -111,8 +90,8 @@ def measure_steps(
         InputError: a loss or gradient was not finite, which would end a run.
     """
     runner = StepRunner(step_fn, batches, strategy)
-    _run(runner, config)  # traces, compiles and fills buffers
-    runs = [_run(runner, config) for _ in range(config.num_rounds)]
+    run_steps(runner, config)  # traces, compiles and fills buffers
+    runs = [run_steps(runner, config) for _ in range(config.num_rounds)]
     num_images = config.num_steps * config.batch_size
     return {
         **rounds.rate_figures([cost.over(num_images) for cost, _ in runs]),
@@ -121,14 +100,28 @@ def measure_steps(
     }
 
 
-def _run(runner: StepRunner, config: BenchmarkConfig) -> tuple[rounds.Cost, float]:
-    """(``Cost`` of ``config.num_steps`` steps, seconds that they waited for data)."""
+def run_steps(
+    runner: StepRunner, config: BenchmarkConfig, num_calls: int = 1
+) -> tuple[rounds.Cost, float]:
+    """Runs ``config.num_steps`` steps.
+
+    Args:
+        runner: of the step; traces at its first call.
+        config: of the benchmark.
+        num_calls: calls of the graph that the steps are spread over; a divisor of their number.
+
+    Returns:
+        (``Cost`` of all steps, seconds that they waited for data).
+
+    Raises:
+        InputError: a loss or gradient was not finite, which would end a run.
+    """
     cpu, wall = time.process_time(), time.perf_counter()
-    result = runner.run(config.num_steps)
+    results = [runner.run(config.num_steps // num_calls) for _ in range(num_calls)]
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    if not result.finite:
+    if not all(result.finite for result in results):
         raise InputError(
             f"--learning_rate={config.optimizer.learning_rate:g}: a loss or its gradient is not "
             "finite; use a lower rate or --gradient_clip_norm"
         )
-    return rounds.Cost(1000 * cpu, 1000 * wall), result.waited
+    return rounds.Cost(1000 * cpu, 1000 * wall), sum(result.waited for result in results)

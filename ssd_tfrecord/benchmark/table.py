@@ -18,6 +18,8 @@ def text(report: Mapping[str, Any]) -> str:
     if "input" in report:
         lines += _input_lines(report["input"], report["records"])
     lines += [f"matching {name:34}{value:9.3f}" for name, value in report.get("match", {}).items()]
+    if "scaling" in report:
+        lines += _replica_lines(report["scaling"])
     if "evaluation" in report:
         lines += _evaluation_lines(report["evaluation"])
     for section, title in (("model", "model alone"), ("end_to_end", "end to end")):
@@ -45,6 +47,48 @@ def bound(report: Mapping[str, Any]) -> str:
         f"The {bounds} limits the run: the {other} {factor:.1f} times as many images; end to end, "
         f"it reaches {both['images_per_s']:.1f} images/s and waits for data "
         f"{both['data_wait']:.0%} of the time."
+    )
+
+
+# What a part that grows with the replicas means: first on GPUs, then on virtual devices.
+_WHY = {
+    "launch": (
+        "the host starts the work of every replica, and the step is too small to hide that; more "
+        "images per replica or --xla make it less",
+        "the host starts the work of every replica, and updates the weights of each",
+    ),
+    "compute": (
+        "an image takes longer beside other replicas, which share power, memory or cores",
+        "an image takes longer beside other replicas, as virtual devices share the cores",
+    ),
+    "reduction": (
+        "gradients travel between the replicas; --gradient_dtype=bfloat16, --allreduce_mb or more "
+        "images per replica may make it less",
+        "gradients of all replicas are gathered, summed and handed out",
+    ),
+    "input": ("the step waits for batches", "the step waits for batches"),
+}
+
+
+def limit(count: int, row: Mapping[str, Any], *, on_gpus: bool) -> str:
+    """A sentence that says what keeps ``count`` replicas from ``count`` times the images of one.
+
+    Args:
+        count: number of replicas.
+        row: their figures, of ``replica_scaling``.
+        on_gpus: whether they are GPUs.
+    """
+    if count == 1:
+        parts = row["part_ms_per_step"]
+        most = max(parts, key=lambda part: parts[part])
+        return f"1 replica: {most} is {parts[most] / row['ms_per_step']:.0%} of a step."
+    reached = f"{_replicas(count)} reach {row['efficiency']:.0%} of {count} times one"
+    if not row["limit"]:
+        return f"{reached}: nothing keeps them from ideal."
+    lost = row["part_ms_lost"]
+    return (
+        f"{reached}. What keeps them from ideal is {row['limit']}, {lost[row['limit']]:.1f} of "
+        f"{sum(lost.values()):.1f} ms that a step loses: {_WHY[row['limit']][not on_gpus]}."
     )
 
 
@@ -76,6 +120,31 @@ def _scaling_lines(found: Mapping[str, Any]) -> list[str]:
         f"  {workers} workers need {found['cpu_ratio']:.3f} times the CPU time of 1, "
         f"{found['whole_cpu_ratio']:.3f} times with the start",
     ]
+
+
+def _replica_lines(found: Mapping[str, Any]) -> list[str]:
+    on_gpus = found["num_gpus"] > 0
+    where = (
+        "GPUs" if on_gpus else f"virtual devices, which share {found['cores']} cores and threads"
+    )
+    lines = [f"scaling: {found['images_per_replica']} images per replica and step, on {where}"]
+    rows = {int(name[9:]): row for name, row in found.items() if name.startswith("replicas_")}
+    for count, row in rows.items():
+        parts = row["part_ms_per_step"].items()
+        lines += [
+            f"{_row(_replicas(count), row)}   {row['efficiency']:.1%} of ideal",
+            f"    {row['ms_per_step']:.2f} ms per step: "
+            + ", ".join(f"{part} {milliseconds:.2f}" for part, milliseconds in parts)
+            + f"; {row['single_step_ratio']:.3f} times as long with --steps_per_loop=1",
+        ]
+    lines += [f"  {limit(count, row, on_gpus=on_gpus)}" for count, row in rows.items()]
+    left_out = ", ".join(map(str, found["left_out"]))
+    most = f"{found['num_gpus']} GPU(s) here" if on_gpus else "at most 8 virtual devices"
+    return lines + ([f"  {left_out} replicas: left out, {most}"] if left_out else [])
+
+
+def _replicas(count: int) -> str:
+    return "1 replica" if count == 1 else f"{count} replicas"
 
 
 def _evaluation_lines(found: Mapping[str, Any]) -> list[str]:

@@ -23,17 +23,21 @@ class BenchmarkConfig(Options):
     records: tuple[str, ...] = option(
         (),
         "folders of the record sets to measure on, comma-separated (required, except with "
-        "--only=model, match, evaluation or hlo)",
+        "--only=model, scaling, match, evaluation or hlo)",
     )
     only: str = option(
         "all",
         "what to measure. convert: conversion; input: the input pipeline; model: a training step "
         "on synthetic data; end_to_end: training steps fed by the input pipeline; match: matching "
-        "anchors to objects; all: each of them. evaluation: metrics of drawn detections, beside "
-        "pycocotools and, where they are installed, hotcoco and faster-coco-eval. hlo: measure "
-        "nothing; write the compiled parts of training to --output_dir as HLO, for measuring where "
-        "there is a GPU but no TensorFlow",
-        choices=("all", "convert", "input", "model", "end_to_end", "match", "evaluation", "hlo"),
+        "anchors to objects; all: each of them. scaling: training steps on the numbers of GPUs in "
+        "--replicas, or of virtual devices where there is none, and what keeps them from ideal. "
+        "evaluation: metrics of drawn detections, beside pycocotools and, where they are "
+        "installed, hotcoco and faster-coco-eval. hlo: measure nothing; write the compiled parts "
+        "of training to --output_dir as HLO, for measuring where there is a GPU but no TensorFlow",
+        choices=(
+            *("all", "convert", "input", "model", "end_to_end", "match"),
+            *("scaling", "evaluation", "hlo"),
+        ),
     )
     batch_size: int = option(32, "number of images per batch, over all replicas", minimum=1)
     num_rounds: int = option(
@@ -48,6 +52,18 @@ class BenchmarkConfig(Options):
         minimum=1,
     )
     num_steps: int = option(10, "number of training steps per round", minimum=1)
+    replicas: tuple[int, ...] = option(
+        (1, 2, 4, 8),
+        "numbers of replicas that --only=scaling measures beside 1, comma-separated; those above "
+        "the number of GPUs are left out",
+        minimum=1,
+    )
+    replica_batch_size: int = option(
+        8,
+        "number of images per replica and step in --only=scaling, in place of --batch_size: the "
+        "global batch grows with the replicas",
+        minimum=2,
+    )
     convert_workers: int = option(
         0,
         "also run the converter with 1 worker and with this many, 2 or more, and compare the CPU "
@@ -102,8 +118,10 @@ class BenchmarkConfig(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.only not in ("model", "match", "evaluation", "hlo"):
+        if self.only not in ("model", "scaling", "match", "evaluation", "hlo"):
             require(self, "records")
+        if self.only == "scaling":
+            self._check_scaling()
         self._check_export()
         if self.fail_above:
             require(self, "compare")
@@ -117,6 +135,21 @@ class BenchmarkConfig(Options):
         self.anchors.check_maps(self.model.maps)
         # With GPUs the number of replicas is known only to TensorFlow; checked again then.
         check_batch_size(self.batch_size, self.devices.num_virtual_devices or 1, "batch_size")
+
+    def _check_scaling(self) -> None:
+        require(self, "replicas")
+        parts, size = self.optimizer.accumulate_steps, self.replica_batch_size
+        if size % parts or size == parts:
+            raise InputError(
+                f"--replica_batch_size={size}: must be a multiple of --accumulate_steps={parts}, "
+                "at least twice as large"
+            )
+        if count := self.devices.num_virtual_devices:
+            raise InputError(
+                f"--num_virtual_devices={count} cannot be combined with --only=scaling: its "
+                "numbers are --replicas; to leave GPUs alone, set CUDA_VISIBLE_DEVICES= in the "
+                "environment"
+            )
 
     def _check_export(self) -> None:
         if self.only != "hlo":

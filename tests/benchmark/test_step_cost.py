@@ -29,9 +29,9 @@ def burning_step(cpu=0.0, sleep=0.0, finite=1.0):
         time.sleep(sleep)
         return np.float32(0)
 
-    def step(batch):
+    def step(batch, stop):
         loss = tf.ensure_shape(tf.numpy_function(burn, [batch.images], tf.float32), [])
-        return dict.fromkeys((*METRICS, *LAST), loss) | {"finite": finite + loss}
+        return dict.fromkeys((*METRICS, *LAST), loss) | {"finite": finite + loss, "stop": stop}
 
     return step
 
@@ -89,9 +89,9 @@ def test_every_replica_takes_its_part_of_the_batch():
     settings = config(num_rounds=1, devices=DeviceOptions(num_virtual_devices=2))
     shapes = []
 
-    def counted(batch):
+    def counted(batch, stop):
         shapes.append(batch.images.shape)
-        return burning_step()(batch)
+        return burning_step()(batch, stop)
 
     batches = step_cost.synthetic_batches(300, 2, 3)
     step_cost.measure_steps(settings, counted, batches, create_strategy(settings.devices))
@@ -105,11 +105,11 @@ def test_step_is_the_one_of_training():
     step = step_cost.make_step(settings, 3, one)
     given = []
 
-    def watched(batch):
-        given.append(step(batch))
+    def watched(batch, stop):
+        given.append(step(batch, stop))
         return given[-1]
 
     batches = step_cost.synthetic_batches(300, 2, 3)
     found = step_cost.measure_steps(settings, watched, batches, one)
-    assert set(given[0]) == {*METRICS, *LAST, "finite"}
+    assert set(given[0]) == {*METRICS, *LAST, "finite", "stop"}
     assert found["cpu_ms_per_image"] > 5
