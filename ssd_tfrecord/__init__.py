@@ -14,7 +14,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ssd_tfrecord.data.pipeline import evaluation_dataset, training_dataset
+    from ssd_tfrecord.data.pipeline import training_dataset
+    from ssd_tfrecord.data.whole_images import evaluation_dataset
     from ssd_tfrecord.detection.detector import Detector
     from ssd_tfrecord.detection.recorded import read_ground_truths
     from ssd_tfrecord.evaluation.metrics import compute_metrics
@@ -35,7 +36,7 @@ _HOMES = {
     "Detector": "detection.detector",
     "Manifest": "records.manifest",
     "compute_metrics": "evaluation.metrics",
-    "evaluation_dataset": "data.pipeline",
+    "evaluation_dataset": "data.whole_images",
     "read_ground_truths": "detection.recorded",
     "training_dataset": "data.pipeline",
 }

@@ -29,6 +29,7 @@ from ssd_tfrecord.config import (
 from ssd_tfrecord.options import Options
 
 if TYPE_CHECKING:
+    from ssd_tfrecord.training.cluster.crew import Crew
     from ssd_tfrecord.training.stopping.signals import StopRequest
 
 
@@ -75,6 +76,34 @@ def train(config: TrainConfig) -> None:
 
 
 def _train(config: TrainConfig, stop: "StopRequest") -> None:
+    from ssd_tfrecord.devices import gpu_threads
+    from ssd_tfrecord.devices.cluster import cluster_resolver
+
+    gpu_threads.set_up()
+    group = cluster_resolver.resolve(config.cluster)
+    if group is None:
+        _lead(config, stop)
+        return
+    from ssd_tfrecord.training import preflight
+    from ssd_tfrecord.training.cluster import crew, orders
+
+    with stop.interruptible():
+        sets = preflight.record_sets(config)
+        if group.is_chief:
+            others = crew.Crew(group, config, orders.hello(config, *sets))
+        else:
+            link = orders.join(config, *sets, group)
+            from ssd_tfrecord.training.cluster import follower
+    if group.is_chief:
+        # Whatever ends it, the others end, too.
+        with others.ending(stop):
+            _lead(config, stop, others)
+    else:
+        follower.run(config, *sets, link, group, stop)
+
+
+def _lead(config: TrainConfig, stop: "StopRequest", crew: "Crew | None" = None) -> None:
+    """Trains alone, or as the first of several workers."""
     from ssd_tfrecord.runs import checkpoint_files, identity, run_folder, run_lock
     from ssd_tfrecord.training import preflight
 
@@ -89,7 +118,7 @@ def _train(config: TrainConfig, stop: "StopRequest") -> None:
             run_folder.check(config, made)
             from ssd_tfrecord.training import session
 
-        session.run(config, train_sets, evaluation_set, made, stop)
+        session.run(config, train_sets, evaluation_set, made, stop, crew)
 
 
 def evaluate(config: EvalConfig) -> None:

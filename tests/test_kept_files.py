@@ -22,7 +22,7 @@ from ssd_tfrecord.detection.recorded import read_ground_truths
 from ssd_tfrecord.options import InputOptions
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.runs import checkpoints, run_folder
-from ssd_tfrecord.training import session
+from ssd_tfrecord.training import run_state
 from ssd_tfrecord.training.logs.voice import Voice
 
 KEPT = pathlib.Path(__file__).parent / "kept"
@@ -85,7 +85,7 @@ def test_a_run_resumes_with_its_optimizer(kept):
     config = run_folder.read_config("runs/run")
     run_folder.check(config)
     classes = Manifest.load("records/set").classes
-    state = session.create_state(config, classes, tf.distribute.get_strategy(), Voice())
+    state = run_state.create(config, classes, tf.distribute.get_strategy(), Voice())
     assert state.step == 2
     assert int(state.learner.optimizer.iterations.numpy()) == 2
     assert_values(state.learner.model.variables)

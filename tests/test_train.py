@@ -30,7 +30,7 @@ from ssd_tfrecord.options import (
 )
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.runs import checkpoints
-from ssd_tfrecord.training import session
+from ssd_tfrecord.training import run_state
 from ssd_tfrecord.training.logs.voice import Voice
 from ssd_tfrecord.training.loop import Loop
 
@@ -193,14 +193,14 @@ def test_other_classes_leave_the_flags_as_they_were(whole_run, tiny_records):
     config = small_config(tiny_records, whole_run, eval_records=str(tiny_records), num_steps=7)
     classes = Manifest.load(tiny_records).classes[:2]
     with pytest.raises(InputError, match=r"--train_records: classes are .* must be the same"):
-        session.create_state(config, classes, tf.distribute.get_strategy(), Voice())
+        run_state.create(config, classes, tf.distribute.get_strategy(), Voice())
     assert (whole_run / "flags.txt").read_text() == before
 
 
 def test_weights_come_from_another_run(whole_run, tiny_records, tmp_path, capsys):
     classes = Manifest.load(tiny_records).classes
     config = small_config(tiny_records, tmp_path / "run", init_checkpoint=str(whole_run))
-    state = session.create_state(config, classes, tf.distribute.get_strategy(), Voice())
+    state = run_state.create(config, classes, tf.distribute.get_strategy(), Voice())
     assert state.step == 0
     source = checkpoints.load_run(whole_run, "best").model
     for ours, theirs in zip(state.learner.model.get_weights(), source.get_weights()):

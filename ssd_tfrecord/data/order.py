@@ -6,10 +6,10 @@ hosts takes the same samples, none twice.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import tensorflow as tf
 
+from ssd_tfrecord.data.host import Host
 from ssd_tfrecord.options import ReadOptions
 from ssd_tfrecord.records.manifest import Manifest
 
@@ -19,14 +19,6 @@ _FOREVER = 2**62
 # Parts of an epoch, each drawn by itself: what the tf.data service hands out to its workers. Each
 # part sorts the whole epoch again: with 118,287 images, 64 sorts per epoch, 5 µs per image.
 _CHUNKS = 64
-
-
-@dataclass(frozen=True)
-class Host:
-    """This machine's place among those that read the same run."""
-
-    index: int = 0
-    count: int = 1
 
 
 def shuffled_indices(
@@ -70,11 +62,43 @@ def shuffled_indices(
     return chunks.flat_map(chunk_indices)
 
 
-def records_in_order(manifests: Sequence[Manifest]) -> tf.data.Dataset:
-    """Every record once: (record index, serialized example), in manifest order."""
-    paths, offsets = _shards(manifests)
-    shards = tf.data.Dataset.from_tensor_slices((paths, offsets))
-    return shards.flat_map(_read_shard)
+def share(num_records: int, host: Host) -> range:
+    """The record indices that ``host`` goes through where each record is met once: a stretch."""
+    return range(
+        num_records * host.index // host.count, num_records * (host.index + 1) // host.count
+    )
+
+
+def records_in_order(manifests: Sequence[Manifest], host: Host = Host()) -> tf.data.Dataset:
+    """Every record of ``host``'s ``share`` once: (record index, serialized example).
+
+    They come in manifest order; shards that hold none of them are not opened.
+    """
+    mine = share(sum(manifest.num_records for manifest in manifests), host)
+    paths, offsets, counts = [], [], []
+    begin = 0
+    for manifest in manifests:
+        for path, count in zip(manifest.shard_paths, manifest.shard_records):
+            if max(begin, mine.start) < min(begin + count, mine.stop):
+                paths.append(path)
+                offsets.append(begin)
+                counts.append(count)
+            begin += count
+    shards = tf.data.Dataset.from_tensor_slices(
+        (
+            tf.constant(paths, tf.string),
+            tf.constant(offsets, tf.int64),
+            tf.constant(counts, tf.int64),
+        )
+    )
+
+    def read(path: tf.Tensor, offset: tf.Tensor, count: tf.Tensor) -> tf.data.Dataset:
+        skipped = tf.maximum(mine.start - offset, 0)
+        wanted = tf.minimum(offset + count, mine.stop) - offset - skipped
+        records = _read_shard(path, offset)
+        return records.skip(skipped).take(wanted) if host.count > 1 else records
+
+    return shards.flat_map(read)
 
 
 def streamed_records(

@@ -10,6 +10,43 @@ import tensorflow as tf
 _Item = TypeVar("_Item")
 
 
+def shared_out(batches: tf.data.Dataset, strategy: tf.distribute.Strategy) -> Any:
+    """The batches of this host, each divided evenly among the replicas that it has.
+
+    Args:
+        batches: without end, of one size; this host's share of each global batch.
+        strategy: whose replicas share a batch.
+
+    Returns:
+        A distributed dataset; iterating over it never waits for another host.
+    """
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return strategy.experimental_distribute_dataset(batches)
+    # Not by TensorFlow: it would divide the records once more, by file, and ask all hosts before
+    # each batch whether anyone has one left.
+    num_local = len(strategy.extended.worker_devices)
+
+    def part(values: tf.Tensor) -> tf.Tensor:
+        # The number of objects alone is not known here.
+        batch_size, *others = (-1 if side is None else side for side in values.shape)
+        return tf.reshape(values, [num_local, batch_size // num_local, *others])
+
+    def parts(_: tf.distribute.InputContext) -> tf.data.Dataset:
+        dataset = batches
+        if num_local > 1:
+            dataset = dataset.map(lambda *batch: tf.nest.map_structure(part, _whole(batch)))
+            dataset = dataset.unbatch()
+        endless = tf.data.experimental.assert_cardinality(tf.data.experimental.INFINITE_CARDINALITY)
+        return dataset.apply(endless).prefetch(2 * num_local)
+
+    return strategy.distribute_datasets_from_function(parts)
+
+
+def _whole(batch: tuple[Any, ...]) -> Any:
+    # A dataset of single tensors is mapped with one argument.
+    return batch[0] if len(batch) == 1 else batch
+
+
 class Wait:
     """For how long a thread has waited for a batch; for any thread to ask."""
 
@@ -73,8 +110,7 @@ class Passes:
     def __iter__(self) -> Iterator[Any]:
         """The batches of a pass; of several replicas, each is a ``DistributedValues``."""
         if self._dataset is None:
-            dataset = self._dataset_fn().repeat()
-            self._dataset = self._strategy.experimental_distribute_dataset(dataset)
+            self._dataset = shared_out(self._dataset_fn().repeat(), self._strategy)
         iterator = self._iterator or iter(self._dataset)
         # Kept only from the end of a pass to the beginning of the next.
         self._iterator = None

@@ -17,7 +17,7 @@ from ssd_tfrecord.tracing import not_converted
 _NUM_PIXEL_UNIFORMS = coloring.NUM_UNIFORMS + 1
 
 # Batches kept ready for the step. AUTOTUNE would let their number grow until memory runs out.
-_PREFETCHED = 4
+PREFETCHED = 4
 
 # Objects of a batch are padded to one of these numbers: XLA compiles a function again for each.
 _BUCKETS = [8 << power for power in range(16)]
@@ -45,18 +45,6 @@ class Batch(NamedTuple):
     mirrored: tf.Tensor
     indices: tf.Tensor
     substituted: tf.Tensor
-
-
-class EvaluationBatch(NamedTuple):
-    """B whole images to evaluate.
-
-    ``images`` uint8 [B, S, S, 3] RGB, warped to a square; ``indices`` int64 [B] of the records;
-    ``valid`` bool [B], False for the rows that fill up the last batch.
-    """
-
-    images: tf.Tensor
-    indices: tf.Tensor
-    valid: tf.Tensor
 
 
 class Plan(NamedTuple):
@@ -162,7 +150,7 @@ def batches(
             )
         )
     # With the service, everything up to here runs on its workers.
-    dataset = dataset.prefetch(_PREFETCHED)
+    dataset = dataset.prefetch(PREFETCHED)
     return dataset.with_options(dataset_options(options.reading.num_workers))
 
 
@@ -181,42 +169,6 @@ def network_images(batch: Batch, options: ColorOptions) -> tf.Tensor:
 def _coloring(batch: Batch) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """The part of a batch that ``pixels.color`` takes."""
     return batch.images, batch.rectangles, batch.color, batch.mirrored
-
-
-@not_converted
-def evaluation_dataset(
-    manifest: Manifest, *, input_size: int, batch_size: int, num_workers: int = 0
-) -> tf.data.Dataset:
-    """Every record once, in manifest order; the last batch is filled up and masked.
-
-    Args:
-        manifest: of the set to evaluate on.
-        input_size: side S of an image in pixels.
-        batch_size: number B of images in a batch.
-        num_workers: number of threads; 0: one per core.
-
-    Returns:
-        A dataset of ``EvaluationBatch``.
-    """
-
-    def sample(index: tf.Tensor, serialized: tf.Tensor) -> EvaluationBatch:
-        record = schema.parse_example(serialized)
-        size = tf.stack([record["height"], record["width"]])
-        image = rendering.render_whole(record["encoded"], size, output_size=input_size)
-        return EvaluationBatch(image, index, tf.constant(True))
-
-    # Full batches only: one shape is one graph, and replicas get equal shares.
-    filling = -manifest.num_records % batch_size
-    nothing = EvaluationBatch(
-        images=tf.zeros([input_size, input_size, 3], tf.uint8),
-        indices=tf.constant(-1, tf.int64),
-        valid=tf.constant(False),
-    )
-    dataset = order.records_in_order([manifest]).map(sample, tf.data.AUTOTUNE)
-    dataset = dataset.concatenate(tf.data.Dataset.from_tensors(nothing).repeat(filling))
-    dataset = dataset.batch(batch_size, drop_remainder=True)
-    dataset = dataset.prefetch(_PREFETCHED)
-    return dataset.with_options(dataset_options(num_workers))
 
 
 def source_ids(manifests: Sequence[Manifest], indices: Collection[int] | tf.Tensor) -> list[str]:

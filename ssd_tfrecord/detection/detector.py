@@ -9,8 +9,13 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from ssd_tfrecord.data.order import Host, share
 from ssd_tfrecord.data.passes import Passes
-from ssd_tfrecord.data.pipeline import EvaluationBatch, evaluation_dataset
+from ssd_tfrecord.data.whole_images import (
+    EvaluationBatch,
+    evaluation_dataset,
+    num_evaluation_batches,
+)
 from ssd_tfrecord.detection.detections import Detections, unpad
 from ssd_tfrecord.detection.ground_truth import GroundTruth
 from ssd_tfrecord.detection.image_files import LoadedImage, load_image
@@ -247,13 +252,21 @@ class Detector:
         passes = self.passes(manifest, batch_size=batch_size, num_workers=num_workers)
         return self.detect_pass(passes, manifest, truths)
 
-    def passes(self, manifest: Manifest, *, batch_size: int = 32, num_workers: int = 0) -> Passes:
+    def passes(
+        self,
+        manifest: Manifest,
+        *,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        host: Host = Host(),
+    ) -> Passes:
         """The images of a record set for ``detect_pass``, however often.
 
         Args:
             manifest: of the record set.
             batch_size: images per step over all replicas; rounded up to a multiple of their number.
             num_workers: threads of the input pipeline; 0: one per core.
+            host: whose share of the records.
         """
         replicas = self._strategy.num_replicas_in_sync
         # Rounded up, so that all replicas get the same number of images.
@@ -263,14 +276,22 @@ class Detector:
             return evaluation_dataset(
                 manifest,
                 input_size=self.input_size,
-                batch_size=batch_size,
+                batch_size=batch_size // host.count,
                 num_workers=num_workers,
+                host=host,
             )
 
-        return Passes(dataset, -(-manifest.num_records // batch_size), self._strategy)
+        num_batches = num_evaluation_batches(manifest, batch_size // host.count, host.count)
+        return Passes(dataset, num_batches, self._strategy)
 
     def detect_pass(
-        self, passes: Passes, manifest: Manifest, truths: Sequence[GroundTruth]
+        self,
+        passes: Passes,
+        manifest: Manifest,
+        truths: Sequence[GroundTruth],
+        *,
+        host: Host = Host(),
+        quiet: bool = False,
     ) -> list[Detections]:
         """``detect_records``, with a pipeline that is made once for several evaluations.
 
@@ -278,13 +299,20 @@ class Detector:
             passes: of ``passes``.
             manifest: of the record set that they were made of.
             truths: its ground truths, in record order; names and sizes are taken from them.
+            host: that of ``passes``.
+            quiet: without a progress bar.
+
+        Returns:
+            The detections of each record of ``order.share``, in record order: those of all hosts,
+            one after the other, are those of the set.
 
         Raises:
             RuntimeError: an image was not returned exactly once.
         """
         found: dict[int, Detections] = {}
+        wanted = share(manifest.num_records, host)
         self.speed = Speed()
-        with steady_bar(manifest.num_records, " images") as progress:
+        with steady_bar(len(wanted), " images", quiet=quiet) as progress:
             for batch in passes:
                 for index, padded in self._valid_rows(self._detect_distributed(batch)):
                     if index in found:
@@ -295,11 +323,11 @@ class Detector:
                     found[index] = unpad(truth.source_id, truth.height, truth.width, padded)
                     progress.update()
         # A batch that was split wrongly would otherwise change the metrics without a word.
-        if sorted(found) != list(range(manifest.num_records)):
+        if sorted(found) != list(wanted):
             raise RuntimeError(
-                f"{manifest.directory}: {len(found)} of {manifest.num_records} images were returned"
+                f"{manifest.directory}: {len(found)} of {len(wanted)} images were returned"
             )
-        return [found[index] for index in range(manifest.num_records)]
+        return [found[index] for index in wanted]
 
     def _valid_rows(
         self, results: Mapping[str, tf.Tensor | tf.distribute.DistributedValues]

@@ -1,10 +1,19 @@
 """Which devices compute, and how they share the work."""
 
 import os
+from collections.abc import Sequence
+from unittest import mock
 
 import tensorflow as tf
+from tensorflow.python.distribute.collective_all_reduce_strategy import (
+    CollectiveAllReduceExtended,
+    coordination_config_pb2,
+)
+from tensorflow.python.eager import context
 
 from ssd_tfrecord.backbones import BACKBONES
+from ssd_tfrecord.devices import gpu_threads
+from ssd_tfrecord.devices.cluster.worker_group import WorkerGroup
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.keras import keras
 from ssd_tfrecord.options import DeviceOptions, ModelOptions
@@ -12,11 +21,20 @@ from ssd_tfrecord.options import DeviceOptions, ModelOptions
 # TensorFlow reports missing GPU libraries only in its log, which flags.run silences.
 WHY_NO_GPU = "TF_CPP_MIN_LOG_LEVEL=0 in the environment shows why"
 
+# All workers make their strategies at the same time: it takes them a second.
+_REGISTER_SECONDS = 60
 
-def create_strategy(options: DeviceOptions) -> tf.distribute.Strategy:
+
+def create_strategy(
+    options: DeviceOptions, group: WorkerGroup | None = None
+) -> tf.distribute.Strategy:
     """The strategy over all GPUs, over virtual CPU devices, or the default one for a single CPU.
 
     Also sets Keras's precision policy, and lets GPU memory grow with use.
+
+    Args:
+        options: which devices.
+        group: of several workers, which make theirs at the same time: the devices of all.
 
     Raises:
         InputError: there is no GPU although ``require_gpu`` is set, or TensorFlow has already
@@ -30,16 +48,72 @@ def create_strategy(options: DeviceOptions) -> tf.distribute.Strategy:
         )
     # Before any layer is built: a layer keeps the policy in force when it is made.
     keras.mixed_precision.set_global_policy(options.precision)
-    if options.num_virtual_devices:
-        names = _virtual_devices(options.num_virtual_devices)
+    names = _virtual_devices(options.num_virtual_devices) if options.num_virtual_devices else []
+    if not names:
+        # By default TensorFlow takes nearly all memory of every GPU at once.
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
+    on_gpus = [_name(gpu) for gpu in gpus]
+    if group:
+        return _several_workers(group, names or on_gpus or ["CPU:0"])
+    if names:
         # What TensorFlow would fall back to on CPUs, with a warning: NCCL is for GPUs only.
         return tf.distribute.MirroredStrategy(
             names, cross_device_ops=tf.distribute.ReductionToOneDevice()
         )
-    # By default TensorFlow takes nearly all memory of every GPU at once.
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
-    return tf.distribute.MirroredStrategy() if gpus else tf.distribute.get_strategy()
+    # By name: otherwise it looks for other workers in TF_CONFIG.
+    return tf.distribute.MirroredStrategy(on_gpus) if gpus else tf.distribute.get_strategy()
+
+
+def num_local_replicas(options: DeviceOptions) -> int:
+    """How many replicas this machine has in a strategy of ``create_strategy``."""
+    gpus = tf.config.list_physical_devices("GPU")
+    return options.num_virtual_devices or len(gpus) or 1
+
+
+def _several_workers(group: WorkerGroup, devices: Sequence[str]) -> tf.distribute.Strategy:
+    """The strategy over ``devices`` of this worker and as many of each other."""
+    on_gpus = devices[0].startswith("GPU")
+    cluster = tf.train.ClusterSpec(group.tf_config()["cluster"])
+    # As TensorFlow does it, but it would wait for an hour for a worker that does not come, and
+    # Python stands still meanwhile.
+    context.context().configure_coordination_service(
+        service_type="standalone",
+        service_leader="/job:worker/replica:0/task:0",
+        cluster_register_timeout_in_ms=1000 * _REGISTER_SECONDS,
+        coordinated_jobs=[
+            coordination_config_pb2.CoordinatedJob(name="worker", num_tasks=group.count)
+        ],
+    )
+    communication = tf.distribute.experimental.CommunicationImplementation
+    with mock.patch.object(
+        CollectiveAllReduceExtended,
+        "_initialize_local_devices",
+        # TensorFlow's own takes one CPU device, and counts GPUs that are not to be used.
+        lambda self, resolver, worker: (
+            tuple(f"{worker}/device:{name}" for name in devices),
+            "GPU" if on_gpus else "CPU",
+        ),
+    ):
+        try:
+            return tf.distribute.MultiWorkerMirroredStrategy(
+                tf.distribute.cluster_resolver.SimpleClusterResolver(
+                    cluster,
+                    task_type="worker",
+                    task_id=group.index,
+                    rpc_layer="grpc",
+                ),
+                tf.distribute.experimental.CommunicationOptions(
+                    implementation=communication.NCCL if on_gpus else communication.RING
+                ),
+            )
+        except tf.errors.UnknownError as error:
+            if "gRPC server" not in str(error):
+                raise
+            raise InputError(
+                f"{group.addresses[group.index]}: the port cannot be listened at (another process "
+                "may do so); choose another --cluster_port, or other ports in TF_CONFIG"
+            ) from None
 
 
 def check_xla(xla: bool, model: ModelOptions, num_replicas: int) -> None:
@@ -62,18 +136,34 @@ def check_xla(xla: bool, model: ModelOptions, num_replicas: int) -> None:
         )
 
 
-def device_table(strategy: tf.distribute.Strategy, precision: str) -> str:
-    """The lines that tell on which devices the run computes, and in which precision."""
+def device_table(
+    strategy: tf.distribute.Strategy, options: DeviceOptions, group: WorkerGroup | None = None
+) -> str:
+    """The lines that tell on which devices the run computes, and how gradients travel.
+
+    Args:
+        strategy: of ``create_strategy``.
+        options: those that it was made with.
+        group: likewise.
+    """
     used = _device_names(strategy)
     gpus = [gpu for gpu in tf.config.list_physical_devices("GPU") if _name(gpu) in used]
     # A cluster job or container may be confined to some of the machine's cores.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    lines = [f"Devices: {strategy.num_replicas_in_sync} replica(s), {precision}"]
+    replicas = strategy.num_replicas_in_sync
+    workers = f" on {group.count} workers ({group.source})" if group else ""
+    lines = [f"Devices: {replicas} replica(s){workers}, {options.precision}"]
+    if group:
+        lines.append(f"  workers: {', '.join(group.names)}; those of {group.name}:")
     lines += [f"  {_name(gpu)}  {_model(gpu)}" for gpu in gpus]
-    if len(used) > len(gpus):
+    lines += [f"  {gpu_threads.describe()}"] if gpus else []
+    if len(used) > max(len(gpus), 1):
         lines.append(f"  {len(used)} virtual devices on the CPU, {cores} cores")
     elif not gpus:
         lines.append(f"  no GPU: computing on the CPU, {cores} cores ({WHY_NO_GPU})")
+    if replicas > 1 and (gpus or options.gradient_dtype != "float32"):
+        packs = f"packs of {options.allreduce_mb} MB" if options.allreduce_mb else "one by one"
+        lines.append(f"  gradients travel as {options.gradient_dtype}, {packs}")
     return "\n".join(lines)
 
 
@@ -100,7 +190,8 @@ def _virtual_devices(count: int) -> list[str]:
 
 def _device_names(strategy: tf.distribute.Strategy) -> list[str]:
     """Names like GPU:0 of the devices of a mirrored strategy; none for the default strategy."""
-    if not isinstance(strategy, tf.distribute.MirroredStrategy):
+    kinds = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)
+    if not isinstance(strategy, kinds):
         return []
     return [name.rpartition("/device:")[2] for name in strategy.extended.worker_devices]
 

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from ssd_tfrecord.data import pipeline
+from ssd_tfrecord.data.order import Host
 from ssd_tfrecord.data.passes import Passes
 from ssd_tfrecord.data.pipeline import Batch
 from ssd_tfrecord.data.reading import RecordReader
@@ -31,6 +32,7 @@ class SetLoss:
         strategy: whose replicas share a batch.
         batch_size: images per batch over all replicas, a multiple of their number.
         num_workers: threads of the input pipeline; 0: one per core.
+        host: whose share of the images.
     """
 
     def __init__(
@@ -43,13 +45,14 @@ class SetLoss:
         *,
         batch_size: int,
         num_workers: int = 0,
+        host: Host = Host(),
     ) -> None:
         self._model = model
         self._anchors = anchors_A4
         self._options = options
         self._strategy = strategy
         self._batches = Passes(
-            lambda: loss_dataset(manifest, model.input_shape[1], batch_size, num_workers),
+            lambda: loss_dataset(manifest, model.input_shape[1], batch_size, num_workers, host),
             num_loss_batches(manifest, batch_size),
             strategy,
         )
@@ -57,19 +60,22 @@ class SetLoss:
 
     def measure(self) -> float:
         """The loss per positive anchor, as in training; 0 without any object."""
+        return mean_loss(self.sums())
+
+    def sums(self) -> np.ndarray:
+        """(weighted loss, positives), summed over the images of this host: float32 [2]."""
         # Sums, not means of batches: the last batch has fewer objects, and replicas differ too.
         sums = tf.zeros([2])
         for batch in self._batches:
             sums += self._sums(batch)
-        total, positives = (float(value) for value in sums)
-        return total / positives if positives else 0.0
+        return sums.numpy()
 
     def waiting(self) -> float:
         """For how many seconds it has waited for a batch; for any thread."""
         return self._batches.wait.seconds()
 
     def _replica_sums(self, batch: Batch) -> tf.Tensor:
-        """(weighted loss, positives) summed over the batch and all replicas: float32 [2]."""
+        """(weighted loss, positives) summed over the batch and this host's replicas: [2]."""
 
         def replica_fn(batch: Batch) -> tf.Tensor:
             # Without augmentation no colours change, whatever the options.
@@ -84,11 +90,26 @@ class SetLoss:
             return tf.stack([total, positives])
 
         sums = self._strategy.run(replica_fn, args=(batch,))
-        return self._strategy.reduce("SUM", sums, axis=None)
+        # Not the strategy's reduce, which would wait for other hosts.
+        return tf.add_n(self._strategy.experimental_local_results(sums))
+
+
+def mean_loss(sums: np.ndarray) -> float:
+    """The loss per positive anchor; 0 without any object.
+
+    Args:
+        sums: of ``SetLoss.sums``, of all hosts together.
+    """
+    total, positives = (float(value) for value in sums)
+    return total / positives if positives else 0.0
 
 
 def loss_dataset(
-    manifest: Manifest, input_size: int, batch_size: int, num_workers: int = 0
+    manifest: Manifest,
+    input_size: int,
+    batch_size: int,
+    num_workers: int = 0,
+    host: Host = Host(),
 ) -> tf.data.Dataset:
     """Full batches without augmentation that contain the objects of every record once.
 
@@ -98,12 +119,14 @@ def loss_dataset(
     Args:
         manifest: the evaluation set.
         input_size: side of the images in pixels.
-        batch_size: number of images in a batch.
+        batch_size: number of images in a batch of all hosts.
         num_workers: threads of the input pipeline; 0: one per core.
+        host: whose share of each batch.
     """
 
     def keep_first_epoch(number: tf.Tensor, batch: Batch) -> Batch:
-        position = number * batch_size + tf.range(batch_size, dtype=tf.int64)
+        place = tf.range(host.index, batch_size, host.count, dtype=tf.int64)
+        position = number * batch_size + place
         first = position < manifest.num_records
         return batch._replace(labels=tf.where(first[:, tf.newaxis], batch.labels, 0))
 
@@ -116,6 +139,7 @@ def loss_dataset(
         input_size=input_size,
         batch_size=batch_size,
         seed=0,
+        host=host,
     )
     dataset = dataset.take(num_loss_batches(manifest, batch_size))
     return dataset.enumerate().map(keep_first_epoch)

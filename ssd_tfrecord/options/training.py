@@ -74,7 +74,8 @@ class OptimizerOptions(Options):
     freeze: str = option(
         "",
         "regular expression: layers of the printed table whose whole name matches are not trained, "
-        r"such as 'conv[12]' for vgg16, 'Conv1|block_[0-5]' for mobilenet_v2; empty: train all",
+        "such as 'block[12]' for vgg16, 'Conv1|expanded_conv|block_[1-5]' for mobilenet_v2; empty: "
+        "all are trained",
     )
 
     def __post_init__(self) -> None:
@@ -151,9 +152,9 @@ class ClusterOptions(Options):
 
     cluster: str = option(
         "none",
-        "who trains together. none: this process alone; tf_config: the workers in TF_CONFIG; slurm: "
-        "the tasks of the srun step; kubernetes: the pods of a JobSet or an Indexed Job; auto: "
-        "whichever of these the environment speaks of, or none. Run the same command on each",
+        "who trains together. none: this process alone; tf_config: the workers in TF_CONFIG; "
+        "slurm: the tasks of the srun step; kubernetes: the pods of a JobSet or an Indexed Job; "
+        "auto: whichever of these the environment speaks of, or none. Run the same command on each",
         choices=("none", "auto", "tf_config", "slurm", "kubernetes"),
         role="means",
     )

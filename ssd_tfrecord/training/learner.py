@@ -2,41 +2,52 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from ssd_tfrecord.backbones import BACKBONES
 from ssd_tfrecord.config import BenchmarkConfig, TrainConfig
-from ssd_tfrecord.data.pipeline import Batch
 from ssd_tfrecord.devices.strategy import check_xla
 from ssd_tfrecord.geometry.anchors import anchor_boxes
 from ssd_tfrecord.keras import keras
-from ssd_tfrecord.model import ssd
+from ssd_tfrecord.model import losses, ssd
 from ssd_tfrecord.model.weights import pretrained, transfer
 from ssd_tfrecord.model.weights.published.published_network import network_of
 from ssd_tfrecord.records.manifest import ClassLabel
 from ssd_tfrecord.runs import published_start
 from ssd_tfrecord.runs.loaded_run import load_run, split_path
+from ssd_tfrecord.training.cluster import synchrony
 from ssd_tfrecord.training.nonfinite.bad_batch import BatchKeeper
-from ssd_tfrecord.training.step import make_train_step
-from ssd_tfrecord.training.update import optimizers
+from ssd_tfrecord.training.step import StepOptions, TrainStep
+from ssd_tfrecord.training.update import freezing, optimizers
+from ssd_tfrecord.training.update.averages import Averages
 
 
 @dataclass(frozen=True)
 class Learner:
     """A network with fresh weights and all that trains it, made in the scope of a strategy.
 
-    ``anchors`` are float32 [A, 4] as [ymin, xmin, ymax, xmax]; ``step_fn`` is made by
-    ``make_train_step``, to be called with ``strategy.run``; ``keeper`` then holds the batch of a
-    step that was not finite.
+    ``anchors`` are float32 [A, 4] as [ymin, xmin, ymax, xmax]; ``step_fn`` is
+    ``TrainStep.step``, to be called with ``strategy.run``; ``keeper`` then holds the batches of
+    steps that were not finite. ``averages`` are those of ``--ema_decay``, ``frozen`` the names of
+    the layers of ``--freeze``.
     """
 
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
     anchors: np.ndarray
-    step_fn: Callable[[Batch], dict[str, tf.Tensor]]
+    step_fn: Callable[..., dict[str, tf.Tensor]]
     keeper: BatchKeeper
+    averages: Averages | None
+    frozen: tuple[str, ...]
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """All that a checkpoint holds, in an order that is equal on all workers."""
+        state = self.averages.state if self.averages else None
+        return synchrony.variables_of(self.model, self.optimizer, state)
 
 
 def build(
@@ -60,23 +71,41 @@ def build(
         InputError: the options do not fit together, or this stack does not have the optimizer.
     """
     check_xla(config.xla, config.model, strategy.num_replicas_in_sync)
-    with strategy.scope():
-        model = ssd.build(config.model, config.anchors, num_classes, seed)
+    decay = config.optimizer.ema_decay
+    with strategy.scope(), tf.variable_creator_scope(_first_replicas):
+        prior = losses.object_prior(config.loss)
+        model = ssd.build(config.model, config.anchors, num_classes, seed, prior=prior)
+        kind = BACKBONES[config.model.backbone]
+        frozen = freezing.freeze(model, config.optimizer.freeze, kind)
+        averages = Averages(model, decay) if decay else None
         optimizer = optimizers.create(config.optimizer, num_steps, config.devices.precision)
         optimizers.build(optimizer, model.trainable_variables)
     anchors = anchor_boxes(config.anchors, config.model.maps)
     keeper = BatchKeeper()
-    step_fn = make_train_step(
+    options = StepOptions(
+        config.loss, config.optimizer, config.input.color, config.devices, config.xla
+    )
+    step = TrainStep(
         model,
         optimizer,
         anchors,
-        loss_options=config.loss,
-        optimizer_options=config.optimizer,
-        color_options=config.input.color,
-        xla=config.xla,
+        options,
         keep_fn=keeper.keep,
+        average_fn=averages.update if averages else None,
     )
-    return Learner(model, optimizer, anchors, step_fn, keeper)
+    return Learner(model, optimizer, anchors, step.step, keeper, averages, tuple(frozen))
+
+
+def _first_replicas(next_creator: Callable[..., tf.Variable], **kwargs: Any) -> tf.Variable:
+    """Makes a variable of which each replica has its own, but all the same: the first's is read.
+
+    The moving averages of batch normalisation are such, as its statistics are synchronised. By
+    default their mean over all replicas is read: to save a checkpoint, every worker would have to
+    take part.
+    """
+    if kwargs.get("synchronization") == tf.VariableSynchronization.ON_READ:
+        kwargs["aggregation"] = tf.VariableAggregation.ONLY_FIRST_REPLICA
+    return next_creator(**kwargs)
 
 
 def first_weights(

@@ -10,6 +10,7 @@ from ssd_tfrecord.runs.checkpoints import Checkpoints
 from ssd_tfrecord.training.logs.event_journal import Journal
 from ssd_tfrecord.training.runner import MAX_SKIPS, RunResult, StepRunner
 from ssd_tfrecord.training.stopping.signals import Stopped, StopRequest
+from ssd_tfrecord.training.stopping.time_limit import TimeLimit
 
 
 class StepNotFiniteError(ArithmeticError):
@@ -24,7 +25,7 @@ class Loop:
     """Runs the steps of a run, and all that is due between them.
 
     ``runner`` runs the steps; ``complete`` is whether nothing is left to do, the last evaluation
-    included.
+    included, and ``out_of_time`` whether the reason is ``--max_hours``.
 
     Args:
         config: of the run.
@@ -49,7 +50,7 @@ class Loop:
         show_fn: Callable[[int], None],
         leave_out_fn: Callable[[int], bool] = lambda step: False,
     ) -> None:
-        self.complete = False
+        self.complete = self.out_of_time = False
         self._config = config
         self.runner = runner
         self._checkpoints = checkpoints
@@ -60,9 +61,10 @@ class Loop:
         self._leave_out_fn = leave_out_fn
         self._first = self._saved = 0
         self._diverged = False
+        self._limit = TimeLimit(0.0, time.time(), num_images=0, batch_size=1)
 
-    def run(self, step: int, stop: StopRequest) -> int:
-        """Runs until ``num_steps``, until patience is exhausted or until a stop is requested.
+    def run(self, step: int, stop: StopRequest, limit: TimeLimit | None = None) -> int:
+        """Runs until ``num_steps``, until patience or time is up, or until a stop is requested.
 
         All that is due at a step is done before the next one, and a checkpoint is saved at the end,
         after an error, too. A stop gives up an evaluation or the tracing of the steps.
@@ -70,6 +72,7 @@ class Loop:
         Args:
             step: number of steps that are already finished, and in a checkpoint.
             stop: the loop ends soon after it has received a signal.
+            limit: says when there is time for nothing but a checkpoint and an evaluation.
 
         Returns:
             The number of finished steps.
@@ -79,6 +82,7 @@ class Loop:
             NotFiniteError: loss scaling has skipped ``MAX_SKIPS`` steps in a row.
         """
         self._first = self._saved = step
+        self._limit = limit or self._limit
         try:
             self._run(step, stop)
         except Stopped:
@@ -118,9 +122,14 @@ class Loop:
         patient = self._evaluate_if_due(step, stop)
         shown = False
         if step < self._config.num_steps and patient and not stop.signal:
-            with stop.interruptible():
+            with stop.interruptible(), self._limit.timed("trace"):
                 self.runner.trace()
         while step < self._config.num_steps and patient and not stop.signal:
+            if self._time_is_up(step):
+                self._evaluate_if(not self._journal.history.evaluated(step), step, stop)
+                # Nothing is left to do in this start.
+                self.complete = stop.complete = not stop.signal
+                return
             step = self._run_steps(step)
             if not shown and self._due(step, self._config.checkpoints.summary_every):
                 self._show(step, stop)
@@ -135,14 +144,16 @@ class Loop:
         start = time.perf_counter()
         result = self.runner.run(steps_until_due(step, self._config))
         seconds = time.perf_counter() - start
+        for number in result.not_finite:
+            if not self._leave_out_fn(step + number):
+                raise StepNotFiniteError(step + number)
         step += result.num_steps
-        if not result.finite and not self._leave_out_fn(step):
-            raise StepNotFiniteError(step)
         if result.num_steps:
             point = self._due(step, self._config.checkpoints.summary_every)
             # That of the last step: the schedule counts the steps finished before it.
             rate = self._rate_fn(step - 1)
             self._journal.steps(step, result, seconds=seconds, rate=rate, point=point)
+            self._limit.stepped(result.num_steps, seconds)
         if result.skips_in_a_row >= MAX_SKIPS:
             raise NotFiniteError(_skips_text(step, result))
         return step
@@ -157,19 +168,31 @@ class Loop:
     def _save(self, step: int) -> None:
         with self._checkpoints.lock:
             if step != self._saved:
-                self._checkpoints.save(step)
+                with self._limit.timed("save"):
+                    self._checkpoints.save(step)
                 self._saved = step
 
     def _evaluation_is_due(self, step: int) -> bool:
         due = step > 0 and self._due(step, self._config.checkpoints.eval_every)
         return bool(self._evaluate_fn) and due and not self._journal.history.evaluated(step)
 
+    def _time_is_up(self, step: int) -> bool:
+        count = steps_until_due(step, self._config)
+        up = self._limit.due(count)
+        if up:
+            self.out_of_time = True
+            self._journal.say(self._limit.line(step, count))
+        return up
+
     def _evaluate_if_due(self, step: int, stop: StopRequest) -> bool:
         """Evaluates ``step`` if due and not yet done; returns False if patience is exhausted."""
+        return self._evaluate_if(self._evaluation_is_due(step), step, stop)
+
+    def _evaluate_if(self, wanted: bool, step: int, stop: StopRequest) -> bool:
         options = self._config.checkpoints
-        if self._evaluate_fn and self._evaluation_is_due(step) and not stop.signal:
+        if self._evaluate_fn and wanted and step > 0 and not stop.signal:
             self._save(step)
-            with stop.interruptible():
+            with stop.interruptible(), self._limit.timed("evaluation"):
                 metrics, loss = self._evaluate_fn(step)
             # Before the row in the history. With the row, the evaluation counts as done; a run that
             # is killed before the row is written evaluates again.

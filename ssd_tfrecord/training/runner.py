@@ -8,6 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from ssd_tfrecord.data.passes import shared_out
+
 # Scalars that the step returns and that are summed over the steps of a call. One that is not finite
 # counts as 0.
 METRICS = (
@@ -37,17 +39,24 @@ class RunResult:
 
     ``num_steps`` have been run; ``sums`` holds the sum of each of ``METRICS`` over them, ``last``
     each of ``LAST`` after the last of them; ``waited`` is how long they waited for data, in
-    seconds. If ``finite`` is False, the loss or gradient of the last one is not finite, and it adds
-    to no sum but that of ``skipped_steps``.
-    ``skips_in_a_row`` is the number of steps up to the last that changed no weight.
+    seconds. ``not_finite`` are the numbers in the call, from 1, of those whose loss or gradient is
+    not finite: of the last two at most. They add to no sum but that of ``skipped_steps``.
+    ``skips_in_a_row`` is the number of steps up to the last that changed no weight; ``stopped``:
+    a worker has been asked to stop, and all have stopped at this step.
     """
 
     num_steps: int
-    finite: bool
     waited: float
     sums: dict[str, float]
     last: dict[str, float] = field(default_factory=dict)
+    not_finite: tuple[int, ...] = ()
     skips_in_a_row: int = 0
+    stopped: bool = False
+
+    @property
+    def finite(self) -> bool:
+        """Whether all steps are finite."""
+        return not self.not_finite
 
 
 @dataclass(frozen=True)
@@ -66,33 +75,40 @@ class Progress:
 class StepRunner:
     """Runs a step function on the batches of a dataset, on every replica.
 
-    The function is traced once, whatever the number of steps.
+    The function is traced once, whatever the number of steps. The host does not wait for what a
+    step has found before it starts the next one: it learns a step later that one is not finite, or
+    that a worker is to stop. A step that is not finite has changed nothing, so the next is right.
 
     Args:
-        step_fn: a replica's batch -> the scalars ``METRICS``, ``LAST`` and ``finite``, equal on all
-            replicas.
-        dataset: global batches.
+        step_fn: (a replica's batch, 1.0 where this worker is to stop or 0.0) -> the scalars
+            ``METRICS``, ``LAST``, ``finite`` and ``stop``, equal on all replicas.
+        dataset: global batches; of several workers, this one's share of each.
         strategy: where the replicas are.
+        before_fn: called with the number of steps before each call.
     """
 
     def __init__(
         self,
-        step_fn: Callable[[Any], Mapping[str, tf.Tensor]],
+        step_fn: Callable[[Any, tf.Tensor], Mapping[str, tf.Tensor]],
         dataset: tf.data.Dataset,
         strategy: tf.distribute.Strategy,
+        before_fn: Callable[[int], object] = lambda num_steps: None,
     ) -> None:
+        self._before_fn = before_fn
         self._step_fn = step_fn
         self._strategy = strategy
-        self._batches = iter(strategy.experimental_distribute_dataset(dataset))
+        self._batches = iter(shared_out(dataset, strategy))
+        self._agrees = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
         # On the host, where another thread reads and sets them while the steps run.
         with tf.device("/cpu:0"):
             self._stop = tf.Variable(False, trainable=False)
+            self._halt = tf.Variable(False, trainable=False)
             self._begun = tf.Variable(0, trainable=False, dtype=tf.int64)
             self._done = tf.Variable(0, trainable=False, dtype=tf.int64)
         # The numbers of steps are tensors: as Python numbers, each would be a trace of its own.
         self._function = tf.function(
             self._run_steps,
-            input_signature=[tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.int32)],
+            input_signature=[tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.float32)],
             autograph=False,
         )
         self._concrete: Any = None
@@ -110,9 +126,10 @@ class StepRunner:
             self._concrete = self._function.get_concrete_function()
 
     def run(self, num_steps: int) -> RunResult:
-        """Runs ``num_steps`` steps, fewer after ``stop`` or if one of them is not finite.
+        """Runs ``num_steps`` steps; fewer after ``stop``, or soon after one that is not finite.
 
-        The call also ends where ``MAX_SKIPS`` steps in a row changed no weight.
+        The call also ends soon after ``MAX_SKIPS`` steps in a row changed no weight. Of several
+        workers, all have to call it, with the same number.
         """
         self.trace()
         before = int(self._done.numpy())
@@ -120,25 +137,42 @@ class StepRunner:
         with self._looking:
             self._seen, self._seen_since = (before, before), self._call_began
         self._in_call = True
+        self._before_fn(num_steps)
         try:
-            finite, waited, skips, sums, last = self._concrete(
-                tf.constant(num_steps, tf.int32), tf.constant(self._skips, tf.int32)
+            values, waited = self._concrete(
+                tf.constant(num_steps, tf.int32), tf.constant(self._skips, tf.float32)
             )
+            # One tensor, so that a device is asked once.
+            *checked, finite, stop, skips = values.numpy().tolist()
         finally:
             self._in_call = False
+        done = int(self._done.numpy()) - before
         self._skips = int(skips)
+        numbers = dict(zip((*METRICS, *LAST), checked[3:]))
         return RunResult(
-            num_steps=int(self._done.numpy()) - before,
-            finite=bool(finite),
+            num_steps=done,
             waited=float(waited),
-            sums={name: float(value) for name, value in sums.items()},
-            last={name: float(value) for name, value in last.items()},
+            sums={name: numbers[name] for name in METRICS},
+            last={name: numbers[name] for name in LAST},
+            not_finite=tuple(
+                number
+                for number, is_finite in ((done - 1, checked[0]), (done, finite))
+                if not is_finite
+            ),
             skips_in_a_row=self._skips,
+            stopped=bool(checked[1] or stop),
         )
 
     def stop(self) -> None:
-        """Has the call in hand, and all later ones, end after the step in hand; for any thread."""
+        """Has the call in hand, and all later ones, end soon; for any thread.
+
+        Of a worker alone, after the step in hand. Of several, all end after the same step.
+        """
         self._stop.assign(True)
+
+    def halt(self) -> None:
+        """Has no step begin that has not begun; other workers then wait in vain. For any thread."""
+        self._halt.assign(True)
 
     def waiting(self) -> float:
         """For how many seconds a call has waited for a batch; for any thread, at any rate.
@@ -154,7 +188,7 @@ class StepRunner:
     def progress(self) -> Progress:
         """Where the steps are; for any thread.
 
-        After ``stop``, a step that is not ``in_step`` now will not begin.
+        After ``halt``, a step that is not ``in_step`` now will not begin.
         """
         with self._looking:
             # In this order: what has begun is read last, so that no step is taken for finished.
@@ -166,64 +200,83 @@ class StepRunner:
             waiting = now - self._seen_since if self._in_call and begun == done else 0.0
             return Progress(done, in_step=begun > done, waiting=waiting)
 
-    def _run_steps(self, num_steps: tf.Tensor, skips: tf.Tensor) -> tuple[Any, ...]:
+    def _run_steps(self, num_steps: tf.Tensor, skips: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        before = self._done.read_value()
+
+        def finished(count: tf.Tensor, verdict: tf.Tensor) -> tf.Tensor:
+            """Counts ``count`` steps of this call, of whose last there is a ``verdict``."""
+            with tf.control_dependencies([verdict]), tf.device("/cpu:0"):
+                return self._done.assign(before + tf.cast(count, tf.int64), read_value=True)
+
         def body(
             number: tf.Tensor,
-            finite: tf.Tensor,
+            count: tf.Tensor,
+            checked: tf.Tensor,
+            verdict: tf.Tensor,
             waited: tf.Tensor,
-            skips: tf.Tensor,
             sums: dict[str, tf.Tensor],
             last: dict[str, tf.Tensor],
         ) -> tuple[Any, ...]:
-            # ``finite`` reaches the host when the whole previous step is done: the clock starts
+            # The verdict reaches the host when the whole previous step is done: the clock starts
             # when the device becomes idle, and stops when the batch is there.
-            with tf.control_dependencies([finite]):
+            with tf.control_dependencies([finished(count, verdict)]):
                 idle = tf.timestamp()
-            with tf.control_dependencies([idle]):
-                batch = next(self._batches)
+            batch = next(self._batches)
             with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
                 arrived = tf.timestamp()
-                begun = self._begun.assign_add(1, read_value=True)
-            # Said to have begun before it looks: a thread that asks for a stop, and then sees no
+                begun = self._begun.assign(before + tf.cast(count, tf.int64) + 1, read_value=True)
+            # Said to have begun before it looks: a thread that asks for a halt, and then sees no
             # step, can rely on that.
             with tf.control_dependencies([begun]):
-                stopped = self._stop.read_value()
-            values = tf.cond(stopped, lambda: self._no_step(last), lambda: self._step(batch))
-            added = {name: sums[name] + values[name] for name in METRICS}
+                stop, halted = self._stop.read_value(), self._halt.read_value()
+            stop_value = tf.cast(stop, tf.float32)
+            values = tf.cond(
+                halted if self._agrees else halted | stop,
+                lambda: self._no_step(last),
+                lambda: self._step(batch, stop_value),
+            )
             skipped = values["skipped_steps"] > 0.0
+            row = [values["finite"], values["stop"], tf.where(skipped, verdict[2] + 1.0, 0.0)]
             return (
                 number + 1,
-                values["finite"] > 0.0,
-                waited + arrived - idle,
-                tf.where(skipped, skips + 1, 0),
-                added,
+                count + values["ran"],
+                tf.where(values["ran"] > 0, verdict, checked),
+                tf.where(values["ran"] > 0, tf.stack(row), verdict),
+                waited + tf.maximum(arrived - idle, 0.0),
+                {name: sums[name] + values[name] for name in METRICS},
                 {name: values[name] for name in LAST},
             )
 
-        def goes_on(
-            number: tf.Tensor, finite: tf.Tensor, _: tf.Tensor, skips: tf.Tensor, *__: Any
-        ) -> tf.Tensor:
-            with tf.control_dependencies([finite]):
-                stopped = self._stop.read_value()
-            return finite & (number < num_steps) & (skips < MAX_SKIPS) & ~stopped
+        def goes_on(number: tf.Tensor, count: tf.Tensor, checked: tf.Tensor, *_: Any) -> tf.Tensor:
+            finite, stop, skips = tf.unstack(checked)
+            # One step late, so that the device has the next one by then.
+            alone = self._halt.read_value()
+            if not self._agrees:
+                alone |= self._stop.read_value()
+            fine = (finite > 0.0) & (stop == 0.0) & (skips < MAX_SKIPS)
+            return fine & (number < num_steps) & (count == number) & ~alone
 
-        _, *results = tf.while_loop(
+        first = tf.stack([tf.constant(1.0), tf.constant(0.0), skips])
+        _, count, checked, verdict, waited, sums, last = tf.while_loop(
             goes_on,
             body,
             (
                 tf.constant(0),
-                tf.constant(True),
+                tf.constant(0),
+                first,
+                first,
                 tf.constant(0.0, tf.float64),
-                skips,
                 {name: tf.constant(0.0) for name in METRICS},
                 {name: tf.constant(0.0) for name in LAST},
             ),
             parallel_iterations=1,
         )
-        return tuple(results)
+        with tf.control_dependencies([finished(count, verdict)]):
+            numbers = [*(sums[name] for name in METRICS), *(last[name] for name in LAST)]
+            return tf.concat([checked, tf.stack(numbers), verdict], axis=0), waited
 
-    def _step(self, batch: Any) -> dict[str, tf.Tensor]:
-        metrics = self._strategy.run(self._step_fn, args=(batch,))
+    def _step(self, batch: Any, stop: tf.Tensor) -> dict[str, tf.Tensor]:
+        metrics = self._strategy.run(self._step_fn, args=(batch, stop))
         # The step has already reduced them: every replica has the same values.
         first = {
             name: self._strategy.experimental_local_results(value)[0]
@@ -232,22 +285,18 @@ class StepRunner:
         # Loss scaling skips a step whose gradient overflows: nothing was applied, hence 0. Of a
         # batch that is left out, nothing counts.
         counts = first["finite"] > 0.0
-        always = ("skipped_steps", *LAST, "finite")
+        always = ("skipped_steps", *LAST, "finite", "stop")
         values = {
             name: tf.where(
                 tf.math.is_finite(first[name]) & (counts | (name in always)), first[name], 0.0
             )
-            for name in (*METRICS, *LAST, "finite")
+            for name in (*METRICS, *LAST, "finite", "stop")
         }
-        with tf.control_dependencies(list(values.values())):
-            done = self._done.assign_add(1, read_value=True)
-        with tf.control_dependencies([done]):
-            return {name: tf.identity(value) for name, value in values.items()}
+        return values | {"ran": tf.constant(1)}
 
     def _no_step(self, last: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         with tf.control_dependencies([self._begun.assign(self._done, read_value=True)]):
             values = {name: tf.constant(0.0) for name in METRICS}
-            values |= {name: tf.identity(last[name]) for name in LAST} | {
-                "finite": tf.constant(1.0)
-            }
+            values |= {name: tf.identity(last[name]) for name in LAST}
+            values |= {"finite": tf.constant(1.0), "stop": tf.constant(0.0), "ran": tf.constant(0)}
             return {name: tf.identity(value) for name, value in values.items()}

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ssd_tfrecord.data import caching, pipeline
+from ssd_tfrecord.data import caching, pipeline, whole_images
 from ssd_tfrecord.data.reading import RecordReader, first_damaged
 from ssd_tfrecord.detection import recorded
 from ssd_tfrecord.errors import DamagedRecordError
@@ -105,7 +105,7 @@ def make(tiny_records, tmp_path):
 
 
 def evaluate(manifest):
-    list(pipeline.evaluation_dataset(manifest, input_size=32, batch_size=2))
+    list(whole_images.evaluation_dataset(manifest, input_size=32, batch_size=2))
 
 
 def train(manifest):

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from ssd_tfrecord.data import order, pipeline
+from ssd_tfrecord.data import order, pipeline, whole_images
 from ssd_tfrecord.data.reading import RecordReader
 from ssd_tfrecord.options import FramingOptions, InputOptions, ReadOptions
 from ssd_tfrecord.records.manifest import Manifest
@@ -72,7 +72,9 @@ def test_the_same_record_differs_between_epochs(manifest):
 
 def test_unaugmented_batch_is_the_evaluation_picture_with_all_boxes(manifest):
     options = FramingOptions(augmentation="none")
-    whole = pipeline.evaluation_dataset(manifest, input_size=64, batch_size=manifest.num_records)
+    whole = whole_images.evaluation_dataset(
+        manifest, input_size=64, batch_size=manifest.num_records
+    )
     images = next(whole.as_numpy_iterator()).images
     count = 0
     for batch in batches(manifest, (manifest.num_records + 3) // 4, framing=options):
@@ -96,7 +98,7 @@ def test_batch_is_padded_to_a_bucket(manifest):
 
 @pytest.mark.parametrize("batch_size", [1, 4, 5])
 def test_evaluation_shows_every_image_once_and_masks_the_filling(manifest, batch_size):
-    dataset = pipeline.evaluation_dataset(manifest, input_size=32, batch_size=batch_size)
+    dataset = whole_images.evaluation_dataset(manifest, input_size=32, batch_size=batch_size)
     seen = []
     for batch in dataset.as_numpy_iterator():
         assert len(batch.images) == batch_size

@@ -4,7 +4,8 @@ import pytest
 import tensorflow as tf
 
 from ssd_tfrecord.backbones import BACKBONES
-from ssd_tfrecord.devices import strategy
+from ssd_tfrecord.devices import gpu_threads, strategy
+from ssd_tfrecord.devices.cluster.worker_group import WorkerGroup
 from ssd_tfrecord.devices.strategy import check_xla, create_strategy, device_table
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.keras import keras
@@ -26,7 +27,7 @@ def test_two_virtual_devices_are_two_replicas():
 def test_one_cpu_takes_the_default_strategy_and_says_so():
     one = create_strategy(DeviceOptions())
     assert one is tf.distribute.get_strategy()
-    table = device_table(one, "float32")
+    table = device_table(one, DeviceOptions())
     assert table.startswith("Devices: 1 replica(s), float32\n  no GPU: computing on the CPU, ")
     assert table.endswith(" cores (TF_CPP_MIN_LOG_LEVEL=0 in the environment shows why)")
 
@@ -37,12 +38,24 @@ def test_table_names_the_devices_that_compute_and_no_others(monkeypatch):
     gpus = [tf.config.PhysicalDevice(name, "GPU") for name in names]
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
     monkeypatch.setattr(strategy, "_model", lambda gpu: "Tesla T4")
-    said = device_table(two, "float32").splitlines()
+    said = device_table(two, DeviceOptions()).splitlines()
     assert said[0] == "Devices: 2 replica(s), float32"
     assert len(said) == 2
     assert said[1].startswith("  2 virtual devices on the CPU, ")
     monkeypatch.setattr(strategy, "_device_names", lambda strategy: ["GPU:1"])
-    assert device_table(two, "float32").splitlines()[1:] == ["  GPU:1  Tesla T4"]
+    assert device_table(two, DeviceOptions(gradient_dtype="bfloat16")).splitlines()[1:] == [
+        "  GPU:1  Tesla T4",
+        f"  {gpu_threads.describe()}",
+        "  gradients travel as bfloat16, packs of 32 MB",
+    ]
+
+
+def test_the_table_names_the_workers_and_whose_devices_these_are():
+    group = WorkerGroup(("node1:2222", "node2:2222"), 0, "Slurm", 3222)
+    one = tf.distribute.get_strategy()
+    lines = device_table(one, DeviceOptions(), group).splitlines()
+    assert lines[0] == "Devices: 1 replica(s) on 2 workers (Slurm), float32"
+    assert lines[1] == "  workers: node1, node2; those of node1:"
 
 
 @NO_GPU

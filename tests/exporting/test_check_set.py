@@ -5,7 +5,7 @@ import types
 import numpy as np
 import pytest
 
-from ssd_tfrecord.data.pipeline import evaluation_dataset
+from ssd_tfrecord.data.whole_images import evaluation_dataset
 from ssd_tfrecord.detection.detector import Prepared
 from ssd_tfrecord.detection.recorded import read_ground_truths
 from ssd_tfrecord.errors import InputError

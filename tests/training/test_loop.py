@@ -1,5 +1,6 @@
 """Cadences, patience and stopping, with stand-ins for all that takes time."""
 
+import contextlib
 import signal
 import threading
 
@@ -31,9 +32,10 @@ class Recorder:
         self.events.append("trace")
 
     def run(self, num_steps):
+        bad = [i for i in range(1, num_steps + 1) if self.step + i in self._bad_steps]
         self.step += num_steps
         self.events.append(f"run to {self.step}")
-        return RunResult(num_steps, self.step not in self._bad_steps, 0.0, {})
+        return RunResult(num_steps, 0.0, {}, not_finite=tuple(bad))
 
     def progress(self):
         return Progress(self.step - self._first, in_step=False, waiting=0.0)
@@ -245,7 +247,7 @@ def test_steps_that_change_nothing_end_the_run(tmp_path, stop):
 
     def skipping(num_steps):
         recorder.step += num_steps
-        return RunResult(num_steps, True, 0.0, {}, {"loss_scale": 2.0**-30}, MAX_SKIPS)
+        return RunResult(num_steps, 0.0, {}, {"loss_scale": 2.0**-30}, skips_in_a_row=MAX_SKIPS)
 
     recorder.run = skipping
     with pytest.raises(NotFiniteError, match=r"step 4: the last 100 steps .* scale of 9.31"):
@@ -289,3 +291,36 @@ def test_history_cannot_make_a_worse_checkpoint_the_best(tmp_path, stop):
     assert recorder.history.rows == []  # as of a file that was lost
     make(recorder, config(tmp_path, num_steps=6)).run(6, stop)
     assert "best 6" not in recorder.events
+
+
+class Clock:
+    """A time limit that is up after some steps."""
+
+    def __init__(self, steps):
+        self.steps, self.told = steps, []
+
+    def due(self, num_steps):
+        return self.steps < num_steps
+
+    def line(self, step, num_steps):
+        return f"out of time at {step}"
+
+    def stepped(self, num_steps, seconds):
+        self.steps -= num_steps
+
+    @contextlib.contextmanager
+    def timed(self, kind):
+        yield
+        self.told.append(kind)
+
+
+def test_time_that_is_up_ends_with_a_checkpoint_and_an_evaluation(tmp_path, stop):
+    recorder = Recorder(tmp_path, maps={6: 0.5, 5: 0.25})
+    loop = make(recorder, config(tmp_path))
+    clock = Clock(5)
+    assert loop.run(0, stop, clock) == 5
+    assert recorder.events[-6:] == [
+        *("save 5", "out of time at 5", "evaluate 5", "best 5", "row 5", "show 5")
+    ]
+    assert loop.complete and loop.out_of_time and stop.complete
+    assert clock.told[0] == "trace" and clock.told.count("evaluation") == 1

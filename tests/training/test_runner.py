@@ -36,7 +36,7 @@ def batches(wait=0.0):
 def counting_step(traces, *, bad=-1, seconds=0.0):
     """A step whose loss is the sum of its global batch's indices; not finite at index ``bad``."""
 
-    def step(batch):
+    def step(batch, stop):
         traces.append(1)
         context = tf.distribute.get_replica_context()
         total = tf.reduce_sum(tf.cast(batch["indices"], tf.float32))
@@ -46,7 +46,7 @@ def counting_step(traces, *, bad=-1, seconds=0.0):
             total = tf.numpy_function(lambda x: (time.sleep(seconds), x)[1], [total], tf.float32)
             total = tf.ensure_shape(total, [])
         metrics = dict.fromkeys((*METRICS, *LAST), total)
-        return metrics | {"skipped_steps": 0.0 * total, "finite": 1.0 - worst}
+        return metrics | {"skipped_steps": 0.0 * total, "finite": 1.0 - worst, "stop": 0.0 * total}
 
     return step
 
@@ -63,19 +63,35 @@ def test_steps_run_on_from_call_to_call_with_one_trace(strategy):
     assert len(traces) == strategy.num_replicas_in_sync
 
 
-def test_first_bad_step_ends_the_call(strategy):
+@pytest.mark.parametrize("num_steps, told", [(10, 4), (3, 3)])
+def test_a_bad_step_ends_the_call_a_step_later(strategy, num_steps, told):
+    """The host does not wait for what a step has found before it starts the next."""
     runner = StepRunner(counting_step([], bad=5), batches(), strategy)
-    result = runner.run(10)
-    assert (result.num_steps, result.finite) == (3, False)
-    # 0 + 1 and 2 + 3: of the bad one, nothing is counted.
-    assert result.sums["positives_per_image"] == 6.0
+    result = runner.run(num_steps)
+    assert (result.num_steps, result.finite, result.not_finite) == (told, False, (3,))
+    # 0 + 1, 2 + 3 and 6 + 7: of the bad one, nothing is counted.
+    assert result.sums["positives_per_image"] == (19.0 if told == 4 else 6.0)
+    later = runner.run(2)
+    assert (later.num_steps, later.not_finite) == (2, ())
+
+
+def test_two_bad_steps_in_a_row_are_both_told(strategy):
+    step = counting_step([])
+
+    def bad_step(batch, stop):
+        metrics = step(batch, stop)
+        bad = tf.logical_or(tf.equal(metrics["loss"], 5.0), tf.equal(metrics["loss"], 9.0))
+        return metrics | {"finite": tf.where(bad, 0.0, 1.0)}
+
+    result = StepRunner(bad_step, batches(), strategy).run(10)
+    assert (result.num_steps, result.not_finite) == (3, (2, 3))
 
 
 def test_skipped_step_leaves_the_gradient_norms_of_the_others(strategy):
     step = counting_step([])
 
-    def skipping_step(batch):
-        metrics = step(batch)
+    def skipping_step(batch, stop):
+        metrics = step(batch, stop)
         overflow = tf.equal(metrics["loss"], 5.0)  # 2 + 3, the second of three
         return metrics | {"gradient_norm": tf.where(overflow, math.inf, 7.0)}
 
@@ -182,8 +198,8 @@ def test_steps_that_change_nothing_are_counted_from_call_to_call(monkeypatch):
     monkeypatch.setattr(runners, "MAX_SKIPS", 5)
     step = counting_step([])
 
-    def skipping_step(batch):
-        metrics = step(batch)
+    def skipping_step(batch, stop):
+        metrics = step(batch, stop)
         # All but the second step, of loss 5.
         skipped = tf.cast(tf.not_equal(metrics["loss"], 5.0), tf.float32)
         return metrics | {"skipped_steps": skipped, "loss_scale": metrics["loss"] * 2}
@@ -193,4 +209,5 @@ def test_steps_that_change_nothing_are_counted_from_call_to_call(monkeypatch):
     assert (first.skips_in_a_row, first.sums["skipped_steps"]) == (1, 2.0)
     assert first.last["loss_scale"] == 18.0  # 4 + 5, the third step's loss
     second = runner.run(10)
-    assert (second.num_steps, second.skips_in_a_row) == (4, 5)
+    # The host learns a step later that there were 5.
+    assert (second.num_steps, second.skips_in_a_row) == (5, 6)

@@ -1,5 +1,6 @@
 """The step: it learns, its scalars are the global batch's, and replicas do not change it."""
 
+import dataclasses
 import sys
 
 import numpy as np
@@ -15,12 +16,13 @@ from ssd_tfrecord.model.targets import assign_targets
 from ssd_tfrecord.options import (
     AnchorOptions,
     ColorOptions,
+    DeviceOptions,
     LossOptions,
     ModelOptions,
     OptimizerOptions,
 )
 from ssd_tfrecord.training.nonfinite.bad_batch import BatchKeeper
-from ssd_tfrecord.training.step import make_train_step
+from ssd_tfrecord.training.step import StepOptions, TrainStep
 from ssd_tfrecord.training.update import optimizers
 
 SGD = OptimizerOptions(learning_rate=1e-3)
@@ -97,7 +99,14 @@ class Trainer:
     """A fresh network, its step on one replica or more, and all of its variables."""
 
     def __init__(
-        self, model_options, *, replicas=1, xla=False, optimizer_options=SGD, scaled=False
+        self,
+        model_options,
+        *,
+        replicas=1,
+        xla=False,
+        optimizer_options=SGD,
+        scaled=False,
+        devices=DeviceOptions(),
     ):
         self.strategy = tf.distribute.get_strategy()
         if replicas > 1:
@@ -111,19 +120,21 @@ class Trainer:
             self.optimizer = optimizers.create(optimizer_options, 10, precision)
             optimizers.build(self.optimizer, self.model.trainable_variables)
         self.keeper = BatchKeeper()
-        step = make_train_step(
+        options = StepOptions(
+            LossOptions(), optimizer_options, ColorOptions(color_on="host"), devices, xla
+        )
+        step = TrainStep(
             self.model,
             self.optimizer,
             anchors.anchor_boxes(AnchorOptions(), model_options.maps),
-            loss_options=LossOptions(),
-            optimizer_options=optimizer_options,
-            color_options=ColorOptions(color_on="host"),
-            xla=xla,
+            options,
             keep_fn=self.keeper.keep,
         )
-        self._run = tf.function(lambda batch: self.strategy.run(step, args=(batch,)))
+        self._run = tf.function(
+            lambda batch, stop: self.strategy.run(step.step, args=(batch, stop))
+        )
 
-    def step(self, batch):
+    def step(self, batch, stop=0.0):
         """The scalars of a step with ``batch``."""
         size = len(batch.labels) // self.strategy.num_replicas_in_sync
         parts = self.strategy.experimental_distribute_values_from_function(
@@ -135,7 +146,9 @@ class Trainer:
             )
         )
         local = self.strategy.experimental_local_results
-        results = {name: local(value) for name, value in self._run(parts).items()}
+        results = {
+            name: local(value) for name, value in self._run(parts, tf.constant(stop)).items()
+        }
         for values in results.values():
             # Equal on every replica; as text, because NaN equals nothing.
             assert len({str(float(value)) for value in values}) == 1
@@ -276,8 +289,12 @@ def test_a_step_that_is_not_finite_changes_nothing_and_keeps_its_batch(name, set
     assert trainer.step(batch_of(2))["finite"] == 1.0
     assert trainer.keeper.take() is None
     before = trainer.variables()
+    steps = int(trainer.optimizer.iterations.numpy())
     told = trainer.step(bad)
     assert (told["finite"], told["skipped_steps"]) == (0.0, 1.0)
+    # The learning rate is that of the step's number.
+    assert int(trainer.optimizer.iterations.numpy()) == steps + 1
+    trainer.optimizer.iterations.assign(steps)
     assert_bits_equal(trainer.variables(), before)
     assert_bits_equal(trainer.keeper.take(), bad)
     assert trainer.keeper.take() is None
@@ -290,10 +307,55 @@ def test_a_run_that_leaves_out_a_batch_is_that_which_never_met_it():
     assert finite == [1.0, 0.0, 1.0]
     for batch in (good, last):
         without.step(batch)
+    optimizers.count_step(without.optimizer)
     assert_bits_equal(with_it.variables(), without.variables())
-    # Unless the batch is counted, as the learning rate wants it.
-    optimizers.count_step(with_it.optimizer)
-    assert int(with_it.optimizer.iterations.numpy()) == 3
+
+
+@pytest.mark.parametrize("replicas, xla", [(1, False), (2, False), (1, True)])
+def test_a_batch_in_parts_is_the_batch_as_a_whole(replicas, xla):
+    """The loss is divided by the positives of all parts, not by those of each."""
+    trainers = [
+        Trainer(
+            toy("frozen"),
+            replicas=replicas,
+            xla=xla,
+            optimizer_options=dataclasses.replace(SGD, accumulate_steps=parts),
+        )
+        for parts in (1, 4)
+    ]
+    for seed in range(3):
+        # Parts of unequal numbers of objects, one of them without any.
+        batch = batch_of(8, seed=seed, objects=4)
+        batch.labels[2:4] = 0
+        batch.labels[5, 1:] = 0
+        whole, parts = (trainer.step(batch) for trainer in trainers)
+        assert parts["loss"] == pytest.approx(whole["loss"], rel=1e-6)
+        assert parts["positives_per_image"] == whole["positives_per_image"]
+    for a, b in zip(*(trainer.variables() for trainer in trainers), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
+
+
+def test_gradients_may_travel_as_bfloat16():
+    trainers = [
+        Trainer(toy("frozen"), replicas=2, devices=DeviceOptions(gradient_dtype=kind))
+        for kind in ("float32", "bfloat16")
+    ]
+    start = trainers[0].variables()
+    for trainer in trainers:
+        trainer.step(batch_of(4))
+    exact, rounded = (
+        np.concatenate([(b - a).ravel() for a, b in zip(start, trainer.variables())])
+        for trainer in trainers
+    )
+    # bfloat16 has 8 binary digits.
+    error = np.linalg.norm(rounded - exact) / np.linalg.norm(exact)
+    assert 1e-5 < error < 2**-7
+
+
+def test_a_stop_of_any_replica_is_known_to_all():
+    trainer = Trainer(toy(), replicas=2)
+    assert trainer.step(batch_of(4))["stop"] == 0.0
+    assert trainer.step(batch_of(4), stop=1.0)["stop"] == 2.0
 
 
 def assert_bits_equal(left, right):

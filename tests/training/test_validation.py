@@ -8,14 +8,17 @@ import tensorflow as tf
 
 from ssd_tfrecord.backbones import BACKBONES
 from ssd_tfrecord.config import TrainConfig
+from ssd_tfrecord.data.host import Host
 from ssd_tfrecord.data.reading import RecordReader
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.evaluation.set_loss import mean_loss
 from ssd_tfrecord.geometry.anchors import anchor_boxes
 from ssd_tfrecord.keras import keras
 from ssd_tfrecord.options import AnchorOptions, FramingOptions, InputOptions, ReadOptions
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.training import briefing, samples, validation
 from ssd_tfrecord.training.nonfinite import bad_batch
+from ssd_tfrecord.training.update.averages import Averages
 
 ANCHORS = anchor_boxes(AnchorOptions(), BACKBONES["vgg16"].inputs[300])
 
@@ -95,6 +98,80 @@ def test_an_evaluation_after_one_that_was_given_up_is_whole(validator, monkeypat
             give_up()
     monkeypatch.undo()
     assert (validator.metrics(), validator.loss()) == expected
+
+
+def constant_model(label):
+    """A network that finds an object of class ``label`` where the largest anchors are."""
+    image = keras.Input((300, 300, 3))
+    level = keras.layers.GlobalAveragePooling2D()(image)
+    outputs = {}
+    for name in ("offsets", "logits"):
+        layer = keras.layers.Dense(4 * len(ANCHORS), kernel_initializer="zeros", name=f"{name}_all")
+        outputs[name] = keras.layers.Reshape((len(ANCHORS), 4), name=name)(layer(level))
+    model = keras.Model(image, outputs)
+    finds(model, label)
+    return model
+
+
+def finds(model, label):
+    logits = np.zeros((len(ANCHORS), 4))
+    logits[-4:, label] = 6.0
+    model.get_layer("logits_all").bias.assign(logits.ravel())
+
+
+CAT, DOG = 1, 2
+
+
+def test_averages_are_evaluated_and_raw_weights_beside_them(manifest, config):
+    def validator(model, averages=None):
+        strategy = tf.distribute.get_strategy()
+        return validation.Validator(model, ANCHORS, manifest, config, strategy, averages=averages)
+
+    model = constant_model(CAT)
+    averages = Averages(model, 0.9)
+    finds(model, DOG)
+    own = model.get_weights()
+    made = validator(model, averages)
+    metrics, loss = made.metrics(), made.loss()
+    shown = {found.labels[0] for found in made._detections}
+    raw = metrics.pop("raw")
+    cats, dogs = validator(constant_model(CAT)), validator(constant_model(DOG))
+    assert metrics == cats.metrics()
+    assert loss == cats.loss()
+    assert shown == {CAT}
+    expected = dogs.metrics()
+    assert raw == {
+        name: expected[name] for name in ("voc07_map", "voc12_map", "coco_ap", "coco_ap50")
+    }
+    assert raw["voc07_map"] != metrics["voc07_map"]
+    assert made.measured(1)["detections"].endswith(", averaged weights, while it was trained")
+    # The model has its own weights again.
+    for before, after in zip(own, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_two_hosts_find_what_one_does(manifest, config):
+    model = constant_model(CAT)
+    averages = Averages(model, 0.9)
+    finds(model, DOG)
+
+    def validator(**host):
+        strategy = tf.distribute.get_strategy()
+        return validation.Validator(
+            model, ANCHORS, manifest, config, strategy, averages=averages, host=Host(**host)
+        )
+
+    alone = validator()
+    leader, follower = (validator(index=index, count=2) for index in range(2))
+    own, arrays = leader.detect(), follower.detect().arrays()
+    assert len(own.detections) == 3
+    other = leader.share_of(Host(1, 2), arrays)
+    metrics = leader.judge([own, other])
+    assert metrics == alone.metrics()
+    loss = mean_loss(leader.loss_sums() + follower.loss_sums())
+    assert loss == pytest.approx(alone.loss(), rel=1e-6)
+    with pytest.raises(RuntimeError, match="of 6 images were evaluated"):
+        leader.judge([own])
 
 
 @pytest.mark.parametrize(

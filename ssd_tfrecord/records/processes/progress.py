@@ -12,6 +12,13 @@ def bar(total: int, unit: str, title: str) -> tqdm.tqdm:
     )
 
 
-def steady_bar(total: int | None, unit: str, done: int = 0) -> tqdm.tqdm:
-    """A bar that shows at once and stays, with ``done`` of ``total`` steps already taken."""
-    return tqdm.tqdm(total=total, initial=done, unit=unit, file=sys.stderr)
+def steady_bar(total: int | None, unit: str, done: int = 0, *, quiet: bool = False) -> tqdm.tqdm:
+    """A bar that shows at once and stays, with ``done`` of ``total`` steps already taken.
+
+    Args:
+        total: number of steps.
+        unit: as it is called after a number of them.
+        done: number of steps.
+        quiet: show nothing.
+    """
+    return tqdm.tqdm(total=total, initial=done, unit=unit, file=sys.stderr, disable=quiet)

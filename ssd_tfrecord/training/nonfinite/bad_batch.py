@@ -15,12 +15,11 @@ import tensorflow as tf
 
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.data import pipeline
+from ssd_tfrecord.data.order import Host
 from ssd_tfrecord.data.pipeline import Batch
 from ssd_tfrecord.data.reading import RecordSource
 from ssd_tfrecord.errors import InputError, NotFiniteError
-from ssd_tfrecord.keras import keras
 from ssd_tfrecord.records.manifest import Manifest
-from ssd_tfrecord.training.update import optimizers
 
 _FILE_NAME = re.compile(r"nonfinite-(\d{1,18})\.npz")
 # A line that names 64 images can still be read.
@@ -50,8 +49,13 @@ _UNREADABLE = (
 )
 
 
-def training_batches(config: TrainConfig, source: RecordSource, start_step: int) -> tf.data.Dataset:
-    """The batches after ``start_step`` finished steps, the same in every run of ``config``."""
+def training_batches(
+    config: TrainConfig, source: RecordSource, start_step: int, host: Host = Host()
+) -> tf.data.Dataset:
+    """The batches after ``start_step`` finished steps, the same in every run of ``config``.
+
+    Of several hosts, ``host``'s share of each.
+    """
     return pipeline.batches(
         source,
         config.input,
@@ -59,18 +63,19 @@ def training_batches(config: TrainConfig, source: RecordSource, start_step: int)
         batch_size=config.global_batch_size,
         seed=config.seed,
         start_step=start_step,
+        host=host,
     )
 
 
 class BatchKeeper:
-    """Holds the batch of the last step that was not finite, as it came to the step.
+    """Holds the batches of steps that were not finite, as they came to the step.
 
     Made again from seed and step, it could be another one: workers of a tf.data service hand out
     batches in an order of their own.
     """
 
     def __init__(self) -> None:
-        self._parts: dict[int, Batch] = {}
+        self._parts: dict[int, list[Batch]] = {}
 
     def keep(self, batch: Batch, finite: tf.Tensor) -> None:
         """Keeps this replica's ``batch`` unless ``finite``; in replica context, in the graph."""
@@ -82,15 +87,37 @@ class BatchKeeper:
         )
 
     def take(self) -> Batch | None:
-        """The global batch, as arrays, or None if none was kept; forgets it."""
-        parts = [self._parts[replica] for replica in sorted(self._parts)]
-        self._parts = {}
-        return Batch(*(np.concatenate(values) for values in zip(*parts))) if parts else None
+        """The oldest batch, as arrays, or None if none is kept; forgets it.
+
+        Of several hosts, what its replicas had of it.
+        """
+        parts = [self._parts[replica].pop(0) for replica in sorted(self._parts)]
+        self._parts = {replica: kept for replica, kept in self._parts.items() if kept}
+        return joined(parts) if parts else None
 
     def _store(self, replica: np.ndarray, *values: np.ndarray) -> np.bool_:
         # Copied: TensorFlow may write to its memory again.
-        self._parts[int(replica)] = Batch(*(np.array(value) for value in values))
+        kept = self._parts.setdefault(int(replica), [])
+        kept.append(Batch(*(np.array(value) for value in values)))
         return np.bool_(True)
+
+
+def joined(parts: Sequence[Batch]) -> Batch:
+    """The batch of which replicas or hosts have had ``parts``; as arrays.
+
+    Those of several hosts may be padded to different numbers of objects.
+    """
+    num_objects = max(part.labels.shape[1] for part in parts)
+    padded = []
+    for part in parts:
+        room = num_objects - part.labels.shape[1]
+        padded.append(
+            part._replace(
+                boxes=np.pad(part.boxes, [(0, 0), (0, room), (0, 0)]),
+                labels=np.pad(part.labels, [(0, 0), (0, room)]),
+            )
+        )
+    return Batch(*(np.concatenate(values) for values in zip(*padded)))
 
 
 @dataclass(frozen=True)
@@ -153,8 +180,7 @@ def left_out(
     source: RecordSource,
     step: int,
     *,
-    keeper: BatchKeeper,
-    optimizer: keras.optimizers.Optimizer,
+    take_fn: Callable[[], Batch | None],
     say_fn: Callable[[str], object],
 ) -> bool:
     """Leaves out the batch of ``step``, if ``--skip_nonfinite`` has room; returns whether it had.
@@ -166,14 +192,12 @@ def left_out(
         config: of the run.
         source: of the records that it trains on.
         step: number of the step (from 1); it has changed nothing.
-        keeper: holds the batch.
-        optimizer: of the run.
+        take_fn: returns the batch.
         say_fn: called with the line that says so.
     """
     if num_skipped(config.run_dir, step) >= config.skip_nonfinite:
         return False
-    optimizers.count_step(optimizer)
-    say_fn(note(config, source, step, keeper.take()))
+    say_fn(note(config, source, step, take_fn()))
     return True
 
 

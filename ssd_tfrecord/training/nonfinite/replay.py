@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import tensorflow as tf
 
+from ssd_tfrecord.backbones import BACKBONES
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.data import pipeline
 from ssd_tfrecord.data.pipeline import Batch
@@ -28,6 +29,7 @@ from ssd_tfrecord.training.nonfinite import bad_batch, findings
 from ssd_tfrecord.training.nonfinite.bad_batch import SavedBatch
 from ssd_tfrecord.training.nonfinite.findings import Box, Findings, Layer, Replay
 from ssd_tfrecord.training.step import loss_and_gradients
+from ssd_tfrecord.training.update import freezing
 
 
 def run(path: str | os.PathLike[str], say_fn: Callable[[str], object] = print) -> None:
@@ -53,6 +55,7 @@ def run(path: str | os.PathLike[str], say_fn: Callable[[str], object] = print) -
     # For the precision, and so that a GPU's memory is taken as needed.
     create_strategy(dataclasses.replace(config.devices, num_virtual_devices=0, require_gpu=False))
     loaded = _load(folder, config, saved.step)
+    freezing.freeze(loaded.model, config.optimizer.freeze, BACKBONES[config.model.backbone])
     size, num_classes = config.model.input_size, len(loaded.class_names)
     known = np.isin(saved.batch.labels, range(num_classes + 1)).all()
     if saved.batch.images.shape[1] != size or not known:
@@ -130,7 +133,7 @@ def _load(folder: pathlib.Path, config: TrainConfig, step: int) -> LoadedRun:
     reasons = []
     for number in reversed(numbers):
         try:
-            return load_run(folder, str(place / f"ckpt-{number}"))
+            return load_run(folder, str(place / f"ckpt-{number}"), weights="raw")
         except (InputError, tf.errors.OpError, ValueError, AssertionError) as error:
             reasons.append(" ".join(str(error).splitlines()))
     raise InputError(
@@ -142,7 +145,8 @@ def _load(folder: pathlib.Path, config: TrainConfig, step: int) -> LoadedRun:
 def _first(place: pathlib.Path, config: TrainConfig) -> LoadedRun:
     """The network with the weights of step 0."""
     classes = checkpoint_files.read_classes(place)
-    model = ssd.build(config.model, config.anchors, len(classes), config.seed)
+    prior = losses.object_prior(config.loss)
+    model = ssd.build(config.model, config.anchors, len(classes), config.seed, prior=prior)
     learner.first_weights(model, classes, config)
     names = tuple(label.name for label in classes)
     ids = tuple(label.original_id for label in classes)

@@ -5,6 +5,7 @@ compiles. What is finished is saved first, and never while a step or a save is u
 """
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 
 from ssd_tfrecord.errors import InputError, InputTimeoutError
@@ -14,6 +15,8 @@ from ssd_tfrecord.training.stopping.signals import StopRequest, end_process
 
 # Waiting for a batch is said after this.
 PATIENT_SECONDS = 20.0
+# As long, TensorFlow has time to notice that another worker is gone: it takes some 10 seconds.
+NOTICED_SECONDS = 20.0
 
 
 class Patience:
@@ -59,11 +62,27 @@ class Patience:
         )
 
 
-def early_look(stop: StopRequest, patience: Patience) -> Callable[[], None]:
-    """What the watching thread does before there is anything to save: while a cache is filled."""
+def early_look(
+    stop: StopRequest,
+    patience: Patience,
+    failure_fn: Callable[[], InputError | None] = lambda: None,
+) -> Callable[[], None]:
+    """What the watching thread does before there is anything to save: while a cache is filled.
+
+    Args:
+        stop: ends the process when due.
+        patience: likewise, when it is exhausted.
+        failure_fn: says what has ended another worker, None if nothing has.
+    """
+    failed_since: list[float] = []
 
     def look() -> None:
         stop.end_when_due()
+        if failure := failure_fn():
+            failed_since.append(time.monotonic())
+            if failed_since[-1] - failed_since[0] > NOTICED_SECONDS:
+                print(f"\nerror: {failure}", file=sys.stderr, flush=True)
+                end_process(failure.exit_code)
         if reason := patience.exhausted():
             print(f"\nerror: the cache is not filled: {reason}", file=sys.stderr, flush=True)
             end_process(InputTimeoutError.exit_code)
@@ -78,12 +97,10 @@ class Guard:
         stop: the request; its thread calls ``look``.
         loop: whose finished steps are saved.
         checkpoints: of the loop; their lock is held by the main thread while it saves.
-        waits: each says for how many seconds something else than the steps, such as an evaluation,
-            has waited for a batch.
-        timeout: as ``Patience`` takes it; the run ends then.
-        waits_for: likewise.
+        patience: with the input; the run ends when it is exhausted.
         say: prints a line.
         ended: told the reason and the exit code just before the process ends.
+        failure_fn: says what has ended another worker, None if nothing has.
     """
 
     def __init__(
@@ -91,37 +108,51 @@ class Guard:
         stop: StopRequest,
         loop: Loop,
         checkpoints: Checkpoints,
+        patience: Patience,
         *,
-        waits: Sequence[Callable[[], float]] = (),
-        timeout: int,
-        waits_for: Callable[[], str],
         say: Callable[[str], None],
         ended: Callable[[str, int], None],
+        failure_fn: Callable[[], InputError | None] = lambda: None,
     ) -> None:
         self._stop = stop
         self._loop = loop
         self._runner = loop.runner
-        self._patience = Patience(
-            [self._runner.waiting, *waits],
-            "batch",
-            timeout=timeout,
-            waits_for=waits_for,
-            say=say,
-        )
+        self._patience = patience
         self._say = say
         self._ended = ended
+        self._failure_fn = failure_fn
+        self._failed_since = 0.0
         self._lock = checkpoints.lock
 
     def look(self) -> None:
         """Ends the process if a stop is due or no batch comes, and it can be done without loss."""
         if self._stop.is_due:
+            self._runner.halt()
             self._end_if_safe(self._stop.exit_code, f"stopped by {self._stop.name}", None)
+            return
+        if failure := self._failure_fn():
+            self._look_after_failure(failure)
             return
         if reason := self._patience.exhausted():
             # From here on no step begins, whatever still comes.
-            self._runner.stop()
+            self._runner.halt()
             error = InputTimeoutError(f"step {self._loop.finished()}: {reason}")
             self._end_if_safe(error.exit_code, str(error), error)
+
+    def _look_after_failure(self, failure: InputError) -> None:
+        """Ends the process if the main thread has not noticed that another worker has ended."""
+        now = time.monotonic()
+        self._failed_since = self._failed_since or now
+        if now - self._failed_since < NOTICED_SECONDS:
+            return
+        self._runner.halt()
+        self._end_if_safe(failure.exit_code, str(failure), failure)
+        # A step that waits for the others in vain: nothing of it counts.
+        if now - self._failed_since > 1.5 * NOTICED_SECONDS:
+            saved = f"; step {self._loop.saved} is saved"
+            print(f"\nerror: {failure}{saved}", file=sys.stderr, flush=True)
+            self._ended(str(failure), failure.exit_code)
+            end_process(failure.exit_code)
 
     def _end_if_safe(self, code: int, reason: str, error: InputError | None) -> None:
         # Held by the main thread while it saves: that is waited for. Once held here it is kept, so

@@ -35,12 +35,14 @@ class StopRequest:
     """Whether, and by which signal, the process has been asked to stop.
 
     ``signal`` is the number of the first signal, 0 until then; ``complete`` is set by the main
-    thread once nothing is left to do, so that a signal comes too late.
+    thread once nothing is left to do, so that a signal comes too late. ``caught`` are the numbers
+    of the signals that are watched for.
     """
 
     def __init__(self) -> None:
         self.signal = 0
         self.complete = False
+        self.caught: tuple[int, ...] = ()
         self._since = 0.0
         self._interrupts = 0
         self._told = False
@@ -48,6 +50,14 @@ class StopRequest:
         self._raised = False
         self._listeners: list[Callable[[], object]] = []
         self._look_fn: Callable[[], object] = self.end_when_due
+
+    def catch(self) -> None:
+        """Has Python take the signals; for the main thread.
+
+        Again after TensorFlow has found other workers: it then takes SIGTERM for itself.
+        """
+        for number in self.caught:
+            signal.signal(number, self.handle)
 
     @property
     def exit_code(self) -> int:
@@ -182,11 +192,11 @@ def watched() -> Iterator[StopRequest]:
     stop = StopRequest()
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    caught = [number for number in STOPPING if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.getsignal(number) for number in caught}
+    caught = (number for number in STOPPING if signal.getsignal(number) != signal.SIG_IGN)
+    stop.caught = tuple(caught)
+    before = {number: signal.getsignal(number) for number in stop.caught}
     before_fd = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    for number in caught:
-        signal.signal(number, stop.handle)
+    stop.catch()
     thread = threading.Thread(target=stop.watch, args=(reader,), name="signals", daemon=True)
     thread.start()
     try:

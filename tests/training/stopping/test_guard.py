@@ -23,6 +23,7 @@ class Stuck:
         self.lock = threading.RLock()
         self.saved = saved
         self.runner = self
+        self.halted = False
         self.state = Progress(7, in_step=in_step, waiting=waiting)
         self.events = []
 
@@ -35,8 +36,8 @@ class Stuck:
     def waiting(self):
         return self.state.waiting
 
-    def stop(self):
-        self.events.append("no further step")
+    def halt(self):
+        self.halted = True
 
     def save_finished(self):
         self.events.append("save")
@@ -51,18 +52,24 @@ def make(monkeypatch):
 
     monkeypatch.setattr(guard, "end_process", end)
 
-    def made(stuck, *, signal=0, timeout=120, waits=()):
+    def made(stuck, *, signal=0, timeout=120, waits=(), failure=None):
         stop = StopRequest()
         if signal:
             stop.received(signal)
+        patience = guard.Patience(
+            [stuck.waiting, *waits],
+            "batch",
+            timeout=timeout,
+            waits_for=lambda: "the data service at x:1",
+            say=stuck.events.append,
+        )
         watching = guard.Guard(
             stop,
             stuck,
             stuck,
-            waits=waits,
-            timeout=timeout,
-            waits_for=lambda: "the data service at x:1",
+            patience,
             say=stuck.events.append,
+            failure_fn=lambda: failure,
             ended=lambda *arguments: stuck.events.append(arguments),
         )
         return watching
@@ -159,7 +166,7 @@ def test_silent_input_is_said_and_then_ends_the_run(make, capsys):
     with pytest.raises(ProcessEnd) as end:
         watching.look()
     assert end.value.args == (5,)
-    assert stuck.events[1:3] == ["no further step", "save"]
+    assert stuck.halted and stuck.events[1] == "save"
     assert (
         "error: step 7: no batch for 120 s (--input_timeout=120); waited for the data service at "
         "x:1; step 7 is saved" in capsys.readouterr().err
