@@ -6,6 +6,7 @@ import re
 import shlex
 
 import pytest
+import yaml
 
 from ssd_tfrecord import flags
 from ssd_tfrecord.config import TrainConfig
@@ -30,7 +31,16 @@ CALLS = {
     "tools/import_weights.py": "import-weights",
 }
 # Slurm's, TensorBoard's, Apache Beam's, and the form of a flag.
-NOT_OURS = {"nodes", "ntasks", "gpus-per-node", "cpus-per-task", "mem", "time", "signal"}
+NOT_OURS = {
+    *("ntasks-per-node", "kill-on-bad-exit"),
+    "nodes",
+    "ntasks",
+    "gpus-per-node",
+    "cpus-per-task",
+    "mem",
+    "time",
+    "signal",
+}
 NOT_OURS |= {"requeue", "open-mode", "logdir", "name"}
 NOT_OURS |= {"service_port", "flink_master", "parallelism", "direct_running_mode"}
 NOT_OURS |= {"environment_type", "environment_config"}
@@ -70,6 +80,7 @@ def commands(name):
     """(call, words behind it) of each command of the paper that runs a program of ours."""
     for line in shell_lines(name):
         words = shlex.split(line, comments=True)
+        words = words[: words.index("&")] if "&" in words else words
         if "python" in words:
             words = words[words.index("python") + 1 :]
             words = words[1:] if words[0] == "-m" else words
@@ -124,6 +135,24 @@ def test_every_command_parses(call, words, monkeypatch, tmp_path):
         return
     config = PROGRAMS[CALLS.get(call, call)].config
     assert isinstance(flags.parse(config, [call, *words]), config)
+
+
+def test_manifests_of_kubernetes_give_what_the_trainer_asks_for():
+    """Each starts as many pods as it says, and none is started again after a user's mistake."""
+    blocks = re.findall(r"```yaml\n(.*?)```", text("WORKSPACE.md"), re.DOTALL)
+    kinds = {}
+    for item in (item for block in blocks for item in yaml.safe_load_all(block)):
+        kinds[item["kind"]] = item["spec"]
+    jobs = [kinds["Job"], kinds["JobSet"]["replicatedJobs"][0]["template"]["spec"]]
+    for job in jobs:
+        pod = job["template"]["spec"]["containers"][0]
+        variables = {entry["name"]: entry.get("value") for entry in pod["env"]}
+        assert variables["JOB_COMPLETIONS"] == str(job["completions"]) == str(job["parallelism"])
+        rule = job["podFailurePolicy"]["rules"][0]
+        assert (rule["action"], rule["onExitCodes"]["values"]) == ("FailJob", [2, 3, 4, 6])
+        words = [*pod["command"][3:], *pod["args"]]
+        assert [word.split("=")[0] for word in words][0] == "--flagfile"
+        assert set(words[1:]) == {"--cluster=kubernetes", "--cluster_timeout=900"}
 
 
 def job_flagfile():
