@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from unittest import mock
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.python.distribute.collective_all_reduce_strategy import (
     CollectiveAllReduceExtended,
@@ -37,9 +38,19 @@ def create_strategy(
         group: of several workers, which make theirs at the same time: the devices of all.
 
     Raises:
-        InputError: there is no GPU although ``require_gpu`` is set, or TensorFlow has already
-            started with fewer virtual devices.
+        InputError: there is no GPU although ``require_gpu`` is set, TensorFlow has already started
+            with fewer virtual devices, or these devices cannot add up ``gradient_dtype``.
     """
+    strategy = _strategy(options, group)
+    if options.gradient_dtype != "float32" and not _adds_up(strategy, options.gradient_dtype):
+        raise InputError(
+            f"--gradient_dtype={options.gradient_dtype}: on these devices, TensorFlow "
+            f"{tf.__version__} adds it up wrongly; use float32"
+        )
+    return strategy
+
+
+def _strategy(options: DeviceOptions, group: WorkerGroup | None) -> tf.distribute.Strategy:
     gpus = tf.config.list_physical_devices("GPU")
     if options.require_gpu and not gpus:
         raise InputError(
@@ -63,6 +74,23 @@ def create_strategy(
         )
     # By name: otherwise it looks for other workers in TF_CONFIG.
     return tf.distribute.MirroredStrategy(on_gpus) if gpus else tf.distribute.get_strategy()
+
+
+def _adds_up(strategy: tf.distribute.Strategy, dtype: str) -> bool:
+    """Whether a sum over all replicas is right in ``dtype``; to be called by all workers.
+
+    TensorFlow's interface to NCCL takes types that it does not know for float32, and says nothing.
+    """
+    # Exact in bfloat16, too, as is their sum over 256 replicas; beyond, gradients would not add up.
+    values = np.tile([1.0, -2.0, 0.0, 0.5], 16)
+
+    def total() -> tf.Tensor:
+        context = tf.distribute.get_replica_context()
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.constant(values, dtype))
+
+    sums = tf.function(lambda: strategy.run(total), autograph=False)()
+    found = [tf.cast(part, tf.float32) for part in strategy.experimental_local_results(sums)]
+    return all(np.array_equal(part, strategy.num_replicas_in_sync * values) for part in found)
 
 
 def num_local_replicas(options: DeviceOptions) -> int:

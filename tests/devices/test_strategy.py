@@ -58,6 +58,18 @@ def test_the_table_names_the_workers_and_whose_devices_these_are():
     assert lines[1] == "  workers: node1, node2; those of node1:"
 
 
+def test_gradients_travel_only_in_a_type_that_is_added_up_rightly(monkeypatch):
+    options = DeviceOptions(num_virtual_devices=2, gradient_dtype="bfloat16")
+    assert create_strategy(options).num_replicas_in_sync == 2
+
+    def garbled(self, op, value, options=None):
+        return tf.bitcast(tf.bitcast(value, tf.int16) + 1, tf.bfloat16)
+
+    monkeypatch.setattr(tf.distribute.ReplicaContext, "all_reduce", garbled)
+    with pytest.raises(InputError, match=r"--gradient_dtype=bfloat16: .* use float32"):
+        create_strategy(options)
+
+
 @NO_GPU
 def test_required_gpu_that_is_missing_is_an_error():
     with pytest.raises(InputError, match=r"TensorFlow finds no GPU \(TF_CPP_MIN_LOG_LEVEL=0"):
