@@ -75,6 +75,9 @@ def test_a_word_may_stand_for_a_number():
         ),
         (["--width=0.5"], "--width=0.5: must be 1 for vgg16"),
         (["--patience=3"], "--patience requires --eval_records"),
+        (["--focal_gamma=1"], "--focal_gamma=1 requires --focal"),
+        (["--freeze=conv["], "--freeze=conv[: must be a regular expression"),
+        (["--accumulate_steps=3"], "--global_batch_size=32: must be a multiple of 3"),
         (
             ["--num_virtual_devices=3"],
             "--global_batch_size=32: must be a multiple of the number of replicas, 3",

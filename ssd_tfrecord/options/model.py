@@ -237,3 +237,9 @@ class LossOptions(Options):
     focal_gamma: float = option(
         2.0, "focal loss: exponent; the larger, the less easy anchors count", minimum=0.0
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in () if self.focal else ("focal_alpha", "focal_gamma"):
+            if getattr(self, name) != getattr(LossOptions, name):
+                raise InputError(f"--{name}={getattr(self, name):g} requires --focal")

@@ -60,6 +60,11 @@ def create(
             voice.say("\n".join(learner.first_weights(made.model, classes, config)))
         if made.averages:
             made.averages.reset()
+        if made.frozen and not config.init_checkpoint and config.model.backbone_weights == "none":
+            voice.say(
+                f"--freeze={config.optimizer.freeze}: these layers begin at random, and stay so; "
+                "give --backbone_weights or --init_checkpoint"
+            )
     for line in run_folder.begin(config, identity):
         voice.say(line)
     kept = Checkpoints(
