@@ -93,12 +93,15 @@ def _train(config: TrainConfig, stop: "StopRequest") -> None:
             others = crew.Crew(group, config, orders.hello(config, *sets))
         else:
             link = orders.join(config, *sets, group)
-            from ssd_tfrecord.training.cluster import follower
+            # From here on the leader decides what a signal does.
+            orders.hand_on(stop, link)
     if group.is_chief:
         # Whatever ends it, the others end, too.
         with others.ending(stop):
             _lead(config, stop, others)
     else:
+        from ssd_tfrecord.training.cluster import follower
+
         follower.run(config, *sets, link, group, stop)
 
 

@@ -15,14 +15,15 @@ from ssd_tfrecord.devices.cluster.link_follower import Follower
 from ssd_tfrecord.devices.cluster.messages import Message
 from ssd_tfrecord.devices.cluster.worker_group import WorkerGroup
 from ssd_tfrecord.devices.strategy import create_strategy, num_local_replicas
-from ssd_tfrecord.errors import InputError, WorkerLostError
+from ssd_tfrecord.errors import InputError, InputTimeoutError, WorkerLostError
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.training import learner
 from ssd_tfrecord.training.cluster import orders, synchrony
 from ssd_tfrecord.training.learner import Learner
 from ssd_tfrecord.training.nonfinite import bad_batch
 from ssd_tfrecord.training.runner import StepRunner
-from ssd_tfrecord.training.stopping.failures import explained
+from ssd_tfrecord.training.stopping.failures import awaited, explained
+from ssd_tfrecord.training.stopping.guard import Patience
 from ssd_tfrecord.training.stopping.signals import INTERRUPTED, STOPPED, StopRequest, end_process
 from ssd_tfrecord.training.validation import Validator
 
@@ -54,10 +55,10 @@ def run(
         group: the workers.
         stop: a signal is handed on to the leader.
     """
-    stop.on_signal(lambda: link.report(Message(orders.SIGNAL, {"number": stop.signal})))
-    stop.look_with(_Watch(link, group).look)
+    watch = _Watch(link, group)
+    stop.look_with(watch.look)
     try:
-        code, text = _follow(config, train, evaluation, group, link, stop), ""
+        code, text = _follow(config, train, evaluation, group, link, stop, watch), ""
     except Exception as error:
         sets = [*train, *([evaluation] if evaluation else [])]
         code, text = _end(error, link, group, config, sets)
@@ -72,11 +73,19 @@ class _Watch:
         self._link = link
         self._group = group
         self._since: float | None = None
+        # With the input, once there is one.
+        self.patience: Patience | None = None
 
     def look(self) -> None:
         """Called a few times a second in another thread."""
         final = self._link.final
         if final is None and not self._link.lost:
+            if self.patience and (reason := self.patience.exhausted()):
+                code = InputTimeoutError.exit_code
+                _complain(self._group, reason)
+                self._link.report(Message(orders.FAILURE, {"text": reason, "code": code}))
+                self._link.close(reason)
+                end_process(code)
             return
         self._since = self._since or time.monotonic()
         grace = _GRACE_SECONDS if final else _REASON_SECONDS
@@ -95,6 +104,7 @@ def _follow(
     group: WorkerGroup,
     link: Follower,
     stop: StopRequest,
+    watch: _Watch,
 ) -> int:
     """Does what the leader says; returns the exit code that it gives."""
     if (order := link.next()).kind == orders.END:
@@ -116,6 +126,16 @@ def _follow(
     batches = bad_batch.training_batches(config, source, order.values["step"], host)
     runner = StepRunner(made.step_fn, batches, strategy)
     validator = _validator(made, evaluation, config, strategy, host)
+    sets = [*train, *([evaluation] if evaluation else [])]
+    watch.patience = Patience(
+        [runner.waiting, *([validator.waiting] if validator else [])],
+        "batch",
+        timeout=config.input_timeout,
+        waits_for=lambda: awaited(config, sets),
+        say=lambda text: _complain(group, text),
+    )
+    # As the leader does, at the same time.
+    runner.trace()
     while True:
         order = link.next()
         if order.kind == orders.STEPS:

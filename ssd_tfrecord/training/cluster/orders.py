@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from ssd_tfrecord import flags
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.devices.cluster.link_follower import Follower
+from ssd_tfrecord.devices.cluster.messages import Message
 from ssd_tfrecord.devices.cluster.worker_group import WorkerGroup
 from ssd_tfrecord.options import names_of_role
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.runs import identity
 from ssd_tfrecord.runs.record_content import RecordContent
+from ssd_tfrecord.training.stopping.signals import StopRequest
 
 # Leader: the flags of the run, as they are resolved. The answer: how many replicas a worker has.
 BEGIN = "begin"
@@ -77,6 +79,12 @@ def join(
         hello=hello(config, train, evaluation),
         lost_fn=lambda index, text: None,  # it is asked
     )
+
+
+def hand_on(stop: StopRequest, link: Follower) -> None:
+    """Has a signal sent to the leader, and nothing else done about it here."""
+    stop.look_with(lambda: None)
+    stop.on_signal(lambda: link.report(Message(SIGNAL, {"number": stop.signal})))
 
 
 def to_lines(config: TrainConfig) -> list[str]:

@@ -126,12 +126,13 @@ class Guard:
 
     def look(self) -> None:
         """Ends the process if a stop is due or no batch comes, and it can be done without loss."""
+        # First: a step that waits for a worker that is gone does not end, signal or not.
+        if failure := self._failure_fn():
+            self._look_after_failure(failure)
+            return
         if self._stop.is_due:
             self._runner.halt()
             self._end_if_safe(self._stop.exit_code, f"stopped by {self._stop.name}", None)
-            return
-        if failure := self._failure_fn():
-            self._look_after_failure(failure)
             return
         if reason := self._patience.exhausted():
             # From here on no step begins, whatever still comes.
