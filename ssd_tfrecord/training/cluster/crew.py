@@ -4,12 +4,13 @@ import atexit
 import contextlib
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.data.host import Host
+from ssd_tfrecord.devices.cluster.connection import PULSE
 from ssd_tfrecord.devices.cluster.link_leader import Leader
 from ssd_tfrecord.devices.cluster.messages import Message
 from ssd_tfrecord.devices.cluster.worker_group import WorkerGroup
@@ -18,8 +19,9 @@ from ssd_tfrecord.training.cluster import orders
 from ssd_tfrecord.training.logs.voice import Voice
 from ssd_tfrecord.training.stopping.signals import Stopped, StopRequest, end_process
 
-# After an error of a collective: how long it may take until it is known who is gone.
-_REASON_SECONDS = 20.0
+# After an error of a collective: how long it may take until it is known who is gone. TensorFlow
+# notices a silent one before the link does.
+REASON_SECONDS = PULSE.silence + 5.0
 _FLUSH_SECONDS = 10.0
 
 
@@ -52,6 +54,7 @@ class Crew:
         self._has_failed = threading.Event()
         self._asked = 0
         self._ended = False
+        self._signal_fn: Callable[[int], object] = lambda number: os.kill(os.getpid(), number)
         if group and config:
             self._leader = Leader(
                 group,
@@ -146,6 +149,7 @@ class Crew:
             stop: what has stopped it, if that is a signal.
         """
         code, text = 1, "the leader has ended"
+        self._signal_fn = stop.hand_in
         try:
             yield
             code = 0
@@ -168,7 +172,7 @@ class Crew:
                 waited for.
         """
         if self._leader and error is not None:
-            self._has_failed.wait(_REASON_SECONDS)
+            self._has_failed.wait(REASON_SECONDS)
         return self._failed
 
     def _tell(self, kind: str, **values: int | Sequence[str]) -> None:
@@ -185,7 +189,7 @@ class Crew:
         values = message.values
         if message.kind == orders.SIGNAL:
             # As if it had come here: all that a signal does is done.
-            os.kill(os.getpid(), int(values["number"]))
+            self._signal_fn(int(values["number"]))
         elif message.kind == orders.FAILURE:
             error = InputError(f"worker {index} ({self.names[index]}): {values['text']}")
             error.exit_code = int(values["code"])

@@ -19,6 +19,7 @@ from ssd_tfrecord.errors import InputError, InputTimeoutError, WorkerLostError
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.training import learner
 from ssd_tfrecord.training.cluster import orders, synchrony
+from ssd_tfrecord.training.cluster.crew import REASON_SECONDS
 from ssd_tfrecord.training.learner import Learner
 from ssd_tfrecord.training.nonfinite import bad_batch
 from ssd_tfrecord.training.runner import StepRunner
@@ -27,7 +28,6 @@ from ssd_tfrecord.training.stopping.guard import Patience
 from ssd_tfrecord.training.stopping.signals import INTERRUPTED, STOPPED, StopRequest, end_process
 from ssd_tfrecord.training.validation import Validator
 
-_REASON_SECONDS = 20.0
 _LOOK_SECONDS = 0.2
 # What a message about the leader's own loss begins with.
 LEADER = "worker 0 "
@@ -88,7 +88,7 @@ class _Watch:
                 end_process(code)
             return
         self._since = self._since or time.monotonic()
-        grace = _GRACE_SECONDS if final else _REASON_SECONDS
+        grace = _GRACE_SECONDS if final else REASON_SECONDS
         if time.monotonic() - self._since < grace:
             return
         if final is None:
@@ -200,7 +200,7 @@ def _end(
 
 def _wait_for_end(link: Follower) -> None:
     """Waits until the leader has ended the run, or is gone itself; not for ever."""
-    end = time.monotonic() + _REASON_SECONDS
+    end = time.monotonic() + REASON_SECONDS
     while time.monotonic() < end and not link.final and not link.lost.startswith(LEADER):
         link.wait_lost(_LOOK_SECONDS)
         if link.lost:

@@ -128,6 +128,11 @@ class StopRequest:
             raise KeyboardInterrupt
         raise SystemExit(self.exit_code)
 
+    def hand_in(self, number: int) -> None:
+        """Takes a signal that came to another worker; it is no press of Ctrl-C of its own."""
+        self._interrupts -= number == signal.SIGINT
+        os.kill(os.getpid(), number)
+
     def handle(self, number: int, _: FrameType | None) -> None:
         """The Python handler: runs in the main thread, once that runs Python."""
         # The thread does, too, and either may be first.

@@ -55,7 +55,7 @@ def test_what_is_in_hand_may_end_after_the_leaders_last_order(watch):
 def test_a_lost_leader_is_named_and_ends_it(watch, capsys):
     watch.link.lost = "worker 0 (node0, process 7) is gone"
     watch.look()
-    watch.clock[0] += 21
+    watch.clock[0] += follower.REASON_SECONDS + 1
     with pytest.raises(ProcessEnd) as end:
         watch.look()
     assert end.value.args == (8,)

@@ -171,3 +171,18 @@ def test_third_ctrl_c_ends_at_once():
             process.send_signal(signal.SIGINT)
             time.sleep(0.3)  # two at once count as one
         assert process.wait(timeout=60) == 130
+
+
+def test_ctrl_c_at_other_workers_is_no_press_of_its_own():
+    stop = signals.StopRequest()
+    taken = []
+    before = signal.signal(signal.SIGINT, lambda number, _: taken.append(number))
+    try:
+        # One press at a terminal comes to all of four workers.
+        for _ in range(3):
+            stop.hand_in(signal.SIGINT)
+            stop.received(signal.SIGINT)  # as its thread does
+        stop.received(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(taken) == 3 and stop.signal == signal.SIGINT
