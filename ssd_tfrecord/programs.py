@@ -87,6 +87,7 @@ def _train(config: TrainConfig, stop: "StopRequest") -> None:
     from ssd_tfrecord.training import preflight
     from ssd_tfrecord.training.cluster import crew, orders
 
+    preflight.check_for_several(config)
     with stop.interruptible():
         sets = preflight.record_sets(config)
         if group.is_chief:

@@ -86,6 +86,22 @@ def check(config: TrainConfig) -> tuple[tuple[Manifest, ...], Manifest | None]:
     return record_sets(config)
 
 
+def check_for_several(config: TrainConfig) -> None:
+    """Checks what only one worker alone can do.
+
+    Args:
+        config: of a run of several workers.
+
+    Raises:
+        InputError: the batch size is still to be found.
+    """
+    if not config.global_batch_size:
+        raise InputError(
+            "--global_batch_size=auto: one machine alone can try batches; train there for a step, "
+            "and give all workers the size that it says, times their number"
+        )
+
+
 def record_sets(config: TrainConfig) -> tuple[tuple[Manifest, ...], Manifest | None]:
     """Checks what a worker needs that has no run folder; returns what ``check`` does.
 

@@ -180,10 +180,12 @@ def _run(
     finally:
         # After an error, too: what has been reported so far is kept.
         parts.journal.close()
+    # All is saved; other workers may take some seconds to end.
+    stop.look_with(lambda: None)
     # A signal during the last step comes too late to stop anything.
     if stop.signal and not loop.complete:
-        parts.ended(f"stopped by {stop.name}", stop.exit_code)
         voice.say(f"stopped by {stop.name} at step {step}; run the same command to resume")
+        parts.ended(f"stopped by {stop.name}", stop.exit_code)
         stop.end()
     parts.ended("out of time" if loop.out_of_time else "done", 0)
     how = "out of time" if loop.out_of_time else "done"
@@ -192,20 +194,16 @@ def _run(
 
 def _devices(config: TrainConfig, crew: Crew, voice: Voice) -> tf.distribute.Strategy:
     """The devices of all workers, which make them at the same time."""
-    if crew.group:
-        if not config.global_batch_size:
-            raise InputError(
-                "--global_batch_size=auto: one machine alone can try batches; train there for a "
-                "step, and give all workers the size that it says, times their number"
-            )
-        crew.begin(config, num_local_replicas(config.devices))
-    strategy = create_strategy(config.devices, crew.group)
     # The config could not know how many GPUs there are.
+    num_replicas = num_local_replicas(config.devices)
     check_batch_size(
         config.global_batch_size,
-        strategy.num_replicas_in_sync,
+        num_replicas * crew.host.count,
         accumulate_steps=config.optimizer.accumulate_steps,
     )
+    if crew.group:
+        crew.begin(config, num_replicas)
+    strategy = create_strategy(config.devices, crew.group)
     voice.say(device_table(strategy, config.devices, crew.group))
     return strategy
 

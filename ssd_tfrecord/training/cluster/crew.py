@@ -92,7 +92,7 @@ class Crew:
                 raise InputError(
                     f"worker {index} ({self.names[index]}) has {answer.values.get('replicas')} "
                     f"replica(s), worker 0 ({self.names[0]}) has {num_replicas}; all must have the "
-                    "same number: see CUDA_VISIBLE_DEVICES on each"
+                    "same number: see --num_virtual_devices and CUDA_VISIBLE_DEVICES on each"
                 )
         # Python stands still on all workers until TensorFlow has found them.
         self._tell(orders.DEVICES)

@@ -217,4 +217,7 @@ def _ended_by(final: Message, group: WorkerGroup) -> int:
 
 
 def _complain(group: WorkerGroup, text: str) -> None:
-    print(f"error: worker {group.index} ({group.name}): {text}", file=sys.stderr, flush=True)
+    # It may be about this worker, and say so.
+    own = f"worker {group.index} ("
+    name = "" if text.startswith(own) else f"{own}{group.name}): "
+    print(f"error: {name}{text}", file=sys.stderr, flush=True)
