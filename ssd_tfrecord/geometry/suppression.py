@@ -1,6 +1,7 @@
 """From the network's outputs to detections: the only post-processing, shared by all programs.
 
-Legend: B images, A anchors, C classes, K candidates of a class, D detections of an image.
+Legend: B images, A anchors, C classes, K candidates of a class in N blocks of T, D detections of an
+image.
 """
 
 import tensorflow as tf
@@ -12,6 +13,9 @@ from ssd_tfrecord.options import DetectionOptions
 # IoU is compared as the integer round(IoU * 2^14), as in matching: so fused arithmetic (XLA, GPU)
 # cannot move a pair that lies on the threshold.
 _IOU_STEPS = 2.0**14
+
+# Candidates that suppress at a time on a GPU. The pairs in a block are all that is held in memory.
+_BLOCK = 64
 
 
 def detect(
@@ -60,7 +64,9 @@ def select(boxes: tf.Tensor, scores: tf.Tensor, options: DetectionOptions) -> di
     # top_k puts the lower index first among equals: that is the tie rule, here and in ``_best``.
     scores_BCK, anchors_BCK = tf.math.top_k(scores_BCA, num_candidates)
     boxes_BCK = tf.gather(boxes, anchors_BCK, batch_dims=1)
-    keep_BCK = _greedy(boxes_BCK, scores_BCK > 0.0, options.nms_iou)
+    # Decided when a graph is traced, by whether TensorFlow sees a GPU; both give the same bits.
+    suppress = _greedy_in_blocks if tf.config.list_logical_devices("GPU") else _greedy
+    keep_BCK = suppress(boxes_BCK, scores_BCK > 0.0, options.nms_iou)
     return _best(boxes_BCK, tf.where(keep_BCK, scores_BCK, 0.0), options.max_detections)
 
 
@@ -74,18 +80,82 @@ def _greedy(boxes_BCK: tf.Tensor, valid_BCK: tf.Tensor, nms_iou: float) -> tf.Te
     ``tf.image.non_max_suppression_padded`` 721 ms.
     """
     ranks_K = tf.range(tf.shape(valid_BCK)[2])
-    counts_BC = tf.reduce_sum(tf.cast(valid_BCK, tf.int32), axis=2)
-    # At least 0: the maximum over no classes is the lowest integer.
-    num_steps = tf.maximum(0, tf.reduce_max(counts_BC))
+    num_steps = _fullest(valid_BCK)
 
     def step(i: tf.Tensor, keep_BCK: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        iou_BCK = box_ops.iou(boxes_BCK[:, :, i, tf.newaxis], boxes_BCK)
-        close_BCK = tf.round(iou_BCK * _IOU_STEPS) > nms_iou * _IOU_STEPS
+        close_BCK = _close(boxes_BCK[:, :, i, tf.newaxis], boxes_BCK, nms_iou)
         gone_BCK = keep_BCK[:, :, i, tf.newaxis] & close_BCK & (ranks_K > i)
         return i + 1, keep_BCK & ~gone_BCK
 
     _, keep_BCK = tf.while_loop(lambda i, _: i < num_steps, step, [0, valid_BCK])
     return keep_BCK
+
+
+def _greedy_in_blocks(boxes_BCK: tf.Tensor, valid_BCK: tf.Tensor, nms_iou: float) -> tf.Tensor:
+    """As ``_greedy``, equal to the bit, in fewer and larger steps: each costs a GPU 30 us.
+
+    A block of candidates is first settled by itself: who stays is found by suppressing with those
+    that stay by the last guess until no guess changes, a few times for boxes of a network, at most
+    T times. Then those that stay suppress all later candidates at once.
+
+    ``select`` of 32 images x 20 classes x 400 candidates takes 1.8 ms so, 9 to 13 with the loop
+    (H200); where each box overlaps just the next, about as much as the loop. On a CPU the loop is
+    faster: 35 ms instead of 65 (case of ``_greedy``, another machine).
+    """
+    num_images, num_classes, num_candidates = tf.unstack(tf.shape(valid_BCK))
+    num_blocks = -(-num_candidates // _BLOCK)
+    missing = num_blocks * _BLOCK - num_candidates
+    boxes_BCK = tf.pad(boxes_BCK, [[0, 0], [0, 0], [0, missing], [0, 0]])
+    shape_BCNT = [num_images, num_classes, num_blocks, _BLOCK]
+    boxes_BCNT = tf.reshape(boxes_BCK, [*shape_BCNT, 4])
+    ranks_K, ranks_T = tf.range(num_blocks * _BLOCK), tf.range(_BLOCK)
+    num_steps = -(-_fullest(valid_BCK) // _BLOCK)
+
+    def step(i: tf.Tensor, keep_BCK: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        boxes_BCT = boxes_BCNT[:, :, i]
+        close_BCTT = _close(boxes_BCT[:, :, :, tf.newaxis], boxes_BCT[:, :, tf.newaxis], nms_iou)
+        later_TT = ranks_T > ranks_T[:, tf.newaxis]
+        keep_BCT = _settle(close_BCTT & later_TT, tf.reshape(keep_BCK, shape_BCNT)[:, :, i])
+        close_BCTK = _close(boxes_BCT[:, :, :, tf.newaxis], boxes_BCK[:, :, tf.newaxis], nms_iou)
+        later_TK = ranks_K > (i * _BLOCK + ranks_T)[:, tf.newaxis]
+        gone_BCTK = keep_BCT[..., tf.newaxis] & close_BCTK & later_TK
+        keep_BCK = keep_BCK & ~tf.reduce_any(gone_BCTK, axis=2)
+        return i + 1, tf.ensure_shape(keep_BCK, padded_BCK.shape)
+
+    padded_BCK = tf.pad(valid_BCK, [[0, 0], [0, 0], [0, missing]])
+    _, keep_BCK = tf.while_loop(lambda i, _: i < num_steps, step, [0, padded_BCK])
+    return keep_BCK[:, :, :num_candidates]
+
+
+def _settle(suppresses_BCTT: tf.Tensor, valid_BCT: tf.Tensor) -> tf.Tensor:
+    """Which candidates of a block stay, bool [B, C, T].
+
+    After n rounds the first n of each class are settled, as only earlier ones suppress.
+
+    Args:
+        suppresses_BCTT: whether a candidate (third axis) would suppress a later one (last axis).
+        valid_BCT: those that no earlier block suppressed.
+    """
+
+    def guess(_: tf.Tensor, keep_BCT: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        gone_BCT = tf.reduce_any(keep_BCT[..., tf.newaxis] & suppresses_BCTT, axis=2)
+        new_BCT = valid_BCT & ~gone_BCT
+        return tf.reduce_any(new_BCT != keep_BCT), new_BCT
+
+    _, keep_BCT = tf.while_loop(lambda changed, _: changed, guess, [tf.constant(True), valid_BCT])
+    return keep_BCT
+
+
+def _close(boxes_a: tf.Tensor, boxes_b: tf.Tensor, nms_iou: float) -> tf.Tensor:
+    """Whether the IoU of boxes, which may broadcast, is above ``nms_iou``."""
+    return tf.round(box_ops.iou(boxes_a, boxes_b) * _IOU_STEPS) > nms_iou * _IOU_STEPS
+
+
+def _fullest(valid_BCK: tf.Tensor) -> tf.Tensor:
+    """The largest number of candidates of a class."""
+    counts_BC = tf.reduce_sum(tf.cast(valid_BCK, tf.int32), axis=2)
+    # At least 0: the maximum over no classes is the lowest integer.
+    return tf.maximum(0, tf.reduce_max(counts_BC))
 
 
 def _best(boxes_BCK: tf.Tensor, scores_BCK: tf.Tensor, max_detections: int) -> dict[str, tf.Tensor]:

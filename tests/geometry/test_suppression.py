@@ -157,3 +157,67 @@ def test_graph_and_xla_agree_on_random_outputs():
     assert np.count_nonzero(graph["labels"]) == 400
     np.testing.assert_allclose(graph["boxes"], compiled["boxes"], atol=1e-6)
     np.testing.assert_allclose(graph["scores"], compiled["scores"], rtol=1e-5)
+
+
+def _candidates(kind):
+    """Boxes [B, C, K, 4] and which count, [B, C, K]; K is no multiple of a block."""
+    rng = np.random.default_rng(5)
+    low = rng.integers(0, 40, [2, 3, 150, 2])
+    boxes = np.concatenate([low, low + rng.integers(0, 40, low.shape)], axis=-1) / 64
+    counts = rng.integers(70, 151, [2, 3, 1])
+    if kind == "each overlaps the next":
+        # IoU of neighbours is 3/5, of the others at most 1/3: every second one stays.
+        left = np.arange(150)[:, np.newaxis] / 8
+        chain = np.concatenate([0 * left, left, 0 * left + 1, left + 0.5], axis=1)
+        boxes, counts = np.broadcast_to(chain, boxes.shape), np.full([2, 3, 1], 150)
+    elif kind == "none":
+        counts = np.zeros([2, 3, 1])
+    elif kind == "no class":
+        boxes, counts = boxes[:, :0], counts[:, :0]
+    elif kind == "less than a block":
+        boxes = boxes[:, :, :9]
+    valid = np.arange(boxes.shape[2]) < counts
+    return tf.constant(boxes, tf.float32), tf.constant(valid)
+
+
+@pytest.mark.parametrize("nms_iou", [0.0, 0.45, 0.5, 1.0])
+@pytest.mark.parametrize(
+    "kind", ["random", "each overlaps the next", "none", "no class", "less than a block"]
+)
+def test_blocks_keep_what_the_loop_keeps(kind, nms_iou):
+    boxes, valid = _candidates(kind)
+    expected = suppression._greedy(boxes, valid, nms_iou)
+    if kind == "random" and nms_iou < 0.6:
+        assert 0 < np.count_nonzero(expected) < np.count_nonzero(valid)
+    if kind == "each overlaps the next" and nms_iou == 0.45:
+        assert np.count_nonzero(expected) == 2 * 3 * 75
+    functions = [suppression._greedy_in_blocks]
+    if nms_iou == 0.45:  # compiling takes a second
+        functions.append(tf.function(functions[0], jit_compile=True, autograph=False))
+    for function in functions:
+        np.testing.assert_array_equal(function(boxes, valid, nms_iou), expected)
+
+
+def test_blocks_of_an_unknown_number_of_images():
+    boxes, valid = _candidates("random")
+    function = tf.function(
+        lambda boxes, valid: suppression._greedy_in_blocks(boxes, valid, 0.45),
+        input_signature=[tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in (boxes, valid)],
+        jit_compile=True,
+    )
+    expected = suppression._greedy(boxes, valid, 0.45)
+    np.testing.assert_array_equal(function(boxes, valid), expected)
+    np.testing.assert_array_equal(function(boxes[:1], valid[:1]), expected[:1])
+
+
+@pytest.mark.parametrize("gpus, expected", [([], "_greedy"), (["GPU:0"], "_greedy_in_blocks")])
+def test_only_a_gpu_works_in_blocks(monkeypatch, gpus, expected):
+    called = []
+    for name in ("_greedy", "_greedy_in_blocks"):
+        monkeypatch.setattr(
+            suppression, name, lambda _, valid, __, name=name: called.append(name) or valid
+        )
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: gpus)
+    boxes, scores = _random_case(0, batch=1, anchors=5, classes=2)
+    suppression.select.python_function(boxes, scores, DetectionOptions())
+    assert called == [expected]
