@@ -122,38 +122,26 @@ def _parts(
 ) -> dict[str, tf.data.Dataset]:
     """{part: dataset of batches that are made up to its end}, for ``PARTS`` except the last."""
 
-    def draw(
-        epoch: tf.Tensor, asked: tf.Tensor, index: tf.Tensor, serialized: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        return index, serialized, pipeline.draw_uniforms(seed, epoch, asked, options)
+    def frame(records: pipeline.Records) -> dict[str, tf.Tensor]:
+        uniforms = pipeline.draw_uniforms(seed, records.epochs, records.asked, options)
+        parsed = schema.parse_batch(records.serialized)
+        plan = pipeline.draw_plan(parsed, uniforms, input_size, options)
+        return pipeline.pixel_plan(plan, records.indices, source, options.rendering)
 
-    def frame(
-        indices: tf.Tensor, serialized: tf.Tensor, uniforms: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        plan = pipeline.draw_plan(schema.parse_batch(serialized), uniforms, input_size, options)
-        return pipeline.pixel_plan(plan, indices, options.rendering)
-
-    def decode(*drawn: tf.Tensor) -> tf.Tensor:
+    def decode(records: pipeline.Records) -> tf.Tensor:
         # One image at a time, as rendering does it: threads work on different batches.
         return tf.map_fn(
             lambda sample: tf.size(source.window(sample)),
-            frame(*drawn),
+            frame(records),
             fn_output_signature=tf.int32,
             parallel_iterations=1,
         )
 
-    def resize(*drawn: tf.Tensor) -> tf.Tensor:
-        return rendering.render_batch(frame(*drawn), source.window, output_size=input_size)
+    def resize(records: pipeline.Records) -> tf.Tensor:
+        return rendering.render_batch(frame(records), source.window, output_size=input_size)
 
-    def batched(records: tf.data.Dataset) -> tf.data.Dataset:
-        return records.batch(batch_size, drop_remainder=True)
-
-    drawn = batched(pipeline.records(source, options.reading, draw, seed=seed))
-    read = pipeline.records(
-        source, options.reading, lambda epoch, asked, index, serialized: serialized, seed=seed
-    )
-    chains = [batched(read)]
-    chains += [drawn.map(part, tf.data.AUTOTUNE) for part in (frame, decode, resize)]
+    read = pipeline.record_batches(source, options.reading, batch_size=batch_size, seed=seed)
+    chains = [read, *(read.map(part, tf.data.AUTOTUNE) for part in (frame, decode, resize))]
     # A fixed buffer: one of AUTOTUNE need not be as full after a round as before.
     return {name: chain.prefetch(2) for name, chain in zip(PARTS, chains)}
 
@@ -164,10 +152,7 @@ def _encoded(
     """The JPEGs of the first ``count`` positions, at most one epoch, in memory: string [N]."""
     # From the shards: a cache of decoded images has no JPEGs.
     reader = RecordReader(manifests, options.reading.on_bad_record)
-    images = pipeline.records(
-        reader,
-        options.reading,
-        lambda epoch, asked, index, serialized: schema.parse_example(serialized)["encoded"],
-        seed=seed,
+    batches = pipeline.record_batches(
+        reader, options.reading, batch_size=min(count, len(reader)), seed=seed
     )
-    return next(iter(images.batch(min(count, len(reader)))))
+    return schema.parse_batch(next(iter(batches)).serialized).encoded

@@ -15,7 +15,7 @@ import tqdm
 from ssd_tfrecord.data import footprint, rendering
 from ssd_tfrecord.data.cache_folder import DamagedCacheError, loaded_or_filled
 from ssd_tfrecord.data.passes import Wait
-from ssd_tfrecord.data.reading import RecordReader, RecordSource, read_window
+from ssd_tfrecord.data.reading import RecordReader, RecordSource, jpeg_cuts, jpeg_window
 from ssd_tfrecord.errors import DamagedRecordError, InputError
 from ssd_tfrecord.options import ReadOptions
 from ssd_tfrecord.records import schema
@@ -89,9 +89,17 @@ class RecordCache:
         """As ``RecordReader.read``."""
         return tf.gather(self._found, index), tf.gather(self._records, index)
 
-    def window(self, sample: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    def read_batch(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """As ``RecordReader.read_batch``."""
+        return self.read(indices)
+
+    def cuts(self, plan: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """As ``RecordReader.cuts``."""
+        return jpeg_cuts(plan)
+
+    def window(self, cut: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """As ``RecordReader.window``."""
-        return read_window(sample)
+        return jpeg_window(cut)
 
 
 class PixelCache(RecordCache):
@@ -110,16 +118,28 @@ class PixelCache(RecordCache):
         # Not copied: the pixels may fill most of the memory, or be a mapped file.
         self._pixels = tf.experimental.dlpack.from_dlpack(pixels.__dlpack__())
 
-    def window(self, sample: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """The pixels of ``sample["window"]`` of record ``sample["indices"]``: uint8 [h, w, 3]."""
-        y, x, height, width = tf.unstack(sample["window"])
+    def cuts(self, plan: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """``begin`` and ``length`` int64 [B, 1] of the window's rows in the memory of all pixels.
+
+        ``rows`` int32 [B, 3], their shape; ``inner`` int32 [B, 2, 3], the window in them.
+        """
+        y, x, height, width = tf.unstack(plan["window"], axis=1)
         # The window's rows are cut out at full width, because only then are they contiguous.
-        row = 3 * sample["size"][1]
-        begin = tf.gather(self._begins, sample["indices"]) + tf.cast(y * row, tf.int64)
-        rows = tf.slice(
-            self._pixels, begin[tf.newaxis], tf.cast(height * row, tf.int64)[tf.newaxis]
-        )
-        return tf.reshape(rows, [height, sample["size"][1], 3])[:, x : x + width]
+        full = plan["size"][:, 1]
+        begins = tf.gather(self._begins, plan["indices"]) + tf.cast(y * 3 * full, tf.int64)
+        none, three = tf.zeros_like(x), tf.fill(tf.shape(x), 3)
+        corner, shape = tf.stack([none, x, none], axis=1), tf.stack([height, width, three], axis=1)
+        return {
+            "begin": begins[:, tf.newaxis],
+            "length": tf.cast(height * 3 * full, tf.int64)[:, tf.newaxis],
+            "rows": tf.stack([height, full, three], axis=1),
+            "inner": tf.stack([corner, shape], axis=1),
+        }
+
+    def window(self, cut: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """The pixels of a sample's window: uint8 [height, width, 3]; ``cut`` is one of ``cuts``."""
+        rows = tf.slice(self._pixels, cut["begin"], cut["length"])
+        return tf.slice(tf.reshape(rows, cut["rows"]), cut["inner"][0], cut["inner"][1])
 
 
 def _records_cache(reader: RecordReader, folder: str, wait: Wait) -> RecordSource:

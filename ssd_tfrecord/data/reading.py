@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -36,11 +36,26 @@ class RecordSource(Protocol):
         """
         ...
 
-    def window(self, sample: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """The pixels of ``sample["window"]``: uint8 [height, width, 3].
+    def read_batch(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """As ``read``, of several records: int64 [B] and string [B]."""
+        ...
+
+    def cuts(self, plan: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """What ``window`` needs to know of each of B samples, [B, ...].
+
+        All at once, because an operation on B samples costs hardly more than on one.
+
+        Args:
+            plan: ``indices`` int64 [B], ``encoded`` string [B], ``size`` int32 [B, 2], ``window``
+                int32 [B, 4], and perhaps ``reduction`` int32 [B], as in ``framing.Frame``.
+        """
+        ...
+
+    def window(self, cut: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """The pixels of one sample's window: uint8 [height, width, 3].
 
         A source that decodes JPEGs returns them at 1/``reduction`` of that size; ``PixelCache``
-        ignores it. ``sample`` is one of the samples of ``pipeline.pixel_plan``.
+        ignores it. ``cut`` is one of the samples of ``cuts``.
         """
         ...
 
@@ -82,17 +97,36 @@ class RecordReader:
         )
         return records.take(1).get_single_element()
 
-    def window(self, sample: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """The pixels of ``sample["window"]``: uint8 [height, width, 3], or reduced."""
-        return read_window(sample)
+    def read_batch(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """As ``read``, of several records: int64 [B] and string [B].
+
+        In one dataset, for the call that takes the record out of one costs as much as reading it.
+        """
+        if self.on_bad_record == "stop":
+            places = tf.data.Dataset.from_tensor_slices(self._place(indices))
+            return indices, _all_of(places.flat_map(_record_at), indices)
+        read = tf.data.Dataset.from_tensor_slices(indices).map(self.read)
+        return _all_of(read, indices)
+
+    def cuts(self, plan: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """What ``window`` needs of B samples."""
+        return jpeg_cuts(plan)
+
+    def window(self, cut: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """The pixels of one sample's window: uint8 [height, width, 3], or reduced."""
+        return jpeg_window(cut)
 
     def _record(self, index: tf.Tensor) -> tf.data.Dataset:
-        file = tf.gather(tf.constant(self.files, tf.int32), index)
-        path = tf.gather(tf.constant(self.paths), file)
-        begin = tf.gather(tf.constant(self.begins), index)
-        length = tf.gather(tf.constant(self.lengths), index)
-        # A buffer of just this record: the next one read is somewhere else.
-        return schema.record_at(path, begin, buffer_size=length + FRAME_BYTES)
+        return _record_at(*self._place(index))
+
+    def _place(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Path, first byte and length of the records, of the shape of ``indices``."""
+        files = tf.gather(tf.constant(self.files, tf.int32), indices)
+        return (
+            tf.gather(tf.constant(self.paths), files),
+            tf.gather(tf.constant(self.begins), indices),
+            tf.gather(tf.constant(self.lengths), indices),
+        )
 
     def find_damaged(self) -> DamagedRecordError | None:
         """The error that reports the first unusable record by shard and place, or None.
@@ -156,23 +190,45 @@ def _reason(error: tf.errors.OpError) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text[:200].rstrip("."))
 
 
-def read_window(sample: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """The pixels of ``sample["window"]``, decoded from the JPEG ``sample["encoded"]``.
+def jpeg_cuts(plan: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """``RecordSource.cuts`` of a source of JPEGs."""
+    sizes = rendering.limited(plan["size"])
+    wide, inner = rendering.widened(plan["window"], sizes)
+    cuts = {"encoded": plan["encoded"], "size": sizes, "wide": wide, "inner": inner}
+    if "reduction" in plan:
+        cuts |= {"window": plan["window"], "reduction": plan["reduction"]}
+    return cuts
+
+
+def jpeg_window(cut: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """The pixels of a sample's window, decoded from its JPEG.
 
     Args:
-        sample: one of the samples of ``pipeline.pixel_plan``; ``reduction`` may be absent.
+        cut: one of the samples of ``jpeg_cuts``.
 
     Returns:
         uint8 [height, width, 3], or at 1/2, 1/4 or 1/8 of that size.
     """
-    encoded, window = rendering.checked(sample["encoded"], sample["size"]), sample["window"]
-    if "reduction" not in sample:
-        return rendering.decode_window(encoded, window, sample["size"])
+    encoded = rendering.of_size(cut["encoded"], cut["size"])
+    if "reduction" not in cut:
+        return rendering.decode_inner(encoded, cut["wide"], cut["inner"])
     return tf.cond(
-        sample["reduction"] == 1,
-        lambda: rendering.decode_window(encoded, window, sample["size"]),
-        lambda: rendering.decode_reduced(encoded, window, sample["reduction"]),
+        cut["reduction"] == 1,
+        lambda: rendering.decode_inner(encoded, cut["wide"], cut["inner"]),
+        lambda: rendering.decode_reduced(encoded, cut["window"], cut["reduction"]),
     )
+
+
+def _record_at(path: tf.Tensor, begin: tf.Tensor, length: tf.Tensor) -> tf.data.Dataset:
+    # A buffer of just this record: the next one read is somewhere else.
+    return schema.record_at(path, begin, buffer_size=length + FRAME_BYTES)
+
+
+def _all_of(dataset: tf.data.Dataset, indices: tf.Tensor) -> Any:
+    """The elements of ``dataset``, one for each of ``indices`` [B], as tensors [B, ...]."""
+    together = dataset.batch(tf.size(indices, tf.int64), drop_remainder=True)
+    elements = together.get_single_element()
+    return tf.nest.map_structure(lambda item: tf.ensure_shape(item, indices.shape), elements)
 
 
 def _begins(record_bytes: Sequence[int]) -> np.ndarray:

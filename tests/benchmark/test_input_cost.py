@@ -101,8 +101,7 @@ def test_parts_end_with_the_pixels_of_the_sample(source, tiny_voc):
     assert tuple(parts) == input_cost.PARTS[:-1]
     reading, framed, decoded, resized = (next(iter(part)) for part in parts.values())
     sample = next(iter(pipeline.batches(source, options, **SETTINGS)))
-    assert len(reading) == len(sample.indices)
-    np.testing.assert_array_equal(framed["indices"], sample.indices)
+    np.testing.assert_array_equal(reading.indices, sample.indices)
     np.testing.assert_array_equal(framed["placed"], sample.rectangles)
     np.testing.assert_array_equal(resized, sample.images)
     pixels = [tf.io.decode_jpeg(encoded) for encoded in framed["encoded"]]

@@ -15,8 +15,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ssd_tfrecord.data import pipeline
-from ssd_tfrecord.data.reading import RecordReader
+from ssd_tfrecord.data import pipeline, reading
 from ssd_tfrecord.options import FramingOptions, InputOptions, RenderOptions
 from ssd_tfrecord.pixels import color
 from ssd_tfrecord.records import schema
@@ -116,7 +115,7 @@ def rendered(jpegs, uniforms, boxes=BOXES, decode="full", framing=FRAMING):
     )
     uniforms = np.concatenate([np.tile(NO_COLOR, [len(jpegs), 1]), uniforms], axis=1)
     plan = pipeline.draw_plan(parsed, tf.constant(uniforms, tf.float32), SIDE, options)
-    reader = types.SimpleNamespace(window=lambda sample: RecordReader.window(None, sample))
+    reader = types.SimpleNamespace(cuts=reading.jpeg_cuts, window=reading.jpeg_window)
     indices = tf.range(len(jpegs), dtype=tf.int64)
     none = tf.zeros(len(jpegs), tf.bool)
     batch = pipeline.render_plan(plan, indices, none, reader, SIDE, options)
