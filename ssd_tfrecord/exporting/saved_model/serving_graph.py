@@ -51,7 +51,7 @@ class ServingGraph(tf.Module):
         self.weights = list(model.model.variables)
         size = model.input_size
         outputs = tf.function(
-            not_converted(lambda levels: _outputs(model, levels)), autograph=False
+            not_converted(lambda levels: _outputs_of_any(model, levels)), autograph=False
         )
         # A concrete function, because saving traces all others once more: 5 s of a MobileNetV2.
         self.detect_levels = outputs.get_concrete_function(
@@ -87,6 +87,14 @@ class ServingGraph(tf.Module):
 
     def _detect(self, name: str, images: tf.Tensor) -> dict[str, tf.Tensor]:
         return self.detect_levels(not_converted(self._levels_fns[name])(images))
+
+
+def _outputs_of_any(model: Exportable, levels: tf.Tensor) -> dict[str, tf.Tensor]:
+    """``_outputs``, also where B is 0: of TensorFlow 2.21 with oneDNN, convolutions fail there."""
+    count = tf.shape(levels)[0]
+    blank = tf.zeros(tf.concat([[tf.cast(count < 1, tf.int32)], levels.shape[1:]], axis=0))
+    outputs = _outputs(model, tf.concat([levels, blank], axis=0))
+    return {name: value[:count] for name, value in outputs.items()}
 
 
 def _outputs(model: Exportable, levels: tf.Tensor) -> dict[str, tf.Tensor]:
