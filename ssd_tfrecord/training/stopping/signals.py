@@ -176,8 +176,10 @@ def end_process(code: int) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         # The main thread may hold the stream's lock for ever; a pipe's reader may be gone.
         flusher = threading.Thread(target=_flush, args=(stream,), daemon=True)
-        flusher.start()
-        flusher.join(timeout=0.5)
+        # While the interpreter ends, Python 3.12 starts no more threads, and has flushed.
+        with contextlib.suppress(RuntimeError):
+            flusher.start()
+            flusher.join(timeout=0.5)
     os._exit(code)
 
 
