@@ -1,5 +1,6 @@
 """What the input pipeline costs in CPU time, part by part, beside bare JPEG decoding."""
 
+import collections
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from ssd_tfrecord.data.pipeline import Batch
 from ssd_tfrecord.data.reading import RecordReader, RecordSource
 from ssd_tfrecord.options import ColorOptions, InputOptions
 from ssd_tfrecord.records import schema
+from ssd_tfrecord.records.images.jpeg_header import read_header
 from ssd_tfrecord.records.manifest import Manifest
 
 PARTS = ("reading", "geometry", "decoding", "resizing", "rest")
@@ -47,18 +49,21 @@ def measure_input(
         A dict: ``images`` that each chain made; ``host_share``, where colour is left to the device,
         and ``same_work``, where colour and the conversion to float are done on the CPU too, each
         with ``images_per_s``, ``cpu_ms_per_image``, ``ratio_to_decode`` and
-        ``cores_for_1000_images_per_s``; ``bare_decode`` with the first two; and for each of
-        ``PARTS`` of the host share ``part_cpu_ms_per_image`` and ``shares``, which sum to 1.
+        ``cores_for_1000_images_per_s``; ``bare_decode`` with the first two; ``bare_eighth``, the
+        same at 1/8 of the size, with the first three: what is left is entropy decoding, which
+        nothing that decodes the whole file can avoid; for each of ``PARTS`` of the host share
+        ``part_cpu_ms_per_image`` and ``shares``, which sum to 1; and ``jpegs``, see
+        ``jpeg_facts``.
     """
     whole = pipeline.batches(
         source, options, input_size=input_size, batch_size=batch_size, seed=seed
     )
     # The first round is not counted.
     num_images = (num_rounds + 1) * num_batches * batch_size
+    encoded = _encoded(source.manifests, options, seed, num_images)
     chains = {
-        "bare_decode": _bare_decode(
-            _encoded(source.manifests, options, seed, num_images), batch_size
-        ),
+        "bare_decode": _bare_decode(encoded, batch_size),
+        "bare_eighth": _bare_decode(encoded, batch_size, ratio=8),
         "host_share": whole,
         "same_work": _same_work(whole, options.color),
         **_parts(source, options, input_size=input_size, batch_size=batch_size, seed=seed),
@@ -74,17 +79,41 @@ def measure_input(
         name: [cost.over(num_images) for cost in costs]
         for name, costs in rounds.measure(takes, num_rounds).items()
     }
-    return {"images": num_rounds * num_images, **_figures(costs)}
+    facts = jpeg_facts(encoded.numpy().tolist())
+    return {"images": num_rounds * num_images, **_figures(costs), "jpegs": facts}
+
+
+def jpeg_facts(encoded: Sequence[bytes]) -> dict[str, Any]:
+    """What decides what N JPEGs cost to decode.
+
+    Returns:
+        ``kilobytes`` (1,000 bytes) and ``megapixels`` of an image in the mean; ``progressive``, the
+        share of images that are; ``chroma``, {subsampling as in ``JpegHeader``: share}, the largest
+        first.
+    """
+    headers = [header for item in encoded if (header := read_header(item))]
+    count = max(1, len(headers))
+    chroma = collections.Counter(header.chroma for header in headers)
+    return {
+        "kilobytes": sum(map(len, encoded)) / 1000 / max(1, len(encoded)),
+        "megapixels": sum(header.height * header.width for header in headers) / 1e6 / count,
+        "progressive": sum(header.progressive for header in headers) / count,
+        "chroma": {name: number / count for name, number in chroma.most_common()},
+    }
 
 
 def _figures(costs: Mapping[str, Sequence[rounds.Cost]]) -> dict[str, Any]:
     """The figures of ``measure_input`` from the costs of one image in each chain, one per round."""
-    figures: dict[str, Any] = {"bare_decode": rounds.rate_figures(costs["bare_decode"])}
+    bare, eighth = costs["bare_decode"], costs["bare_eighth"]
+    figures: dict[str, Any] = {
+        "bare_decode": rounds.rate_figures(bare),
+        "bare_eighth": rounds.rate_figures(eighth) | rounds.ratio_figures(eighth, bare),
+    }
     for name in ("host_share", "same_work"):
         row = rounds.rate_figures(costs[name])
         # n ms of CPU time per image are n cores at 1,000 images per second.
         row["cores_for_1000_images_per_s"] = row["cpu_ms_per_image"]
-        figures[name] = row | rounds.ratio_figures(costs[name], costs["bare_decode"])
+        figures[name] = row | rounds.ratio_figures(costs[name], bare)
     # The last part ends with the batch itself.
     chains = [*(costs[name] for name in PARTS[:-1]), costs["host_share"]]
     return figures | rounds.part_figures(dict(zip(PARTS, chains)))
@@ -109,11 +138,15 @@ def _same_work(dataset: tf.data.Dataset, color_options: ColorOptions) -> tf.data
     return dataset.map(prepare, tf.data.AUTOTUNE).prefetch(2)
 
 
-def _bare_decode(encoded: tf.Tensor | Sequence[bytes], batch_size: int) -> tf.data.Dataset:
-    """Batches of the sizes of decoded JPEGs; the pixels themselves are dropped at once."""
+def _bare_decode(
+    encoded: tf.Tensor | Sequence[bytes], batch_size: int, ratio: int = 1
+) -> tf.data.Dataset:
+    """Batches of the sizes of JPEGs decoded at 1/``ratio``; the pixels are dropped at once."""
     # Images differ in size: their pixels could not be batched without work that is not decoding.
     jpegs = tf.data.Dataset.from_tensor_slices(encoded).repeat()
-    sizes = jpegs.map(lambda jpeg: tf.size(tf.io.decode_jpeg(jpeg, channels=3)), tf.data.AUTOTUNE)
+    sizes = jpegs.map(
+        lambda jpeg: tf.size(tf.io.decode_jpeg(jpeg, channels=3, ratio=ratio)), tf.data.AUTOTUNE
+    )
     return sizes.batch(batch_size, drop_remainder=True).prefetch(2)
 
 

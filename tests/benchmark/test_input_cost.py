@@ -1,8 +1,11 @@
 """What the input costs: medians over rounds, a part its chain less the chain before."""
 
+import io
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from ssd_tfrecord.benchmark import input_cost, rounds
 from ssd_tfrecord.data import pipeline
@@ -23,6 +26,7 @@ def test_figures_by_hand():
     # CPU milliseconds of an image in each of three rounds; of wall time, half.
     chains = {
         "bare_decode": (5, 4, 6),
+        "bare_eighth": (4, 3, 6),
         "host_share": (10, 12, 24),
         "same_work": (20, 20, 18),
         "reading": (1, 1, 1),
@@ -37,6 +41,15 @@ def test_figures_by_hand():
     same = {"images_per_s": 100, "cpu_ms_per_image": 20, "ratio_to_decode": 4}
     assert input_cost._figures(costs) == {
         "bare_decode": {**decode, "images_per_s_spread": 0.1, "cpu_ms_spread": 0.1},
+        # Ratios 0.8, 0.75 and 1.
+        "bare_eighth": {
+            "images_per_s": 500,
+            "images_per_s_spread": 0.1875,
+            "cpu_ms_per_image": 4,
+            "cpu_ms_spread": 0.1875,
+            "ratio_to_decode": 0.8,
+            "ratio_spread": pytest.approx(0.078125),
+        },
         "host_share": {
             **host,
             "images_per_s_spread": 7 / 24,
@@ -80,9 +93,32 @@ def test_bare_decoding_gets_the_jpegs_of_the_records_that_are_measured(source, t
 
 def test_bare_decoding_decodes_all_pixels(tiny_voc):
     files = sorted(tiny_voc.glob("VOC2007/JPEGImages/*.jpg"))[:2]
-    sizes = next(iter(input_cost._bare_decode([path.read_bytes() for path in files], 3)))
+    encoded = [path.read_bytes() for path in files]
     # 64 × 48 and 80 × 60, then the first again; three channels.
-    assert sizes.numpy().tolist() == [9216, 14400, 9216]
+    assert next(iter(input_cost._bare_decode(encoded, 3))).numpy().tolist() == [9216, 14400, 9216]
+    eighths = next(iter(input_cost._bare_decode(encoded, 3, ratio=8)))
+    assert eighths.numpy().tolist() == [8 * 6 * 3, 10 * 8 * 3, 8 * 6 * 3]
+
+
+def test_facts_of_jpegs_by_hand():
+    def jpeg(size, mode="RGB", **options):
+        stream = io.BytesIO()
+        Image.new(mode, size).save(stream, "JPEG", **options)
+        return stream.getvalue()
+
+    encoded = [
+        jpeg((100, 50), subsampling=2),
+        jpeg((100, 50), subsampling=2, progressive=True),
+        jpeg((100, 50), subsampling=0),
+        jpeg((100, 250), "L"),
+    ]
+    assert input_cost.jpeg_facts(encoded) == {
+        "kilobytes": sum(map(len, encoded)) / 4000,
+        # 5,000 three times, and 25,000.
+        "megapixels": 0.01,
+        "progressive": 0.25,
+        "chroma": {"4:2:0": 0.5, "4:4:4": 0.25, "grey": 0.25},
+    }
 
 
 def test_same_work_is_the_batch_that_the_network_takes(source):

@@ -16,6 +16,9 @@ _START_OF_SCAN, _END_OF_IMAGE, _APP1 = 0xDA, 0xD9, 0xE1
 _BARE = (0x01, *range(0xD0, 0xD8))
 # What ends entropy-coded data, within which 0xFF is followed by 0 or is a restart.
 _NEXT_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
+_PROGRESSIVE = (0xC2, 0xCA)
+# (columns, rows) of luma for one of chroma, and what people call it.
+_CHROMA = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0", (1, 2): "4:4:0", (4, 1): "4:1:1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,8 @@ class JpegHeader:
     ``height`` and ``width`` are in pixels, as stored. ``common`` is false for what few decoders
     accept: lossless, 12 bits, 2 components. ``num_scans`` counts the scans that a decoder goes
     through; ``closed`` is whether an end of image follows the header. ``exif`` is the content of
-    the APP1 segment, from "Exif" on, or b"".
+    the APP1 segment, from "Exif" on, or b"". ``chroma`` is how it is subsampled: "4:2:0" and the
+    like, "grey" where there is none, or "other".
     """
 
     height: int
@@ -34,6 +38,8 @@ class JpegHeader:
     num_scans: int
     closed: bool
     exif: bytes
+    progressive: bool = False
+    chroma: str = "other"
 
 
 def read_header(encoded: bytes) -> JpegHeader | None:
@@ -59,7 +65,7 @@ def read_header(encoded: bytes) -> JpegHeader | None:
         if length < 2 or position > end:
             return None
         if marker in _FRAMES and length >= 8:
-            frame = (marker, encoded[content : content + 6])
+            frame = (marker, encoded[content : min(position, content + 15)])
         # XMP is kept in APP1 too; the first that is EXIF counts.
         elif marker == _APP1 and not exif and encoded.startswith(b"Exif\0", content):
             exif = encoded[content:position]
@@ -77,19 +83,20 @@ def _header(
         encoded: the bytes of the file.
         scan: where the content of the first scan's header begins.
         position: where the data of the first scan begin.
-        frame: marker and first 6 bytes of the frame's header.
+        frame: marker and first 15 bytes of the frame's header, or fewer.
         exif: the EXIF segment, or b"".
     """
     if frame is None:
         return None
-    # Bits per sample, height and width of two bytes each, number of components.
+    # Bits per sample, height and width of two bytes each, number of components; of each component
+    # its number, sampling factors and table.
     marker, content = frame
     height, width = int.from_bytes(content[1:3], "big"), int.from_bytes(content[3:5], "big")
     # A height of 0 says that it follows the first scan (DNL), which libjpeg does not support.
     if not (height and width):
         return None
     # A sequential image whose first scan has all components has no other scan.
-    one_scan = marker not in (0xC2, 0xCA) and encoded[scan : scan + 1] >= content[5:6]
+    one_scan = marker not in _PROGRESSIVE and encoded[scan : scan + 1] >= content[5:6]
     return JpegHeader(
         height=height,
         width=width,
@@ -99,7 +106,21 @@ def _header(
         num_scans=1 if one_scan else 1 + count_scans(encoded, position),
         closed=encoded.rfind(b"\xff\xd9", position) >= 0,
         exif=exif,
+        progressive=marker in _PROGRESSIVE,
+        chroma=_chroma(content[5], content[7::3]),
     )
+
+
+def _chroma(num_components: int, sampling: bytes) -> str:
+    """``JpegHeader.chroma`` from the sampling factors of each component: 16 * columns + rows."""
+    if num_components == 1:
+        return "grey"
+    if num_components != 3 or len(sampling) < 3 or sampling[1] != sampling[2]:
+        return "other"
+    (columns, rows), (chroma_columns, chroma_rows) = (divmod(byte, 16) for byte in sampling[:2])
+    if not (chroma_columns and chroma_rows) or columns % chroma_columns or rows % chroma_rows:
+        return "other"
+    return _CHROMA.get((columns // chroma_columns, rows // chroma_rows), "other")
 
 
 def count_scans(encoded: bytes, position: int) -> int:

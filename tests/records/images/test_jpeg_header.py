@@ -27,6 +27,32 @@ def test_size_and_scans(mode, progressive):
     # libjpeg's progressive scripts: 10 scans for YCbCr, 6 for grey, 18 for four equal channels.
     scans = {"RGB": 10, "L": 6, "CMYK": 18}[mode] if progressive else 1
     assert header.num_scans == scans
+    assert header.progressive == progressive
+    assert header.chroma == {"RGB": "4:2:0", "L": "grey", "CMYK": "other"}[mode]
+
+
+@pytest.mark.parametrize(
+    ("factors", "chroma"),
+    [
+        ((0x11, 0x11, 0x11), "4:4:4"),
+        ((0x21, 0x11, 0x11), "4:2:2"),
+        ((0x22, 0x11, 0x11), "4:2:0"),
+        ((0x22, 0x21, 0x21), "4:4:0"),
+        ((0x41, 0x11, 0x11), "4:1:1"),
+        ((0x22, 0x12, 0x21), "other"),
+        ((0x11, 0x22, 0x22), "other"),
+        ((0x31, 0x21, 0x21), "other"),
+        ((0x21, 0x00, 0x00), "other"),
+    ],
+    ids=str,
+)
+def test_chroma_of_sampling_factors(factors, chroma):
+    encoded = bytearray(_jpeg())
+    # Marker, length, bits, height, width and number of components; then three bytes of each.
+    first = encoded.index(b"\xff\xc0") + 10
+    for number, factor in enumerate(factors):
+        encoded[first + 3 * number + 1] = factor
+    assert read_header(bytes(encoded)).chroma == chroma
 
 
 def test_the_exif_segment_is_cut_out_and_its_thumbnail_does_not_end_the_image():
