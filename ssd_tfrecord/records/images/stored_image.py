@@ -1,7 +1,8 @@
 """Image files on the way into records: what they are is read from their bytes.
 
 What training's JPEG decoder accepts is stored bit for bit, after it has been decoded once;
-everything else is decoded once and becomes an RGB JPEG.
+everything else, and with --recode every image, is decoded once and becomes an RGB JPEG. In between
+is --progressive=baseline: other bytes, but the same pixels.
 """
 
 import io
@@ -14,6 +15,7 @@ from PIL import Image
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import ImageOptions
 from ssd_tfrecord.records.images import exif
+from ssd_tfrecord.records.images.baseline import as_baseline
 from ssd_tfrecord.records.images.decoding import check_jpeg, decode
 from ssd_tfrecord.records.images.formats import DecodedImage, UnreadableImageError, load_image
 from ssd_tfrecord.records.images.jpeg_header import JpegHeader
@@ -30,6 +32,7 @@ from ssd_tfrecord.records.sources.source_set import SourceImage
 # Notes of a StoredImage.
 REENCODED, SHRUNK = "reencoded", "shrunk"
 REPAIRED, ROTATED = "repaired", "rotated"
+MADE_BASELINE, STILL_PROGRESSIVE = "made_baseline", "still_progressive"
 EXIF_IGNORED, EXIF_ILLEGAL = "exif_ignored", "exif_illegal"
 # Reason and action of the notes that become a line of rejects.jsonl: those that a user may want to
 # look at. Encoding again is the rule for other formats; shrinking and stretching were asked for.
@@ -54,7 +57,8 @@ class StoredImage:
     ``height`` and ``width`` are its own, in pixels; ``annotated_height`` and ``annotated_width``
     those before it was shrunk, which boxes in pixels refer to. ``original_format`` is that of the
     file (jpeg, png …). ``done`` is {what was done: details, or ""}; its keys are among REENCODED,
-    SHRUNK, REPAIRED, ROTATED, EXIF_IGNORED, EXIF_ILLEGAL, and those of a DecodedImage.
+    SHRUNK, REPAIRED, ROTATED, MADE_BASELINE, STILL_PROGRESSIVE, EXIF_IGNORED, EXIF_ILLEGAL, and
+    those of a DecodedImage.
     """
 
     encoded: bytes
@@ -106,7 +110,7 @@ def read_image(source: SourceImage, options: ImageOptions) -> StoredImage:
 
 def _take(source: SourceImage, options: ImageOptions, content: bytes) -> StoredImage:
     header = read_header(content, options.max_pixels)
-    if header is not None and header.common:
+    if header is not None and header.common and not options.recode:
         unchanged = _unchanged(source, options, content, header)
         if unchanged is not None:
             return unchanged
@@ -117,15 +121,20 @@ def _take(source: SourceImage, options: ImageOptions, content: bytes) -> StoredI
 def _unchanged(
     source: SourceImage, options: ImageOptions, content: bytes, header: JpegHeader
 ) -> StoredImage | None:
-    """The JPEG bit for bit, checked as ``options`` say; None if it is to be turned or shrunk."""
+    """The JPEG bit for bit or pixel for pixel, checked; None if it is to be turned or shrunk."""
     size = (header.width, header.height)
     orientation, done = _orientation(source, options, size, header.exif)
     # Before anything is decoded. An orientation that is applied swaps the sides: exif.is_believed.
     _check_size(source, options, size if orientation == exif.UPRIGHT else size[::-1])
     if orientation != exif.UPRIGHT or 0 < options.max_side < max(size):
         return None
+    if options.progressive == "baseline" and header.num_scans > 1:
+        # Which checks it too, whatever --verify says: it is decoded to compare the pixels.
+        rewritten = as_baseline(content, header)
+        done = {**done, STILL_PROGRESSIVE if rewritten is None else MADE_BASELINE: ""}
+        content = rewritten or content
     # --verify=header trusts a header only if an end of image follows it.
-    if not (options.verify == "header" and header.closed):
+    elif not (options.verify == "header" and header.closed):
         check_jpeg(content, header)
     return StoredImage(content, *size[::-1], *size[::-1], done=done)
 

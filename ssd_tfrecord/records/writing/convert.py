@@ -23,6 +23,7 @@ from ssd_tfrecord.options import (
     names_of_role,
 )
 from ssd_tfrecord.records import manifest, rejects
+from ssd_tfrecord.records.images import baseline
 from ssd_tfrecord.records.manifest import ClassLabel, Manifest
 from ssd_tfrecord.records.processes import workers
 from ssd_tfrecord.records.processes.progress import steady_bar
@@ -39,15 +40,17 @@ from ssd_tfrecord.records.writing.shards import Recipe, ShardPlan
 DEFAULT_IMAGES, DEFAULT_BOXES = ImageOptions(), BoxOptions()
 
 
-def check_output(options: RecordSetOptions) -> None:
-    """Checks that a record set can be written as ``options`` say.
+def check_output(options: RecordSetOptions, images: ImageOptions = DEFAULT_IMAGES) -> None:
+    """Checks that a record set can be written as ``options`` and ``images`` say.
 
     Worth calling before annotations are read, which may take minutes.
 
     Raises:
-        InputError: ``options.output_dir`` already holds a set, another run is writing to it, or
-            Beam cannot be used as ``options`` say.
+        InputError: ``options.output_dir`` already holds a set, another run is writing to it, Beam
+            cannot be used as ``options`` say, or a program that ``images`` need is not installed.
     """
+    if _needs_jpegtran(images):
+        baseline.find_jpegtran()
     if options.beam_runner:
         from ssd_tfrecord.records.writing import beam
 
@@ -119,7 +122,7 @@ def convert(
             much would be dropped, the disk is full, or a worker died.
     """
     # Again: much may have happened while the annotations were read.
-    check_output(options)
+    check_output(options, images)
     surveyed = survey(sources)
     ceiling = Ceiling(sources, surveyed, options.max_dropped)
     # Before anything is written, which may take hours.
@@ -206,6 +209,7 @@ def _identity(
     # The options too: a caller of convert() need not have made them from flags.
     for noun in (options, recipe.images, recipe.boxes):
         values.update({name: flag_text(value) for name, value in vars(noun).items()})
+    programs = {"jpegtran": baseline.jpegtran_version()} if _needs_jpegtran(recipe.images) else {}
     free = names_of_role(options, "place", "means")
     flags = {f"--{name}": value for name, value in values.items() if name not in free}
     return {
@@ -216,7 +220,12 @@ def _identity(
         "ssd_tfrecord": ssd_tfrecord.__version__,
         # It encodes the images that are not stored as they are.
         "Pillow": importlib.metadata.version("Pillow"),
+        **programs,
     }
+
+
+def _needs_jpegtran(images: ImageOptions) -> bool:
+    return images.progressive == "baseline" and not images.recode
 
 
 def _plan(sources: SourceSet, options: RecordSetOptions, folder: str) -> tuple[ShardPlan, ...]:

@@ -82,7 +82,7 @@ def has_work(conversion: Conversion, names: Sequence[str]) -> bool:
         if conversion.is_complete(name, names):
             print(f"{options.output_dir} is complete: the same command has written it")
         else:
-            convert.check_output(options)
+            convert.check_output(options, conversion.images)
             missing = True
     return missing
 

@@ -23,7 +23,7 @@ def convert_voc(config: ConvertVocConfig) -> None:
     from ssd_tfrecord.records.writing import convert
 
     # Before the annotations are read, which may take minutes.
-    convert.check_output(config.record_set)
+    convert.check_output(config.record_set, config.images)
     if config.voc_root:
         read = functools.partial(voc.read_devkit, config.voc_root, config.sets)
     else:
@@ -47,7 +47,7 @@ def convert_coco(config: ConvertCocoConfig) -> None:
     from ssd_tfrecord.records.sources import coco
     from ssd_tfrecord.records.writing import convert
 
-    convert.check_output(config.record_set)
+    convert.check_output(config.record_set, config.images)
     sources = coco.read_instances(
         config.annotations,
         config.images_dir,

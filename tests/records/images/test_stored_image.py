@@ -187,9 +187,10 @@ def test_each_image_is_decoded_once_and_with_header_no_jpeg_is(tmp_path, monkeyp
     _read(tmp_path / "a", max_side=20)
     _read(tmp_path / "b", max_side=20)
     _read(tmp_path / "turned", size=(30, 40))
-    assert decoded == ["tf", "tf", "pillow", "tf"]
+    _read(tmp_path / "a", verify="header", recode=True)
+    assert decoded == ["tf", "tf", "pillow", "tf", "tf"]
     _read(tmp_path / "a", verify="header")
-    assert len(decoded) == 4
+    assert len(decoded) == 5
 
 
 # Shrinking.
@@ -205,6 +206,57 @@ def test_max_side_shrinks_and_keeps_the_size_that_boxes_refer_to(tmp_path, kind)
     assert np.abs(_decoded(image) - np.asarray(_gradient("RGB", 60, 80), int)).max() <= 8
     whole = _read(tmp_path / "a", max_side=200)
     assert (whole.height, "shrunk" in whole.notes) == (150, False)
+
+
+# Encoding all anew.
+
+
+@pytest.mark.parametrize("verify", ["decode", "header"])
+@pytest.mark.parametrize("kind", ["baseline", "progressive", "grey", "4:1:1"])
+def test_recode_encodes_what_would_be_kept(tmp_path, kind, verify):
+    content = TAKEN[kind]()
+    (tmp_path / "a.jpg").write_bytes(content)
+    image = _read(tmp_path / "a.jpg", recode=True, jpeg_quality=90, verify=verify)
+    kept = _read(tmp_path / "a.jpg")
+    assert (image.height, image.width) == (image.annotated_height, image.annotated_width)
+    assert (image.height, image.width) == (kept.height, kept.width)
+    assert (image.original_format, image.notes, image.changes) == ("jpeg", ("reencoded",), ())
+    assert np.abs(_decoded(image) - _decoded(kept)).max() <= 8
+    # The file that Pillow makes of the decoded pixels, nothing of the old one: one scan, 4:2:0.
+    pixels = tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE").numpy()
+    assert image.encoded == _encoded(Image.fromarray(pixels), quality=90)
+    assert b"\xff\xc2" not in image.encoded
+    assert image.encoded[image.encoded.index(b"\xff\xc0") + 11] == 0x22
+
+
+def test_recode_at_a_lower_quality_makes_fewer_bytes_of_the_same_size(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    (tmp_path / "a.jpg").write_bytes(_encoded(Image.fromarray(pixels), quality=95))
+    high, low = (_read(tmp_path / "a.jpg", recode=True, jpeg_quality=q) for q in (95, 50))
+    assert (high.height, low.height) == (64, 64)
+    assert 2 * len(low.encoded) < len(high.encoded)
+
+
+def test_recode_shrinks_only_what_exceeds_max_side(tmp_path):
+    for name, height in (("large", 150), ("small", 60)):
+        (tmp_path / name).write_bytes(_encoded(_gradient("RGB", height, 80)))
+    large, small = (_read(tmp_path / n, recode=True, max_side=100) for n in ("large", "small"))
+    assert large == _read(tmp_path / "large", max_side=100)
+    assert (large.height, large.notes) == (100, ("reencoded", "shrunk"))
+    assert (small.height, small.notes) == (60, ("reencoded",))
+
+
+def test_recode_checks_and_turns_as_ever(tmp_path):
+    path = _turned(tmp_path / "a.jpg")
+    assert _read(path, size=(30, 40), recode=True) == _read(path, size=(30, 40))
+    kept = _read(path, size=(40, 30), recode=True)
+    assert (kept.height, kept.notes) == (30, ("reencoded", "exif_ignored"))
+    assert jpeg_orientation(kept.encoded) == 1
+    with pytest.raises(InputError, match=r"says 41x30 .* decodes to 40x30: must be the same"):
+        _read(path, size=(41, 30), recode=True)
+    (tmp_path / "half.jpg").write_bytes(_encoded(_gradient())[:-40])
+    with pytest.raises(InputError, match=r"half\.jpg: cannot be decoded \(it is truncated\)"):
+        _read(tmp_path / "half.jpg", recode=True)
 
 
 # EXIF.

@@ -54,6 +54,20 @@ def test_records_hold_what_the_files_say(tiny_voc, tiny_records):
     assert records["VOC2007/000004"]["boxes"].shape == (0, 4)
 
 
+def test_recode_changes_the_pixels_and_nothing_else(sources, tmp_path):
+    kept = _convert(sources, tmp_path / "kept")
+    recoded = _convert(sources, tmp_path / "new", ImageOptions(recode=True, jpeg_quality=60))
+    assert (dict(kept.notes), dict(recoded.notes)) == ({}, {"reencoded": 6})
+    assert recoded.per_class == kept.per_class
+    before, after = _records(tmp_path / "kept"), _records(tmp_path / "new")
+    assert list(before) == list(after)
+    for name, record in before.items():
+        encoded = after[name].pop("encoded")
+        assert len(encoded) < len(record["encoded"])
+        for key, value in after[name].items():
+            np.testing.assert_array_equal(value, record[key], key)
+
+
 def test_a_box_over_the_whole_image_is_0_0_1_1(tiny_records):
     np.testing.assert_array_equal(_records(tiny_records)["VOC2007/000001"]["boxes"], [[0, 0, 1, 1]])
 
