@@ -4,12 +4,16 @@ import os
 import pathlib
 import signal
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# As the programs set it where nobody has: whoever sets another sees lines of TensorFlow between
+# theirs, and tests compare whole outputs.
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import toy_network
+import toy_training
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from ssd_tfrecord.config import TrainConfig
@@ -27,6 +31,23 @@ tf.config.set_logical_device_configuration(
 )
 
 toy_network.install()
+# A hundred of the processes below would compile the package anew: 0.25 s of CPU time each.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Of the job that runs the tests, not of the trainings in them: these would look for its workers.
+for _name in list(os.environ):
+    if _name == "TF_CONFIG" or _name.startswith(("SLURM_", "JOB_COMPLETION")):
+        del os.environ[_name]
+# The same examples everywhere, as Hypothesis itself does where CI is set; and no test fails because
+# the machine was too slow for an example.
+settings.register_profile(
+    "suite",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("suite")
 # A job in the background ignores Ctrl-C, and all that it starts: here it is to be sent.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Likewise SIGHUP under nohup.
@@ -119,6 +140,15 @@ def tiny_run(tiny_records, tmp_path_factory):
     kept.write_classes(Manifest.load(tiny_records).classes)
     kept.save(3)
     return run_dir
+
+
+@pytest.fixture(scope="session")
+def unbroken_run(tiny_records, tmp_path_factory):
+    """Run folder of ``toy_training``'s 14 steps that nobody has touched; one for all workers."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    return toy_training.whole(folder, tiny_records)
 
 
 @pytest.fixture

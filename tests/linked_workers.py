@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -20,9 +21,18 @@ HELLO = {"--seed": "7"}
 TIMEOUT = 30
 
 
-def free_port():
-    with socket.create_server(("", 0)) as server:
-        return server.getsockname()[1]
+def free_port(beside=0):
+    """A port that nobody listens at, nor at that ``beside`` above it.
+
+    Below those that the kernel gives to whoever connects (32768 and up on Linux): one of these may
+    be another's by the time that a process which takes seconds to start wants it.
+    """
+    while True:
+        port = random.SystemRandom().randrange(10_000, 30_000)
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            for number in {port, port + beside}:
+                stack.enter_context(socket.create_server(("", number)))
+            return port
 
 
 def group_of(count, port):

@@ -14,18 +14,10 @@ LAST, BEFORE = NUM_STEPS, NUM_STEPS - 2
 DATA = "data-00000-of-00001"
 
 
-@pytest.fixture(scope="module")
-def whole(tiny_records, tmp_path_factory):
-    """A run with checkpoints at its last three even steps, which nobody has touched."""
-    run_dir = tmp_path_factory.mktemp("whole") / "run"
-    toy_training.train(toy_training.command(tiny_records, run_dir))
-    return run_dir
-
-
 @pytest.fixture
-def copy(whole, tmp_path):
-    """A copy of ``whole``, at another place."""
-    return shutil.copytree(whole, tmp_path / "run")
+def copy(unbroken_run, tmp_path):
+    """A copy of the unbroken run, with checkpoints at its last three even steps."""
+    return shutil.copytree(unbroken_run, tmp_path / "run")
 
 
 def leave_what_kills_leave(folder):
@@ -65,7 +57,7 @@ CASES = {
         for number, how in enumerate(CASES)
     ],
 )
-def test_damaged_newest_checkpoint_costs_its_steps(tiny_records, whole, copy, how):
+def test_damaged_newest_checkpoint_costs_its_steps(tiny_records, unbroken_run, copy, how):
     folder = copy / "checkpoints"
     damage(folder / f"ckpt-{LAST}", how)
     (folder / "checkpoint").unlink()
@@ -76,25 +68,25 @@ def test_damaged_newest_checkpoint_costs_its_steps(tiny_records, whole, copy, ho
     assert f"ckpt-{LAST} is damaged (" in said
     assert f"; kept as damaged-ckpt-{LAST}): going back to ckpt-{BEFORE}" in said
     assert f"resuming at step {BEFORE}" in said
-    assert_same_end(copy, whole)
+    assert_same_end(copy, unbroken_run)
 
 
 @pytest.mark.soak
-def test_lost_list_alone_costs_nothing(tiny_records, whole, copy):
+def test_lost_list_alone_costs_nothing(tiny_records, unbroken_run, copy):
     (copy / "checkpoints/checkpoint").unlink()
     said = toy_training.train(toy_training.command(tiny_records, copy))
     assert f"resuming at step {LAST}" in said
     assert "damaged" not in said
-    assert_same_end(copy, whole)
+    assert_same_end(copy, unbroken_run)
 
 
 @pytest.mark.soak
-def test_two_damaged_ones_cost_four_steps(tiny_records, whole, copy):
+def test_two_damaged_ones_cost_four_steps(tiny_records, unbroken_run, copy):
     for step in (LAST, BEFORE):
         damage(copy / f"checkpoints/ckpt-{step}", "data cut")
     said = toy_training.train(toy_training.command(tiny_records, copy))
     assert f"resuming at step {BEFORE - 2}" in said
-    assert_same_end(copy, whole)
+    assert_same_end(copy, unbroken_run)
 
 
 @pytest.mark.soak
@@ -110,7 +102,7 @@ def test_all_damaged_is_one_line_and_never_a_new_beginning(tiny_records, copy):
 
 
 @pytest.mark.soak
-def test_run_folder_renamed_under_a_run(tiny_records, whole, tmp_path):
+def test_run_folder_renamed_under_a_run(tiny_records, unbroken_run, tmp_path):
     run_dir, away = tmp_path / "run", tmp_path / "away"
     words = toy_training.command(tiny_records, run_dir)
     process = toy_training.started(words)
@@ -127,4 +119,4 @@ def test_run_folder_renamed_under_a_run(tiny_records, whole, tmp_path):
     rescued.rename(run_dir)
     said = toy_training.train(words)
     assert f"resuming at step {rescued.name.rpartition('-')[2]}" in said
-    toy_training.assert_same_weights(run_dir, whole)
+    toy_training.assert_same_weights(run_dir, unbroken_run)

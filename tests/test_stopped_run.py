@@ -21,14 +21,6 @@ def command(records, run_dir, *flags, program=TOY_PROGRAM):
     )
 
 
-@pytest.fixture(scope="module")
-def whole(tiny_records, tmp_path_factory):
-    """An unbroken run."""
-    run_dir = tmp_path_factory.mktemp("whole") / "run"
-    toy_training.train(command(tiny_records, run_dir))
-    return run_dir
-
-
 def stopped_step(said):
     """The step that a stopped run says; checks that it has printed none beyond."""
     found = re.findall(r"stopped (?:by \w+ )?at step (\d+)", said)
@@ -61,7 +53,10 @@ def stop(process, number=signal.SIGTERM):
         ),
     ],
 )
-def test_signal_at_any_moment_loses_nothing(tiny_records, whole, tmp_path, number, moment, flags):
+def test_signal_at_any_moment_loses_nothing(
+    tiny_records, unbroken_run, tmp_path, number, moment, flags
+):
+    """Nor do evaluations and a cache, which the unbroken run has none of, change a weight."""
     words = command(tiny_records, tmp_path / "run", *flags)
     process = toy_training.started(words)
     said = toy_training.read_until(process, moment)
@@ -72,7 +67,7 @@ def test_signal_at_any_moment_loses_nothing(tiny_records, whole, tmp_path, numbe
     if step:
         assert f"resuming at step {step}\n" in again
     assert f"done at step {NUM_STEPS}" in again
-    toy_training.assert_same_weights(tmp_path / "run", whole)
+    toy_training.assert_same_weights(tmp_path / "run", unbroken_run)
 
 
 @pytest.mark.soak

@@ -74,7 +74,7 @@ def test_a_run_of_changing_workers_is_that_of_one(workers, tiny_records, tmp_pat
 
 def test_workers_that_differ_are_refused_by_name(workers):
     two = workers(2, own={1: ["--learning_rate=0.5"]})
-    assert two.ended(60) == [2, 2]
+    assert two.ended() == [2, 2]
     for index in (0, 1):
         assert "--learning_rate" in two.said(index) and "0.5" in two.said(index)
         assert len(two.said(index).strip().splitlines()) == 1
@@ -82,13 +82,13 @@ def test_workers_that_differ_are_refused_by_name(workers):
 
 def test_a_worker_that_does_not_come_is_named(workers):
     two = workers(2, "--cluster_timeout=2", absent=[1])
-    assert two.ended(60) == [8]
+    assert two.ended() == [8]
     assert f"localhost:{two.ports[1]}" in two.said(0)
 
 
 def test_two_processes_do_not_train_over_each_other(tiny_records, tmp_path):
     two = Workers(tmp_path, 2, tiny_records, tmp_path / "run", "--cluster=none")
-    assert two.ended(60) == [2, 2]
+    assert two.ended() == [2, 2]
     assert "--cluster=auto" in two.said(0)
 
 

@@ -1,6 +1,8 @@
 """Trainings as processes, on a network that starts in seconds, for tests of how they end."""
 
+import fcntl
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -43,6 +45,26 @@ def train(words, code=0):
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     return done.stdout + done.stderr
+
+
+def whole(folder, records):
+    """The run of ``command`` that nobody has touched: trained by the first that asks.
+
+    Args:
+        folder: of all that share it, in whatever process.
+        records: folder of the record set.
+
+    Returns:
+        Its run folder, to be read and copied.
+    """
+    run_dir, complete = folder / "whole/run", folder / "whole/complete"
+    with open(folder / "whole.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not complete.exists():
+            shutil.rmtree(run_dir, ignore_errors=True)
+            train(command(records, run_dir))
+            complete.touch()
+    return run_dir
 
 
 def started(words, **settings):

@@ -1,27 +1,12 @@
 """Trainings of several workers, each a process on this machine, on a network of seconds."""
 
-import contextlib
 import json
 import os
-import socket
 import subprocess
 import time
 
+from linked_workers import free_port
 from toy_training import ROOT, command
-
-
-def free_ports(count):
-    """Ports that nobody listens at now, nor 1000 above the first, where the leader will."""
-    while True:
-        with contextlib.ExitStack() as stack:
-            held = [stack.enter_context(socket.socket()) for _ in range(count)]
-            for item in held:
-                item.bind(("localhost", 0))
-            ports = [item.getsockname()[1] for item in held]
-            link = stack.enter_context(socket.socket())
-            with contextlib.suppress(OSError, OverflowError):
-                link.bind(("localhost", ports[0] + 1000 if ports[0] < 64536 else ports[0] - 1000))
-                return ports
 
 
 class Workers:
@@ -38,7 +23,8 @@ class Workers:
     """
 
     def __init__(self, folder, count, records, run_dir, *flags, own=None, absent=()):
-        self.ports = free_ports(count)
+        # The leader of the group listens 1000 above its own.
+        self.ports = [free_port(beside=1000) for _ in range(count)]
         self.paths = [folder / f"worker-{index}-{self.ports[0]}.txt" for index in range(count)]
         addresses = [f"localhost:{port}" for port in self.ports]
         self.processes = []

@@ -1,6 +1,7 @@
 """Images in records that are no JPEGs, or not of the size that is stated: refused undecoded."""
 
 import dataclasses
+import functools
 import io
 import resource
 import struct
@@ -48,6 +49,7 @@ def saved_as(kind):
     return stream.getvalue()
 
 
+@functools.cache
 def huge_png():
     """900 million pixels in less than a megabyte."""
 

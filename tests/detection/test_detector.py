@@ -82,11 +82,15 @@ def test_every_image_once_in_record_order(manifest):
     assert len({float(image.scores[0]) for image in found}) == 6
 
 
+@pytest.fixture(scope="module")
+def one_by_one(manifest):
+    return _detect(manifest, tf.distribute.get_strategy(), batch_size=1)
+
+
 @pytest.mark.parametrize("batch_size", [1, 3, 4, 32])
-def test_two_replicas_and_any_batch_size_give_the_same(manifest, batch_size):
-    expected = _detect(manifest, tf.distribute.get_strategy(), batch_size=1)
+def test_two_replicas_and_any_batch_size_give_the_same(manifest, one_by_one, batch_size):
     found = _detect(manifest, _mirrored(), batch_size=batch_size)
-    for one, other in zip(expected, found, strict=True):
+    for one, other in zip(one_by_one, found, strict=True):
         assert one.source_id == other.source_id
         np.testing.assert_array_equal(one.labels, other.labels)
         np.testing.assert_allclose(one.scores, other.scores, rtol=1e-5)

@@ -4,13 +4,13 @@ import collections
 import itertools
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
 import time
 
 import numpy as np
 import pytest
+from linked_workers import free_port
 
 from ssd_tfrecord.data import pipeline
 from ssd_tfrecord.data import service as service_module
@@ -22,79 +22,15 @@ from ssd_tfrecord.records.manifest import Manifest
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def free_port():
-    with socket.socket() as server:
-        server.bind(("localhost", 0))
-        return server.getsockname()[1]
-
-
-# A dispatcher with a journal: port and folder.
-DISPATCHER = """
-import sys
-from ssd_tfrecord.data import service
-service.serve_dispatcher(int(sys.argv[1]), sys.argv[2])
-"""
-
-
-def start(*words, program=("tools/data_service.py",)):
+def start(*words):
     process = subprocess.Popen(
-        [sys.executable, *program, *words],
+        [sys.executable, "tools/data_service.py", *words],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     )
     return process, process.stdout.readline()
-
-
-@pytest.fixture
-def service():
-    """Address of a dispatcher with two workers."""
-    port = free_port()
-    processes = []
-    try:
-        process, said = start("--role=dispatcher", f"--port={port}")
-        processes.append(process)
-        assert said.startswith("dispatcher at grpc://localhost:")
-        for _ in range(2):
-            process, said = start("--role=worker", f"--dispatcher=localhost:{port}")
-            processes.append(process)
-            assert said == f"worker of localhost:{port}\n"
-        yield f"grpc://localhost:{port}"
-    finally:
-        for process in processes:
-            process.terminate()
-        codes = [process.wait(timeout=120) for process in processes]
-        for process in processes:
-            process.stdout.close()
-    assert codes == [0] * len(processes)
-
-
-def test_every_record_of_an_epoch_comes_once_from_two_workers(tiny_records, service):
-    options = InputOptions(
-        framing=FramingOptions(augmentation="none"), reading=ReadOptions(data_service=service)
-    )
-    reader = RecordReader([Manifest.load(tiny_records)] * 40)  # 240 records
-    settings = {"input_size": 32, "batch_size": 4, "seed": 1}
-    dataset = pipeline.batches(reader, options, **settings)
-    counts, position, begun = collections.Counter(), 0, time.monotonic()
-    batches = dataset.as_numpy_iterator()
-    # Two epochs and more, until every record has come twice: workers may be ahead of each other.
-    while len(counts) < 240 or min(counts.values()) < 2:
-        batch = next(batches)
-        counts.update(batch.indices.tolist())
-        position += 4
-        assert time.monotonic() - begun < 600
-    # Of what came, no record is ahead by more than the epochs that are under way.
-    assert max(counts.values()) <= position // 240 + 1
-    plain = pipeline.batches(reader, InputOptions(framing=options.framing), **settings)
-    images = {
-        int(index): image
-        for batch in plain.take(60).as_numpy_iterator()
-        for index, image in zip(batch.indices, batch.images)
-    }
-    for index, image in zip(batch.indices, batch.images):
-        np.testing.assert_array_equal(image, images[int(index)])
 
 
 @pytest.fixture
@@ -108,19 +44,22 @@ def processes():
         process.stdout.close()
 
 
-def test_batches_go_on_after_a_worker_and_a_dispatcher_are_killed(
+def test_every_record_comes_once_an_epoch_and_batches_go_on_after_kills(
     tiny_records, tmp_path, processes
 ):
     port = free_port()
 
     def dispatcher():
-        process, _ = start(str(port), str(tmp_path / "work"), program=("-c", DISPATCHER))
+        words = ("--role=dispatcher", f"--port={port}", f"--work_dir={tmp_path / 'work'}")
+        process, said = start(*words)
         processes.append(process)
+        assert said.startswith("dispatcher at grpc://localhost:")
         return process
 
     def worker():
-        process, _ = start("--role=worker", f"--dispatcher=localhost:{port}")
+        process, said = start("--role=worker", f"--dispatcher=localhost:{port}")
         processes.append(process)
+        assert said == f"worker of localhost:{port}\n"
         return process
 
     first, (one, two) = dispatcher(), (worker(), worker())
@@ -146,13 +85,21 @@ def test_batches_go_on_after_a_worker_and_a_dispatcher_are_killed(
                 np.testing.assert_array_equal(image, images[int(index)])
         return counts
 
-    # Five epochs at a time: many more than the batches that are ready somewhere.
-    take(300)
+    counts, position, begun = collections.Counter(), 0, time.monotonic()
+    # Two epochs and more, until every record has come twice: workers may be ahead of each other.
+    while len(counts) < 240 or min(counts.values()) < 2:
+        counts.update(take(1))
+        position += 4
+        assert time.monotonic() - begun < 600
+    # Of what came, no record is ahead by more than the epochs that are under way.
+    assert max(counts.values()) <= position // 240 + 1
+
     one.send_signal(signal.SIGKILL)
+    # Five epochs at a time: many more than the batches that are ready somewhere.
     assert sum(take(300).values()) == 1200
     first.send_signal(signal.SIGKILL)
     first.wait(timeout=120)
-    dispatcher()
+    again = dispatcher()
     # Of the same run: no record comes more often than five epochs and those under way hold it, as
     # all would if it began again.
     counts = take(300)
@@ -160,10 +107,14 @@ def test_batches_go_on_after_a_worker_and_a_dispatcher_are_killed(
     assert len(counts) == 240
     assert max(counts.values()) <= 8
     # A worker that comes late joins in, and goes on alone.
-    worker()
+    late = worker()
     take(100)
     two.send_signal(signal.SIGKILL)
     assert sum(take(300).values()) == 1200
+
+    for process in (late, again):
+        process.terminate()
+    assert [process.wait(timeout=120) for process in (late, again)] == [0, 0]
 
 
 def test_a_dispatcher_whose_journal_cannot_be_kept_is_one_line(tmp_path):

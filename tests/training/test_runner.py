@@ -6,6 +6,8 @@ import time
 
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2, rewriter_config_pb2
+from tensorflow.python.eager import context
 
 from ssd_tfrecord.training import runner as runners
 from ssd_tfrecord.training.runner import LAST, METRICS, StepRunner
@@ -106,7 +108,8 @@ def test_waiting_is_measured_and_working_is_not():
     assert waiting.run(10).waited > 0.15  # 20 elements of 10 ms
     prefetched = batches().prefetch(4)
     working = StepRunner(counting_step([], seconds=0.02), prefetched, one)
-    assert working.run(10).waited < 0.1  # of 0.2 s
+    # Of 0.2 s, in a call in which no other process had the core.
+    assert min(working.run(10).waited for _ in range(5)) < 0.1
 
 
 def in_thread(work):
@@ -211,3 +214,20 @@ def test_steps_that_change_nothing_are_counted_from_call_to_call(monkeypatch):
     second = runner.run(10)
     # The host learns a step later that there were 5.
     assert (second.num_steps, second.skips_in_a_row) == (5, 6)
+
+
+def test_every_call_is_optimized_in_one_round():
+    runner = StepRunner(counting_step([]), batches(), tf.distribute.get_strategy())
+    runner.trace()
+    call, rounds = runner._concrete, []
+
+    def seen(*arguments):
+        options = context.context().function_call_options.config_proto_serialized
+        rewriting = config_pb2.ConfigProto.FromString(options).graph_options.rewrite_options
+        rounds.append(rewriting.meta_optimizer_iterations)
+        return call(*arguments)
+
+    runner._concrete = seen
+    runner.run(2)
+    runner.run(1)  # of another kind, it would be optimized anew
+    assert rounds == [rewriter_config_pb2.RewriterConfig.ONE] * 2

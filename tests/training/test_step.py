@@ -266,6 +266,12 @@ def poisoned(batch):
     return batch._replace(images=images)
 
 
+@pytest.fixture(scope="module")
+def mirrored():
+    """A trainer on two replicas, traced for batches of two; of no particular state."""
+    return Trainer(toy(), replicas=2)
+
+
 ADDONS = pytest.mark.skipif(sys.version_info >= (3, 12), reason="Addons ended with Python 3.11")
 
 
@@ -273,7 +279,7 @@ ADDONS = pytest.mark.skipif(sys.version_info >= (3, 12), reason="Addons ended wi
     ("name", "settings"),
     [
         pytest.param("sgd", {}, id="one replica"),
-        pytest.param("sgd", {"replicas": 2}, id="two replicas"),
+        pytest.param("sgd", "mirrored", id="two replicas"),
         pytest.param("sgd", {"xla": True}, id="XLA"),
         pytest.param("sgd", {"scaled": True}, id="loss scaling"),
         pytest.param("sgd", {"scaled": True, "replicas": 2}, id="loss scaling, two replicas"),
@@ -281,10 +287,13 @@ ADDONS = pytest.mark.skipif(sys.version_info >= (3, 12), reason="Addons ended wi
         pytest.param("novograd", {"scaled": True}, id="NovoGrad, loss scaling", marks=ADDONS),
     ],
 )
-def test_a_step_that_is_not_finite_changes_nothing_and_keeps_its_batch(name, settings):
-    options = OptimizerOptions(optimizer=name, learning_rate=1e-3)
+def test_a_step_that_is_not_finite_changes_nothing_and_keeps_its_batch(name, settings, request):
     bad = poisoned(batch_of(2, seed=1))
-    trainer = Trainer(toy(), optimizer_options=options, **settings)
+    if settings == "mirrored":
+        trainer = request.getfixturevalue(settings)
+    else:
+        options = OptimizerOptions(optimizer=name, learning_rate=1e-3)
+        trainer = Trainer(toy(), optimizer_options=options, **settings)
     # Momenta and moving averages then are not those of the start.
     assert trainer.step(batch_of(2))["finite"] == 1.0
     assert trainer.keeper.take() is None
@@ -352,10 +361,9 @@ def test_gradients_may_travel_as_bfloat16():
     assert 1e-5 < error < 2**-7
 
 
-def test_a_stop_of_any_replica_is_known_to_all():
-    trainer = Trainer(toy(), replicas=2)
-    assert trainer.step(batch_of(4))["stop"] == 0.0
-    assert trainer.step(batch_of(4), stop=1.0)["stop"] == 2.0
+def test_a_stop_of_any_replica_is_known_to_all(mirrored):
+    assert mirrored.step(batch_of(2))["stop"] == 0.0
+    assert mirrored.step(batch_of(2), stop=1.0)["stop"] == 2.0
 
 
 def assert_bits_equal(left, right):

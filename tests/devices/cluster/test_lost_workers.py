@@ -60,10 +60,9 @@ def test_a_leader_that_is_stopped_is_silent():
 
 def test_a_loss_is_told_to_the_others_before_lost_fn_may_end_the_process():
     """Else they would name the leader, whose connection closes."""
-    at_once = "end._vigil._lost_fn = lambda *_: os._exit(8); time.sleep(60)"
+    at_once = "end._vigil._lost_fn = lambda *_: os._exit(8); say('ready'); time.sleep(60)"
     with worker_processes([at_once, NEXT, NEXT]) as workers:
-        # The leader's body may not have run yet.
-        time.sleep(0.5)
+        assert workers[0].line() == "ready"
         workers[1].send(signal.SIGKILL)
         ends_with_loss(workers[2], 1, f"{workers[1].name} {KILLED}")
         assert workers[0].rest() == ([], 8)

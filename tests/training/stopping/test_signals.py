@@ -190,11 +190,14 @@ def test_signal_while_the_interpreter_ends_changes_no_exit_code():
 def test_third_ctrl_c_ends_at_once():
     # With a look of its own, nothing else ends it.
     with stuck("stop.look_with(lambda: None)") as process:
-        for _ in range(3):
-            process.send_signal(signal.SIGINT)
-            # Two that the kernel still holds back are one.
-            eventually(lambda: process.poll() is not None or not waits(process, signal.SIGINT))
-        assert process.wait(timeout=60) == 130
+        try:
+            for _ in range(3):
+                process.send_signal(signal.SIGINT)
+                # Two that the kernel still holds back are one.
+                eventually(lambda: process.poll() is not None or not waits(process, signal.SIGINT))
+            assert process.wait(timeout=60) == 130
+        finally:
+            process.kill()
 
 
 def test_ctrl_c_at_other_workers_is_no_press_of_its_own():
