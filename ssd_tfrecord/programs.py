@@ -76,7 +76,7 @@ def train(config: TrainConfig) -> None:
 
 
 def _train(config: TrainConfig, stop: "StopRequest") -> None:
-    from ssd_tfrecord.devices import gpu_threads
+    from ssd_tfrecord.devices import gpu_threads, onednn
     from ssd_tfrecord.devices.cluster import cluster_resolver
 
     gpu_threads.set_up()
@@ -101,6 +101,8 @@ def _train(config: TrainConfig, stop: "StopRequest") -> None:
         with others.ending(stop):
             _lead(config, stop, others)
     else:
+        # Not the leader's choice, which may be that of its run folder: rounding differs, no more.
+        onednn.set_up(config.model.backbone, config.devices.onednn)
         from ssd_tfrecord.training.cluster import follower
 
         follower.run(config, *sets, link, group, stop)

@@ -142,10 +142,12 @@ def _conv(
     padding: str = "same",
     **shape: Any,
 ) -> tf.Tensor:
+    from ssd_tfrecord.backbones.cpu_convolution import Conv3x3
     from ssd_tfrecord.backbones.layers import xavier
     from ssd_tfrecord.keras import keras
 
-    return keras.layers.Conv2D(
+    is_3x3 = (kernel, padding, shape.get("strides", 1)) == (3, "same", 1)
+    return (Conv3x3 if is_3x3 else keras.layers.Conv2D)(
         filters,
         kernel,
         padding=padding,

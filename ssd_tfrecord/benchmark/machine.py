@@ -1,9 +1,10 @@
 """The machine that figures were measured on: processor, GPUs, load and versions."""
 
 import os
-import pathlib
 import platform
 from typing import Any
+
+from ssd_tfrecord.devices import onednn, processor
 
 
 def describe(load_before: float) -> dict[str, Any]:
@@ -19,7 +20,9 @@ def describe(load_before: float) -> dict[str, Any]:
         for gpu in tf.config.list_physical_devices("GPU")
     ]
     return {
-        "processor": _processor(),
+        "processor": processor.name(),
+        "vector_units": " ".join(processor.vector_units()),
+        "onednn": "on" if onednn.is_on() else "off",
         "cores": os.cpu_count(),
         "gpus": gpus,
         "load_before": load_before,
@@ -27,15 +30,3 @@ def describe(load_before: float) -> dict[str, Any]:
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
     }
-
-
-def _processor() -> str:
-    """The name of the processor if Linux tells it, else the architecture."""
-    # Not platform.processor(), which is empty or the architecture on Linux.
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    # One line per core; ARM has none.
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()

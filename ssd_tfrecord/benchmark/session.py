@@ -10,7 +10,7 @@ from ssd_tfrecord import flags
 from ssd_tfrecord.benchmark import figures, machine, table
 from ssd_tfrecord.config import BenchmarkConfig, check_batch_size
 from ssd_tfrecord.data.footprint import check_cache
-from ssd_tfrecord.devices import gpu_threads
+from ssd_tfrecord.devices import gpu_threads, onednn
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.records.manifest import Manifest, load_manifests
 from ssd_tfrecord.training import preflight
@@ -90,6 +90,7 @@ def _measure(
 ) -> dict[str, dict[str, Any]]:
     """{section: figures} of the sections that are ``wanted``."""
     gpu_threads.set_up()
+    onednn.set_up(config.model.backbone, config.devices.onednn)
     if "scaling" in wanted:
         return {"scaling": _measure_scaling(config, manifests)}
     steps = {"model", "end_to_end"} & set(wanted)
@@ -205,6 +206,8 @@ def _measure_steps(
     from ssd_tfrecord.benchmark import step_cost
 
     num_classes = _num_classes(source.manifests if source else ())
+    if config.only == "model":
+        return {"model": _measure_model(config, num_classes, strategy)}
     # One step for both, so that it is built and its variables are made once.
     step = step_cost.make_step(config, num_classes, strategy)
     found: dict[str, dict[str, Any]] = {}
@@ -215,6 +218,20 @@ def _measure_steps(
     if "end_to_end" in wanted and source is not None:
         batches = step_cost.real_batches(config, source)
         found["end_to_end"] = step_cost.measure_steps(config, step, batches, strategy)
+    return found
+
+
+def _measure_model(
+    config: BenchmarkConfig, num_classes: int, strategy: "tf.distribute.Strategy"
+) -> dict[str, Any]:
+    from ssd_tfrecord.benchmark import step_cost, step_parts
+
+    made = step_cost.make_learner(config, num_classes, strategy)
+    batches = step_cost.synthetic_batches(config.model.input_size, config.batch_size, num_classes)
+    found: dict[str, Any] = step_cost.measure_steps(config, made.step_fn, batches, strategy)
+    if strategy.num_replicas_in_sync == 1:
+        batch = next(iter(batches))
+        found |= step_parts.measure_parts(config, made, batch, num_classes)
     return found
 
 

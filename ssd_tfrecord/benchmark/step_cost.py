@@ -13,6 +13,7 @@ from ssd_tfrecord.data.reading import RecordSource
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.model.weights import pretrained
 from ssd_tfrecord.training import learner
+from ssd_tfrecord.training.learner import Learner
 from ssd_tfrecord.training.memory.synthetic_batch import synthetic_batch
 from ssd_tfrecord.training.runner import StepRunner
 
@@ -34,11 +35,18 @@ def make_step(
     Raises:
         InputError: the options are ones that training refuses too.
     """
+    return make_learner(config, num_classes, strategy).step_fn
+
+
+def make_learner(
+    config: BenchmarkConfig, num_classes: int, strategy: tf.distribute.Strategy
+) -> Learner:
+    """As ``make_step``, with the network that the step trains."""
     # As many as a section takes at most (replica_cost): the schedule does not end in between.
     num_steps = 5 * (config.num_rounds + 1) * config.num_steps
     made = learner.build(config, num_classes, strategy, num_steps=num_steps, seed=SEED)
     pretrained.load_backbone(made.model, config.model)
-    return made.step_fn
+    return made
 
 
 def synthetic_batches(input_size: int, batch_size: int, num_classes: int) -> tf.data.Dataset:

@@ -8,6 +8,9 @@ def text(report: Mapping[str, Any]) -> str:
     """The lines of ``report``: the machine, the sections that it has, and what limits the run."""
     machine = report["machine"]
     devices = [machine["processor"], f"{machine['cores']} cores", *machine["gpus"]]
+    # Reports of earlier versions lack them.
+    if "onednn" in machine:
+        devices.insert(1, f"{machine['vector_units']} (oneDNN {machine['onednn']})")
     lines = [
         f"{', '.join(devices)}, TensorFlow {machine['tensorflow']}, "
         f"load {machine['load_before']:.1f} before and {machine['load_after']:.1f} after; "
@@ -26,6 +29,7 @@ def text(report: Mapping[str, Any]) -> str:
         if section in report:
             wait = report[section]["data_wait"]
             lines.append(f"{_row(title, report[section])}   waited for data {wait:.1%} of the time")
+            lines += _step_lines(report[section])
     if {"input", "model", "end_to_end"} <= set(report):
         lines.append(bound(report))
     return "\n".join(lines)
@@ -170,7 +174,16 @@ def _cpu(row: Mapping[str, float]) -> str:
 
 def _input_lines(found: Mapping[str, Any], num_records: int) -> list[str]:
     lines = [f"input: {found['images']:,} images per row, from {num_records:,} records"]
+    # Reports of earlier versions lack them.
+    if jpegs := found.get("jpegs"):
+        chroma = ", ".join(f"{share:.0%} {name}" for name, share in jpegs["chroma"].items())
+        lines.append(
+            f"  a JPEG has {jpegs['kilobytes']:.1f} kB and {jpegs['megapixels']:.2f} megapixels; "
+            f"{jpegs['progressive']:.1%} are progressive; chroma: {chroma}"
+        )
     lines.append(_row("bare JPEG decoding", found["bare_decode"]))
+    if eighth := found.get("bare_eighth"):
+        lines.append(f"{_row('… to 1/8 of the size', eighth)}   {_ratio(eighth)}")
     for name, title in (("host_share", "host share"), ("same_work", "same work")):
         row = found[name]
         lines.append(
@@ -178,6 +191,28 @@ def _input_lines(found: Mapping[str, Any], num_records: int) -> list[str]:
             f"{row['cores_for_1000_images_per_s']:.2f} cores for 1,000 images/s"
         )
     return lines + _part_lines(found)
+
+
+def _step_lines(found: Mapping[str, Any]) -> list[str]:
+    lines = _part_lines(found) if "part_cpu_ms_per_image" in found else []
+    if "inference" in found:
+        milliseconds = found["inference"]["cpu_ms_per_image"]
+        lines.append(f"    {'inference':38}{milliseconds:8.3f} CPU ms/image")
+    for name, peer in found.get("peers", {}).items():
+        facts = peer["facts"]
+        lines.append(
+            f"  {name} {facts['torchvision']} (torch {facts['torch']}, {facts['threads']} threads, "
+            f"{facts['multiply_adds']:.2f} GMAC an image)"
+        )
+        for work in ("step", "inference"):
+            row = peer[work]
+            per_work = row.get("speed_per_multiply_add")
+            lines.append(
+                f"    {work:38}{row['cpu_ms_per_image']:8.3f} CPU ms/image   ours is "
+                f"{row['speed_of_ours']:.2f} ±{row['speed_spread']:.1%} times as fast"
+                + (f", {per_work:.2f} times for the same GMAC" if per_work else "")
+            )
+    return lines + ([f"  {found['peer_left_out']}"] if "peer_left_out" in found else [])
 
 
 def _part_lines(found: Mapping[str, Any]) -> list[str]:

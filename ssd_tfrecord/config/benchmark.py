@@ -107,6 +107,17 @@ class BenchmarkConfig(Options):
         "numbers of images per batch that --only=hlo writes programs for, comma-separated",
         minimum=1,
     )
+    peer: str = option(
+        "",
+        "with --only=model, also measure another detector's step in the same rounds, in a process "
+        "of its own. torchvision: its ssd300_vgg16 beside vgg16, its ssdlite320 beside MobileNets",
+        choices=("", "torchvision"),
+    )
+    peer_python: str = option(
+        "",
+        "the Python that has the packages of --peer (torch and torchvision); empty: this one",
+        role="place",
+    )
     xla: bool = option(False, "compile loss and gradients with XLA")
     input: InputOptions = InputOptions()
     # Steps are measured on fresh weights: nothing is downloaded or loaded.
@@ -123,6 +134,7 @@ class BenchmarkConfig(Options):
         if self.only == "scaling":
             self._check_scaling()
         self._check_export()
+        self._check_peer()
         if self.fail_above:
             require(self, "compare")
         if self.convert_workers == 1:
@@ -150,6 +162,17 @@ class BenchmarkConfig(Options):
                 "numbers are --replicas; to leave GPUs alone, set CUDA_VISIBLE_DEVICES= in the "
                 "environment"
             )
+
+    def _check_peer(self) -> None:
+        if self.peer and self.only != "model":
+            raise InputError(f"--peer={self.peer} requires --only=model, not --only={self.only}")
+        if self.peer and self.devices.num_virtual_devices > 1:
+            raise InputError(
+                f"--num_virtual_devices={self.devices.num_virtual_devices} cannot be combined with "
+                "--peer, which is one replica"
+            )
+        if self.peer_python:
+            require(self, "peer")
 
     def _check_export(self) -> None:
         if self.only != "hlo":

@@ -54,6 +54,11 @@ def run(config: DetectConfig) -> None:
 
 def _load(config: DetectConfig, best: "BestThresholds | None") -> "Detector":
     """The run's Detector, with its graph traced so that this does not count as an image's time."""
+    from ssd_tfrecord.devices import onednn
+    from ssd_tfrecord.runs import run_folder
+
+    run = run_folder.read_config(config.run_dir)
+    onednn.set_up(run.model.backbone, config.devices.onednn, run.devices.onednn)
     from ssd_tfrecord.detection.detector import Detector
     from ssd_tfrecord.devices.strategy import create_strategy
     from ssd_tfrecord.runs import checkpoint_files

@@ -1,4 +1,4 @@
-"""What a run is computed by: versions of what matters, GPUs and their driver."""
+"""What a run is computed by: versions of what matters, processor, GPUs and their driver."""
 
 import platform
 import re
@@ -8,22 +8,28 @@ from typing import Any
 import tensorflow as tf
 
 from ssd_tfrecord import __version__
+from ssd_tfrecord.devices import onednn, processor
 from ssd_tfrecord.keras import keras
 
 _DRIVER_FILE = "/proc/driver/nvidia/version"
 
 
 def versions_and_devices() -> dict[str, Any]:
-    """{package, python, tensorflow, keras, gpus, driver}, as JSON can hold it.
+    """Facts that JSON can hold.
 
-    ``gpus`` are [{name, compute_capability}], of those that TensorFlow sees; ``driver`` is the
-    version of NVIDIA's, None without one.
+    {package, python, tensorflow, keras, processor, vector_units, onednn, gpus, driver}:
+    ``vector_units`` are the processor's in Linux's words, ``onednn`` is on or off; ``gpus`` are
+    [{name, compute_capability}], of those that TensorFlow sees; ``driver`` is the version of
+    NVIDIA's, None without one.
     """
     return {
         "package": __version__,
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
         "keras": _keras_version(),
+        "processor": processor.name(),
+        "vector_units": " ".join(processor.vector_units()),
+        "onednn": "on" if onednn.is_on() else "off",
         "gpus": [_details(gpu) for gpu in tf.config.list_physical_devices("GPU")],
         "driver": _driver(),
     }

@@ -13,7 +13,7 @@ from tensorflow.python.distribute.collective_all_reduce_strategy import (
 from tensorflow.python.eager import context
 
 from ssd_tfrecord.backbones import BACKBONES
-from ssd_tfrecord.devices import gpu_threads
+from ssd_tfrecord.devices import gpu_threads, onednn
 from ssd_tfrecord.devices.cluster.worker_group import WorkerGroup
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.keras import keras
@@ -189,6 +189,7 @@ def device_table(
         lines.append(f"  {len(used)} virtual devices on the CPU, {cores} cores")
     elif not gpus:
         lines.append(f"  no GPU: computing on the CPU, {cores} cores ({WHY_NO_GPU})")
+    lines += [] if gpus else [f"  {onednn.describe()}"]
     if replicas > 1 and (gpus or options.gradient_dtype != "float32"):
         packs = f"packs of {options.allreduce_mb} MB" if options.allreduce_mb else "one by one"
         lines.append(f"  gradients travel as {options.gradient_dtype}, {packs}")

@@ -69,8 +69,9 @@ def _manifest(path: str) -> Manifest:
 
 def _origin(path: str, config: EvalConfig) -> "Origin":
     """The model of a run folder, or else files of detections."""
+    from ssd_tfrecord.devices import onednn
     from ssd_tfrecord.evaluation.origins import DetectionFiles
-    from ssd_tfrecord.runs.run_folder import FLAGS_FILE
+    from ssd_tfrecord.runs.run_folder import FLAGS_FILE, read_config
 
     if path != config.run_dir and not os.path.exists(os.path.join(path, FLAGS_FILE)):
         return DetectionFiles(
@@ -79,6 +80,8 @@ def _origin(path: str, config: EvalConfig) -> "Origin":
             classes_file=config.detections_classes,
             classes=config.classes,
         )
+    run = read_config(path)
+    onednn.set_up(run.model.backbone, config.devices.onednn, run.devices.onednn)
     # They import TensorFlow, for which files of detections do not have to wait.
     from ssd_tfrecord.devices.strategy import create_strategy
     from ssd_tfrecord.evaluation.trained_model import Model

@@ -31,10 +31,13 @@ def run(config: ExportConfig) -> None:
 
 
 def _export(config: ExportConfig) -> None:
+    from ssd_tfrecord.devices import onednn
     from ssd_tfrecord.runs import run_folder
 
     # All that needs no TensorFlow comes first.
-    records = config.records or run_folder.read_config(config.run_dir).eval_records
+    run = run_folder.read_config(config.run_dir)
+    onednn.set_up(run.model.backbone, run.devices.onednn)
+    records = config.records or run.eval_records
     if not records:
         raise InputError(
             "--records is required: the run has no --eval_records on whose images the exports can "

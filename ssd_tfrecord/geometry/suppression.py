@@ -33,7 +33,9 @@ def detect(
         As ``select``; boxes are clipped to [0, 1].
     """
     scores = tf.nn.softmax(logits, axis=-1)[..., 1:]
-    # Clipped last, as in Caffe: suppression compares the boxes as they were decoded.
+    # Clipped last: suppression compares the boxes as they were decoded, as in Caffe's layer. That
+    # returns them so, too (detection_output_layer.cpp: clip_bbox = false), and clips only what it
+    # writes to result files (bbox_util.cpp: OutputBBox).
     found = select(decode(offsets, anchors), scores, options)
     return {**found, "boxes": tf.clip_by_value(found["boxes"], 0.0, 1.0)}
 

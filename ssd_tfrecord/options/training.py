@@ -123,7 +123,15 @@ class DeviceOptions(Options):
         "support them; weights and losses are float32 in any case",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
     )
-
+    # "means": a run may go on without, as on a machine of another kind; it is said in a line.
+    onednn: str = option(
+        "auto",
+        "oneDNN's kernels, on a CPU. auto: as the run has used them, or else if the backbone is "
+        "faster with them. They round otherwise. TF_ENABLE_ONEDNN_OPTS in the environment comes "
+        "first",
+        choices=("auto", "on", "off"),
+        role="means",
+    )
     gradient_dtype: str = option(
         "float32",
         "type in which gradients travel between replicas; bfloat16 halves the traffic, and rounds",

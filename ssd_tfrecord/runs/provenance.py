@@ -136,6 +136,37 @@ def started(
     return Run(path, now, (total, counted), writing)
 
 
+def other_machine(run_dir: str | os.PathLike[str], facts: Mapping[str, Any]) -> str:
+    """A line about what rounds otherwise than when the run last started; "" if nothing does.
+
+    To be called before ``started``.
+
+    Args:
+        run_dir: the run folder.
+        facts: of ``devices.inventory.versions_and_devices``.
+    """
+    starts = [e for e in _entries(pathlib.Path(run_dir) / RUNS_FILE) if e["event"] == "start"]
+    # Earlier versions have not kept all of these.
+    before, now = _rounding(starts[-1] if starts else {}), _rounding(facts)
+    changes = [
+        f"{name} {before[name] or 'none'} -> {now[name] or 'none'}"
+        for name in now
+        if name in before and before[name] != now[name]
+    ]
+    if not changes:
+        return ""
+    return f"other than in this run's last start: {'; '.join(changes)}; results differ by rounding"
+
+
+def _rounding(facts: Mapping[str, Any]) -> dict[str, str]:
+    names = {"tensorflow": "TensorFlow", "vector_units": "vector units", "onednn": "oneDNN"}
+    found = {text: str(facts[name]) for name, text in names.items() if name in facts}
+    gpus = facts.get("gpus")
+    if isinstance(gpus, list):
+        found["GPUs"] = ", ".join(str(gpu.get("name")) for gpu in gpus if isinstance(gpu, dict))
+    return found
+
+
 def _last(
     earlier: list[dict[str, Any]], step: int, past: Past, batch: int, now: float
 ) -> dict[str, Any] | None:

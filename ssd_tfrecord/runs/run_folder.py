@@ -237,6 +237,14 @@ def anchor_variant(run_dir: str | os.PathLike[str]) -> str:
     return read_config(run_dir).anchors.anchor_variant
 
 
+def onednn(run_dir: str | os.PathLike[str]) -> str:
+    """``--onednn`` of the run's last start; auto where it is not known."""
+    try:
+        return read_config(run_dir).devices.onednn
+    except InputError:
+        return "auto"
+
+
 def read_identity(run_dir: str | os.PathLike[str]) -> Identity | None:
     """The identity of the run in ``run_dir``; None if an earlier version made the run.
 

@@ -1,9 +1,12 @@
-"""What a run prints before its first step: its data, and how they are read and shuffled."""
+"""What a run prints before its first step: its data, how they are read, and what does not pay."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
+from ssd_tfrecord.backbones import BACKBONES
+from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.data.footprint import check_cache
 from ssd_tfrecord.data.order import buffered_records
+from ssd_tfrecord.devices import processor
 from ssd_tfrecord.options import ReadOptions
 from ssd_tfrecord.records.manifest import Manifest
 
@@ -35,6 +38,32 @@ def data_table(train: tuple[Manifest, ...], evaluation: Manifest | None) -> str:
         + "".join(f"  {cell:>{width}}" for cell, width in zip(row[1:], widths[1:]))
         for row in rows
     )
+
+
+def slow_choices(config: TrainConfig, *, on_gpus: bool, units: Collection[str]) -> list[str]:
+    """A line about each option that makes a step slower on these devices, not faster.
+
+    Args:
+        config: of the run.
+        on_gpus: whether GPUs compute.
+        units: the vector units of the CPU, as of ``devices.processor``.
+    """
+    if on_gpus:
+        return []
+    lines, backbone = [], config.model.backbone
+    # The separable ones are built of depthwise convolutions, which XLA compiles badly for a CPU.
+    if config.xla and BACKBONES[backbone].head == "separable":
+        lines.append(
+            f"warning: --xla with --backbone={backbone} is slow on a CPU: a step of mobilenet_v2 "
+            "takes 6 times as long, the first one 79 s more; omit it"
+        )
+    precision = config.devices.precision
+    if precision == "mixed_bfloat16" and not processor.multiplies_bfloat16(units):
+        lines.append(
+            f"warning: --precision={precision} is slow on a CPU without AVX512-BF16 or AMX, which "
+            "converts to float32 and back; use float32"
+        )
+    return lines
 
 
 def reading_lines(train: tuple[Manifest, ...], options: ReadOptions) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.data.footprint import check_cache
+from ssd_tfrecord.devices import onednn
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import CAFFE
 from ssd_tfrecord.records.manifest import Manifest, load_manifests
@@ -23,7 +24,8 @@ def resolved(config: TrainConfig) -> TrainConfig:
 
     ``--anchor_variant``, if empty, is that of ``--init_checkpoint``, or caffe. A run that resumes
     keeps its own, whatever has become of the file that it began with; likewise the size of its
-    batches with ``--global_batch_size=auto``, which stays open for a run that is new.
+    batches with ``--global_batch_size=auto``, which stays open for a run that is new. Whether
+    TensorFlow uses oneDNN is decided too, before it is imported.
 
     Args:
         config: of the run, as given.
@@ -38,7 +40,10 @@ def resolved(config: TrainConfig) -> TrainConfig:
         config = dataclasses.replace(config, anchors=anchors)
     if not config.global_batch_size and _has_begun(config):
         config = dataclasses.replace(config, global_batch_size=_kept_batch_size(config.run_dir))
-    return config
+    kept = run_folder.onednn(config.run_dir) if _has_begun(config) else "auto"
+    chosen = onednn.set_up(config.model.backbone, config.devices.onednn, kept)
+    devices = dataclasses.replace(config.devices, onednn=chosen)
+    return dataclasses.replace(config, devices=devices)
 
 
 def _anchor_variant(config: TrainConfig) -> str:

@@ -14,6 +14,7 @@ from ssd_tfrecord.data import caching
 from ssd_tfrecord.data.passes import Wait
 from ssd_tfrecord.data.pipeline import Batch
 from ssd_tfrecord.data.reading import RecordSource
+from ssd_tfrecord.devices import processor
 from ssd_tfrecord.devices.inventory import versions_and_devices
 from ssd_tfrecord.devices.strategy import create_strategy, device_table, num_local_replicas
 from ssd_tfrecord.errors import (
@@ -205,6 +206,10 @@ def _devices(config: TrainConfig, crew: Crew, voice: Voice) -> tf.distribute.Str
         crew.begin(config, num_replicas)
     strategy = create_strategy(config.devices, crew.group)
     voice.say(device_table(strategy, config.devices, crew.group))
+    gpus = tf.config.list_physical_devices("GPU")
+    on_gpus = bool(gpus) and not config.devices.num_virtual_devices
+    for line in briefing.slow_choices(config, on_gpus=on_gpus, units=processor.vector_units()):
+        voice.say(line)
     return strategy
 
 
@@ -274,12 +279,15 @@ def _prepare(
         num_images=sets_evaluated * (evaluation.num_records if evaluation else 0),
         batch_size=config.global_batch_size,
     )
+    facts = versions_and_devices()
+    if line := provenance.other_machine(config.run_dir, facts):
+        voice.say(line)
     start = provenance.started(
         config.run_dir,
         config,
         step=state.step,
         past=journal.history.past,
-        facts=versions_and_devices() | ({"workers": list(crew.names)} if crew.names else {}),
+        facts=facts | ({"workers": list(crew.names)} if crew.names else {}),
         digests=identity.digests(),
         began=began,
         writing=journal.dispensable(provenance.RUNS_FILE),

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from ssd_tfrecord.backbones import BACKBONES
-from ssd_tfrecord.devices import gpu_threads, strategy
+from ssd_tfrecord.devices import gpu_threads, onednn, strategy
 from ssd_tfrecord.devices.cluster.worker_group import WorkerGroup
 from ssd_tfrecord.devices.strategy import check_xla, create_strategy, device_table
 from ssd_tfrecord.errors import InputError
@@ -29,7 +29,8 @@ def test_one_cpu_takes_the_default_strategy_and_says_so():
     assert one is tf.distribute.get_strategy()
     table = device_table(one, DeviceOptions())
     assert table.startswith("Devices: 1 replica(s), float32\n  no GPU: computing on the CPU, ")
-    assert table.endswith(" cores (TF_CPP_MIN_LOG_LEVEL=0 in the environment shows why)")
+    assert " cores (TF_CPP_MIN_LOG_LEVEL=0 in the environment shows why)\n" in table
+    assert table.splitlines()[2:] == [f"  {onednn.describe()}"]
 
 
 def test_table_names_the_devices_that_compute_and_no_others(monkeypatch):
@@ -40,8 +41,9 @@ def test_table_names_the_devices_that_compute_and_no_others(monkeypatch):
     monkeypatch.setattr(strategy, "_model", lambda gpu: "Tesla T4")
     said = device_table(two, DeviceOptions()).splitlines()
     assert said[0] == "Devices: 2 replica(s), float32"
-    assert len(said) == 2
+    assert len(said) == 3
     assert said[1].startswith("  2 virtual devices on the CPU, ")
+    assert said[2] == f"  {onednn.describe()}"
     monkeypatch.setattr(strategy, "_device_names", lambda strategy: ["GPU:1"])
     assert device_table(two, DeviceOptions(gradient_dtype="bfloat16")).splitlines()[1:] == [
         "  GPU:1  Tesla T4",

@@ -162,3 +162,25 @@ def test_an_installed_package_has_no_commit(tmp_path, monkeypatch):
     pathlib.Path(tmp_path / "checkout" / ".git").rmdir()
     start(tmp_path)
     assert "commit" not in entries(tmp_path)[0]
+
+
+def test_a_machine_that_rounds_otherwise_is_a_line(tmp_path):
+    facts = {"python": "3.11", "tensorflow": "2.15.1", "vector_units": "avx2", "onednn": "off"}
+    facts |= {"gpus": []}
+    # Nothing is known yet, nor of a version that has not kept it.
+    assert provenance.other_machine(tmp_path, facts) == ""
+    start(tmp_path)
+    assert provenance.other_machine(tmp_path, facts) == ""
+    gpus = [{"name": "H100", "compute_capability": "9.0"}]
+    assert provenance.other_machine(tmp_path, facts | {"gpus": gpus}) == (
+        "other than in this run's last start: GPUs none -> H100; results differ by rounding"
+    )
+    config = TrainConfig(train_records=("a",), run_dir=str(tmp_path))
+    given = {"step": 0, "past": NOTHING, "digests": {}}
+    provenance.started(tmp_path, config, facts=facts, **given)
+    assert provenance.other_machine(tmp_path, facts | {"python": "3.12"}) == ""
+    other = facts | {"vector_units": "avx2 avx512f", "onednn": "on", "tensorflow": "2.21.0"}
+    assert provenance.other_machine(tmp_path, other) == (
+        "other than in this run's last start: TensorFlow 2.15.1 -> 2.21.0; vector units avx2 -> "
+        "avx2 avx512f; oneDNN off -> on; results differ by rounding"
+    )

@@ -40,7 +40,8 @@ def test_command_prints_and_saves_its_figures(tiny_records, tmp_path):
     assert result.returncode == 0, result.stderr
     report = json.loads(path.read_text())
     assert set(report) == {"machine", "flags", "records", "input"}
-    machine = ("processor", "cores", "gpus", "load_before", "load_after", "python", "tensorflow")
+    machine = ("processor", "vector_units", "onednn", "cores", "gpus", "load_before", "load_after")
+    machine += ("python", "tensorflow")
     assert set(report["machine"]) == set(machine)
     assert report["records"] == 6
     found = report["input"]
@@ -171,6 +172,15 @@ def test_help_comes_before_tensorflow():
         (["--records=a", "--input_size=320"], "--input_size=320: must be 300 or 512 for vgg16"),
         (["--records=a", "--num_batches=0"], "--num_batches=0: must be at least 1"),
         (["--records=a", "--fail_above=5"], "--compare is required"),
+        (
+            ["--records=a", "--peer=torchvision"],
+            "--peer=torchvision requires --only=model, not --only=all",
+        ),
+        (["--only=model", "--peer_python=python"], "--peer is required"),
+        (
+            ["--only=model", "--peer=torchvision", "--num_virtual_devices=2"],
+            "--num_virtual_devices=2 cannot be combined with --peer, which is one replica",
+        ),
         (["--only=convert"], "--records is required"),
         (
             ["--records=a", "--convert_workers=1"],
@@ -192,6 +202,9 @@ def test_help_comes_before_tensorflow():
         "a size of no model",
         "nothing to measure",
         "nothing to fail against",
+        "a peer of what is not measured",
+        "a Python of no peer",
+        "a peer beside replicas",
         "nothing to convert",
         "one worker beside one",
         "workers of what is not measured",

@@ -1,14 +1,17 @@
 """Errors that come before TensorFlow does."""
 
 import dataclasses
+import os
 import shutil
+import sys
 
 import pytest
 import toy_published
 
 from ssd_tfrecord.config import TrainConfig
+from ssd_tfrecord.devices import onednn
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.options import AnchorOptions, ModelOptions
+from ssd_tfrecord.options import AnchorOptions, DeviceOptions, ModelOptions
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.runs import identity, run_folder
 from ssd_tfrecord.training import preflight
@@ -91,7 +94,7 @@ def test_the_anchor_variant_is_that_of_the_start_weights(tiny_run, tmp_path, mon
     config = dataclasses.replace(CONFIG, init_checkpoint=str(path))
     assert variant(config) == "torchvision"
     given = dataclasses.replace(config, anchors=AnchorOptions(anchor_variant="caffe"))
-    assert preflight.resolved(given) == given
+    assert preflight.resolved(given).anchors == given.anchors
     # Of another run, too.
     run_folder.begin(preflight.resolved(dataclasses.replace(config, run_dir=str(tmp_path / "a"))))
     other = dataclasses.replace(CONFIG, init_checkpoint=str(tmp_path / "a"))
@@ -153,3 +156,29 @@ def test_a_run_keeps_the_batch_size_that_auto_found(tmp_path):
         assert preflight.resolved(new).global_batch_size == 0
     (tmp_path / "run/restarting").touch()
     assert preflight.resolved(auto).global_batch_size == 0
+
+
+def test_a_run_that_resumes_keeps_its_kernels(tmp_path, monkeypatch):
+    """As in a process that has not imported TensorFlow."""
+    monkeypatch.delitem(sys.modules, "tensorflow")
+
+    def chosen(**changes):
+        # Also what the next call would find, had TensorFlow been imported in another process.
+        monkeypatch.delenv(onednn.VARIABLE, raising=False)
+        given = dataclasses.replace(config, **changes)
+        found = preflight.resolved(given).devices.onednn
+        assert os.environ[onednn.VARIABLE] == {"on": "1", "off": "0"}[found]
+        return found
+
+    config = dataclasses.replace(CONFIG, run_dir=str(tmp_path / "run"))
+    assert chosen() == "on"
+    run_folder.begin(dataclasses.replace(config, devices=DeviceOptions(onednn="off")))
+    assert chosen() == "off"
+    # A change is allowed: it is "means".
+    assert chosen(devices=DeviceOptions(onednn="on")) == "on"
+    run_folder.check(dataclasses.replace(config, devices=DeviceOptions(onednn="on")))
+    assert chosen(restart=True) == "on"
+    (tmp_path / "run/flags.txt").unlink()
+    assert chosen() == "on"
+    monkeypatch.setenv(onednn.VARIABLE, "0")
+    assert preflight.resolved(config).devices.onednn == "off"
