@@ -45,6 +45,10 @@ def run(
     # TensorFlow's start-up log is noise, except for the GPU libraries that it cannot find: the
     # trainer says to set 0 if it finds no GPU.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if sys.version_info >= (3, 12):
+        # The new stack's TensorFlow would import Keras 3, and with it matplotlib, beside tf_keras:
+        # 0.9 of 4.6 CPU s. On the old stack the variable asks for a package that is not there.
+        os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     argv = list(sys.argv if argv is None else argv)
     try:
         # Answered here, before absl: its own --help exits with 1.

@@ -15,9 +15,11 @@ from PIL import Image
 
 from ssd_tfrecord import flags, programs
 from ssd_tfrecord.config import DetectConfig
+from ssd_tfrecord.detection.detector import Detector
 from ssd_tfrecord.detection.image_files import open_image
 from ssd_tfrecord.detection.outputs import drawn_files
 from ssd_tfrecord.detection.outputs.delivery import Delivery
+from ssd_tfrecord.geometry import suppression
 
 
 def _entries(folder):
@@ -83,6 +85,21 @@ def test_pictures_json_and_summary(tiny_run, tiny_voc, photos, tmp_path, capsys)
     ]
     out = capsys.readouterr().out
     assert "4 images, " in out and " ms per image" in out
+
+
+def test_one_picture_goes_through_the_network_once_and_alone(
+    quick_run, photos, tmp_path, monkeypatch
+):
+    batches, traced = [], []
+    detect, network = Detector.detect_prepared, suppression.detect
+    monkeypatch.setattr(
+        Detector,
+        "detect_prepared",
+        lambda self, batch: (batches.append(len(batch)), detect(self, batch))[1],
+    )
+    monkeypatch.setattr(suppression, "detect", lambda *a: (traced.append(1), network(*a))[1])
+    assert _run(quick_run, [photos / "000001.jpg"], tmp_path, "--batch_size=8") == 0
+    assert (batches, traced) == ([1], [1])
 
 
 def test_no_detection_at_all(quick_run, photos, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """Flags <-> configs: one round trip, every error in one line, and help without TensorFlow."""
 
+import os
 import subprocess
 import sys
 
@@ -133,6 +134,25 @@ def test_flags_do_not_import_tensorflow():
         "sys.exit('tensorflow' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="TensorFlow 2.15 has Keras 2 alone")
+def test_a_program_imports_neither_keras_3_nor_matplotlib_beside_keras_2():
+    code = (
+        "import sys\n"
+        "from ssd_tfrecord import config, flags\n"
+        "def program(config):\n"
+        "    from ssd_tfrecord.keras import keras\n"
+        "    import tensorflow as tf\n"
+        "    assert tf.keras.layers.Dense is keras.layers.Dense\n"
+        "    print(sorted({'keras', 'matplotlib.pyplot', 'tf_keras'} & set(sys.modules)))\n"
+        f"sys.exit(flags.run(config.TrainConfig, program, {TRAIN}))\n"
+    )
+    env = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "['tf_keras']\n")
 
 
 def test_an_error_is_one_line_whatever_a_name_holds(capsys):

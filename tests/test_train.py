@@ -30,9 +30,10 @@ from ssd_tfrecord.options import (
 )
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.runs import checkpoints
-from ssd_tfrecord.training import run_state
+from ssd_tfrecord.training import run_state, session
 from ssd_tfrecord.training.logs.voice import Voice
 from ssd_tfrecord.training.loop import Loop
+from ssd_tfrecord.training.stopping import teardown
 
 SMALL = ModelOptions(backbone="toy", input_size=64, backbone_weights="none")
 FROZEN = dataclasses.replace(SMALL, batch_norm="frozen")
@@ -217,8 +218,11 @@ def test_loss_that_is_not_finite_names_step_and_images(tiny_records, tmp_path):
         optimizer=OptimizerOptions(learning_rate=1e30),
         checkpoints=CheckpointOptions(checkpoint_every=1000, eval_every=1000, summary_every=1000),
     )
+    teardown.spare(None)
     with pytest.raises(InputError) as error:
         programs.train(config)
+    # However it ends: to destroy its iterators could take a minute each.
+    assert isinstance(teardown._spared[0], session.Parts)
     [saved] = (tmp_path / "run").glob("nonfinite-*.npz")
     step = int(saved.stem.split("-")[1])
     assert step > 1  # the first step's loss comes from the first weights

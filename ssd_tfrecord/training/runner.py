@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from ssd_tfrecord.data.passes import shared_out
+from ssd_tfrecord.tracing import optimized_once
 
 # Scalars that the step returns and that are summed over the steps of a call. One that is not finite
 # counts as 0.
@@ -139,9 +140,10 @@ class StepRunner:
         self._in_call = True
         self._before_fn(num_steps)
         try:
-            values, waited = self._concrete(
-                tf.constant(num_steps, tf.int32), tf.constant(self._skips, tf.float32)
-            )
+            with optimized_once():
+                values, waited = self._concrete(
+                    tf.constant(num_steps, tf.int32), tf.constant(self._skips, tf.float32)
+                )
             # One tensor, so that a device is asked once.
             *checked, finite, stop, skips = values.numpy().tolist()
         finally:

@@ -39,6 +39,7 @@ from ssd_tfrecord.training.nonfinite.bad_batch import BatchKeeper
 from ssd_tfrecord.training.run_state import RunState
 from ssd_tfrecord.training.runner import StepRunner
 from ssd_tfrecord.training.samples import Samples
+from ssd_tfrecord.training.stopping import teardown
 from ssd_tfrecord.training.stopping.failures import awaited, explained
 from ssd_tfrecord.training.stopping.guard import Guard, Patience, early_look
 from ssd_tfrecord.training.stopping.signals import Stopped, StopRequest
@@ -130,6 +131,7 @@ def run(
                 config = dataclasses.replace(config, global_batch_size=size)
                 identity = with_flags_of(identity, config)
             parts = _prepare(config, train, evaluation, identity, voice, filling, crew, strategy)
+            teardown.spare(parts)
         _run(config, parts, sets, stop, voice)
     except Exception as error:
         # Where others are gone, TensorFlow has errors of many kinds.
