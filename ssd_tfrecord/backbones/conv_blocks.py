@@ -92,6 +92,30 @@ class ConvBlocks:
         )
         return self._finish(conv(x), name, activation)
 
+    def named(
+        self,
+        x: tf.Tensor,
+        name: str,
+        filters: int,
+        kernel: int,
+        *,
+        norm: str,
+        relu: str,
+        strides: int = 1,
+    ) -> tf.Tensor:
+        """``conv`` with ReLU6, where the other two layers have names of their own."""
+        conv = keras.layers.Conv2D(
+            filters,
+            kernel,
+            strides=strides,
+            padding="same",
+            use_bias=False,
+            kernel_initializer=xavier(self._seed, name),
+            name=name,
+        )
+        x = batch_norm_layer(norm, self._batch_norm, **self._moving)(conv(x))
+        return keras.layers.ReLU(6.0, name=relu)(x)
+
     def _finish(self, x: tf.Tensor, name: str, activation: Activation) -> tf.Tensor:
         stem = name.removesuffix("_conv")
         x = batch_norm_layer(f"{stem}_BN", self._batch_norm, **self._moving)(x)

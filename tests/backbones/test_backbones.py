@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -107,6 +109,39 @@ def test_conv4_3_reaches_the_rest_of_the_network_without_its_normalisation(vgg30
     assert (
         vgg300.get_layer("block4_pool").input.name == vgg300.get_layer("block4_conv3").output.name
     )
+
+
+@pytest.mark.parametrize("width", [0.1, 0.35, 1.4], ids=lambda width: f"width {width}")
+def test_mobilenet_v2_is_kerass_network(width):
+    """Layer by layer, by name; its maps are what Keras's give with the same weights."""
+    maps = dataclasses.replace(SSD320, input_size=96)
+    image, features = mobilenet_v2.build(maps, width=width, batch_norm="frozen", seed=0)
+    ours = keras.Model(image, features[:3])
+    theirs = keras.applications.MobileNetV2(
+        weights=None, input_shape=(96, 96, 3), alpha=width, include_top=False
+    )
+    # Ours rescales the image first.
+    assert [layer.name for layer in ours.layers[2:]] == [layer.name for layer in theirs.layers[1:]]
+    random = np.random.default_rng(0)
+    for layer in theirs.layers[1:]:
+        ranges = (0.5, 1.5), (-0.3, 0.3), (-0.3, 0.3), (0.5, 1.5)
+        if isinstance(layer, keras.layers.BatchNormalization):
+            arrays = [random.uniform(*each, layer.gamma.shape) for each in ranges]
+        else:
+            # As large as what comes in, so that nothing vanishes over the 52 layers.
+            arrays = [
+                random.normal(0, 1 / np.sqrt(array[..., 0].size), array.shape)
+                for array in layer.get_weights()
+            ]
+        layer.set_weights(arrays)
+        ours.get_layer(layer.name).set_weights(arrays)
+    rgb = random.integers(0, 256, (2, 96, 96, 3)).astype(np.float32)
+    names = ("block_6_expand_relu", "block_13_expand_relu", "out_relu")
+    outputs = [theirs.get_layer(name).output for name in names]
+    expected = keras.Model(theirs.input, outputs)(rgb / 127.5 - 1)
+    for got, wanted in zip(ours(rgb - np.array((123, 117, 104), np.float32)), expected):
+        assert np.abs(wanted).max() > 0.1
+        np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=1e-3)
 
 
 def test_mobilenet_turns_rgb_minus_mean_into_minus_1_to_1(mobilenet):

@@ -37,7 +37,7 @@ def create(options: OptimizerOptions, num_steps: int, precision: str) -> keras.o
     if options.optimizer == "sgd":
         # Keras would compile the update of each variable separately, which costs compile time and
         # gains nothing.
-        optimizer = keras.optimizers.SGD(rate, momentum=options.momentum, jit_compile=False)
+        optimizer = _SGD(rate, momentum=options.momentum, jit_compile=False)
     else:
         optimizer = _addons_optimizer(options, rate)
     if precision == "mixed_float16":
@@ -161,6 +161,27 @@ def _prepare(gradient: tf.Tensor, variable: tf.Variable, options: OptimizerOptio
     if options.optimizer in ("sgd", "sgdw") and re.search(r"bias(/replica_\d+)?:0$", variable.name):
         return 2.0 * gradient
     return gradient
+
+
+class _SGD(keras.optimizers.SGD):
+    """Keras's, to the bit, with one operation for the update of a variable instead of eight.
+
+    MobileNetV2 has 243 variables: 1.2 of the 20 CPU s from the command to its first step.
+    """
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
+        """Velocity <- momentum x velocity - rate x gradient; variable <- variable + velocity."""
+        if not self.momentum:
+            super().update_step(gradient, variable)
+            return
+        velocity = self.momentums[self._index_dict[self._var_key(variable)]]
+        tf.raw_ops.ResourceApplyKerasMomentum(
+            var=variable.handle,
+            accum=velocity.handle,
+            lr=tf.cast(self.learning_rate, variable.dtype),
+            grad=gradient,
+            momentum=tf.constant(self.momentum, variable.dtype),
+        )
 
 
 class _ScaledRate(keras.optimizers.schedules.LearningRateSchedule):

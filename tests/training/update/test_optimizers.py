@@ -70,6 +70,20 @@ def test_gradients_are_clipped_as_a_whole_before_decay(strategy):
     np.testing.assert_allclose(values["conv/bias"], 1.8, rtol=1e-6)
 
 
+@pytest.mark.parametrize("momentum", [0.9, 0.0])
+def test_sgd_is_kerass_to_the_bit(momentum):
+    start = np.random.default_rng(0).normal(size=(5, 7)).astype(np.float32)
+    ours, theirs = tf.Variable(start), tf.Variable(start)
+    sgd = optimizers.create(OptimizerOptions(learning_rate=0.03, momentum=momentum), 100, "float32")
+    keras_sgd = keras.optimizers.SGD(0.03, momentum=momentum, jit_compile=False)
+    for seed in range(1, 6):
+        gradient = tf.constant(np.random.default_rng(seed).normal(size=(5, 7)), tf.float32)
+        sgd.apply_gradients([(gradient, ours)])
+        keras_sgd.apply_gradients([(gradient, theirs)])
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+    assert np.abs(ours.numpy() - start).max() > 0.05
+
+
 def test_rate_follows_the_schedule(strategy):
     options = OptimizerOptions(
         learning_rate=1.0, momentum=0.0, weight_decay=0.0, lr_boundaries=(1,)
