@@ -224,13 +224,7 @@ def _find_flagfile(name: str) -> str:
     """
     if os.path.isfile(name):
         return name
-    # In a wheel the recipes are beside this file, in a checkout at its top.
-    here = pathlib.Path(__file__).parent
-    recipes = {
-        path.name: str(path)
-        for folder in (here / "configs", here.parent / "configs")
-        for path in sorted(folder.glob("*.flags"))
-    }
+    recipes = recipe_files(".flags")
     # The README's commands say configs/NAME, which should work from any folder.
     recipe = recipes.get(name.removeprefix("configs/"))
     if recipe is None:
@@ -238,6 +232,17 @@ def _find_flagfile(name: str) -> str:
             f"--flagfile={name}: no such file; must be a file or a recipe: {', '.join(recipes)}"
         )
     return recipe
+
+
+def recipe_files(suffix: str) -> dict[str, str]:
+    """{file name: path} of what lies among the recipes and ends with ``suffix``."""
+    # In a wheel the recipes are beside this file, in a checkout at its top.
+    here = pathlib.Path(__file__).parent
+    return {
+        path.name: str(path)
+        for folder in (here / "configs", here.parent / "configs")
+        for path in sorted(folder.glob(f"*{suffix}"))
+    }
 
 
 _MUST_BE = {"int": "a whole number", "float": "a number", "bool": "true or false"}

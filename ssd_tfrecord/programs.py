@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ssd_tfrecord import flags
 from ssd_tfrecord.config import (
     BenchmarkConfig,
+    CompareCurveConfig,
     ConvertCocoConfig,
     ConvertConfig,
     ConvertVocConfig,
@@ -162,6 +163,20 @@ def import_weights(config: ImportConfig) -> None:
         evaluate(config.evaluation(detection))
 
 
+def compare_curve(config: CompareCurveConfig) -> None:
+    """Compares the scores of a run with those that its recipe is known to reach."""
+    from ssd_tfrecord.runs import run_folder
+    from ssd_tfrecord.runs.course import history_file, reference_curve
+
+    run = run_folder.read_config(config.run_dir)
+    points = reference_curve.read(reference_curve.find(config.curve, run))
+    rows = history_file.read(f"{config.run_dir}/history.csv", run.num_steps).rows
+    verdicts = reference_curve.judge(points, rows.values(), config.tolerance)
+    print(reference_curve.table(verdicts))
+    if any(verdict.word == "below" for verdict in verdicts):
+        sys.exit(1)
+
+
 def benchmark(config: BenchmarkConfig) -> None:
     """Measures what conversion and each part of training cost."""
     from ssd_tfrecord.benchmark import session
@@ -215,6 +230,7 @@ PROGRAMS = {
     "detect": Program(DetectConfig, detect),
     "export": Program(ExportConfig, export),
     "import-weights": Program(ImportConfig, import_weights),
+    "compare-curve": Program(CompareCurveConfig, compare_curve),
     "benchmark": Program(BenchmarkConfig, benchmark),
     "data-service": Program(DataServiceConfig, data_service),
     "demo-data": Program(DemoConfig, demo_data),

@@ -29,6 +29,7 @@ CALLS = {
     "tools/inspect_tfrecords.py": "inspect",
     "tools/benchmark.py": "benchmark",
     "tools/import_weights.py": "import-weights",
+    "tools/compare_curve.py": "compare-curve",
 }
 # Slurm's, TensorBoard's, Apache Beam's, and the form of a flag.
 NOT_OURS = {

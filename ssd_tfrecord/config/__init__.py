@@ -6,6 +6,7 @@ Standard library only. Imports options, backbones and errors.
 from ssd_tfrecord.config.any_layout import ConvertConfig as ConvertConfig
 from ssd_tfrecord.config.benchmark import BenchmarkConfig as BenchmarkConfig
 from ssd_tfrecord.config.checks import check_batch_size as check_batch_size
+from ssd_tfrecord.config.comparison import CompareCurveConfig as CompareCurveConfig
 from ssd_tfrecord.config.conversion import ConvertCocoConfig as ConvertCocoConfig
 from ssd_tfrecord.config.conversion import ConvertVocConfig as ConvertVocConfig
 from ssd_tfrecord.config.datasets import DemoConfig as DemoConfig

@@ -100,6 +100,13 @@ class TrainConfig(Options):
         "network, and print which image, box, part of the loss and layer is not finite first",
         role="place",
     )
+    verify_curve: str = option(
+        "",
+        "say at the evaluations whether the run is on a known curve: recipe, that of the recipe "
+        "whose flags these are; the name of another recipe; or a file like configs/*.curve.csv. "
+        "Afterwards, compare-curve does so",
+        role="view",
+    )
     xla: bool = option(
         False, "compile loss and gradients with XLA: a slow start, then often faster steps"
     )
@@ -127,6 +134,8 @@ class TrainConfig(Options):
             require(self, "train_records", "run_dir")
         if self.checkpoints.patience and not self.eval_records:
             raise InputError("--patience requires --eval_records")
+        if self.verify_curve and not self.eval_records:
+            raise InputError("--verify_curve requires --eval_records")
         self.anchors.check_maps(self.model.maps)
         # With GPUs the number of replicas is known only to TensorFlow; the session checks again.
         check_batch_size(

@@ -14,6 +14,7 @@ from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import CAFFE
 from ssd_tfrecord.records.manifest import Manifest, load_manifests
 from ssd_tfrecord.runs import published_start, run_folder, start_weights
+from ssd_tfrecord.runs.course import reference_curve
 
 if TYPE_CHECKING:
     from ssd_tfrecord.model.weights.published.published_model import PublishedModel
@@ -82,9 +83,10 @@ def check(config: TrainConfig) -> tuple[tuple[Manifest, ...], Manifest | None]:
 
     Raises:
         InputError: a record set is missing, class lists differ, there is no object to learn,
-            weights that a new run begins with do not exist, a cache would exceed its limit, or this
-            stack does not have the optimizer.
+            weights that a new run begins with do not exist, a cache would exceed its limit, this
+            stack does not have the optimizer, or there is no such curve.
     """
+    reference_curve.watched(config)
     # A run that resumes has its own.
     if not run_folder.resumes(config):
         _check_start_weights(config)

@@ -15,6 +15,7 @@ from ssd_tfrecord.evaluation.report.number_files import thresholds
 from ssd_tfrecord.options import OptimizerOptions
 from ssd_tfrecord.runs import run_folder
 from ssd_tfrecord.runs.course.dispensable import Dispensable, Outage
+from ssd_tfrecord.runs.course.reference_curve import CurveWatch, watched
 from ssd_tfrecord.runs.history import History
 from ssd_tfrecord.training.logs import flag_tables
 from ssd_tfrecord.training.logs.progress_line import ProgressLine, Window, host_rss_mb
@@ -50,6 +51,7 @@ class Journal:
         self._flat = _always_the_same(config, num_replicas)
         # It reads what the events say until ``step``, hence before this start adds to them.
         self.history = History(config.run_dir, step, voice.say, self._outage)
+        self._curve = CurveWatch(watched(config), step)
         self._summaries = Summaries(config.run_dir, self._metric, voice.say, self._outage)
         self._summaries.flags(
             step,
@@ -99,6 +101,8 @@ class Journal:
         self.history.append(step, metrics | {"eval_loss": loss})
         self.history.draw()
         self.say(f"evaluation at step {step}: {_evaluation_text(metrics, loss)}")
+        for line in self._curve.lines(self.history.rows):
+            self.say(line)
 
     def pictures(self, kind: str, step: int, name: str, pictures: Sequence[Image.Image]) -> None:
         """Writes pictures to TensorBoard, as ``Summaries.pictures`` does."""

@@ -34,6 +34,21 @@ def point(journal, step, **sums):
         journal.steps(number, result, seconds=0.5, rate=1e-3, point=number == step)
 
 
+def test_a_run_is_compared_with_its_curve_as_it_goes(tmp_path):
+    path = tmp_path / "a.curve.csv"
+    path.write_text(
+        "step,metric,value,spread,runs,source\n10,voc07_map,0.45,,1,a\n20,voc07_map,0.6,0.02,3,b\n"
+    )
+    journal, stream = make(tmp_path, verify_curve=str(path))
+    journal.evaluation(10, METRICS, 2.0)
+    journal.evaluation(30, METRICS, 2.0)
+    said = [line for line in stream.getvalue().splitlines() if line.startswith("curve")]
+    assert said == [
+        "curve: at step 10 voc07_map 0.500, 0.450 ± 0.020 known (a): above",
+        "curve: at step 20 voc07_map 0.500, 0.600 ± 0.040 known (b): below",
+    ]
+
+
 def tags(folder, kind="train"):
     return {number.tag for number in read_numbers(folder / kind) if number.tag}
 
