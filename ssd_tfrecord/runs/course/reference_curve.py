@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ssd_tfrecord import flags
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.options import names_of_role
+from ssd_tfrecord.options import CAFFE, names_of_role
 from ssd_tfrecord.runs.course.history_file import METRICS
 
 SUFFIX = ".curve.csv"
@@ -131,7 +131,11 @@ def _is_recipe(recipe: str, config: TrainConfig) -> bool:
 
 
 def _values(config: TrainConfig, names: Iterable[str]) -> dict[str, str]:
-    pairs = (line.removeprefix("--").partition("=") for line in flags.to_lines(config))
+    # A run keeps the variant that it has found, which is this one unless its start weights differ.
+    variant = config.anchors.anchor_variant or CAFFE
+    anchors = dataclasses.replace(config.anchors, anchor_variant=variant)
+    lines = flags.to_lines(dataclasses.replace(config, anchors=anchors))
+    pairs = (line.removeprefix("--").partition("=") for line in lines)
     return {name: value for name, _, value in pairs if name in names}
 
 

@@ -115,9 +115,16 @@ def test_a_run_on_other_data_and_machines_has_its_recipes_curve():
     words = ["--train_records=x,y", "--seed=7", "--precision=mixed_float16", "--eval_every=9"]
     config = recipe("ssd300_voc0712", *words, "--backbone_weights=vgg16.h5", "--checkpoint_every=7")
     assert reference_curve.find("recipe", config).endswith("ssd300_voc0712.curve.csv")
+    # As a run folder keeps it.
+    resolved = dataclasses.replace(config.anchors, anchor_variant="caffe")
+    config = dataclasses.replace(config, anchors=resolved)
+    assert reference_curve.find("recipe", config).endswith("ssd300_voc0712.curve.csv")
 
 
-@pytest.mark.parametrize("word", ["--learning_rate=0.002", "--num_steps=500", "--max_expansion=2"])
+@pytest.mark.parametrize(
+    "word",
+    ["--learning_rate=0.002", "--num_steps=500", "--max_expansion=2", "--anchor_variant=amdegroot"],
+)
 def test_a_run_of_other_flags_has_none(word):
     with pytest.raises(InputError, match=r"^--verify_curve=recipe: no recipe that has a curve"):
         reference_curve.find("recipe", recipe("ssd300_voc0712", word), "verify_curve")
