@@ -19,7 +19,7 @@ def test_make_demo_is_on_its_curve(tmp_path):
     # Evaluated at the end alone: 0.646, of six runs between 0.592 and 0.709.
     assert (done.returncode, done.stderr) == (0, "")
     assert "300  voc07_map  0.646   0.082" in done.stdout
-    assert "not there yet" in done.stdout and "below" not in done.stdout
+    assert "not evaluated" in done.stdout and "below" not in done.stdout
     assert (clone / "demo/run/curves.png").stat().st_size > 10_000
     status = subprocess.run(
         ["git", "status", "--porcelain"], cwd=clone, capture_output=True, text=True, check=True

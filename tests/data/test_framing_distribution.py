@@ -1,8 +1,9 @@
 """Framing draws what the original draws: distributions against an independent NumPy twin.
 
-The twin goes sampler by sampler and trial by trial as the original does, in float64, and knows
-nothing of ``framing``; only images are drawn side by side. Both sides are reduced to what a sample
-shows (part of the picture, rectangle, boxes), and the crop is worked back from that.
+The twin, ``original_twin``, goes sampler by sampler and trial by trial as the original does, in
+float64, and knows nothing of ``framing``; only images are drawn side by side. Both sides are
+reduced to what a sample shows (part of the picture, rectangle, boxes), and the crop is worked back
+from that.
 
 Limits: every comparison may be off by what chance gives once in 1.7 million, 5 sigma, so some
 thousand comparisons at fixed seeds have no false alarm to expect. For shares that is 5 standard
@@ -14,6 +15,7 @@ import functools
 import numpy as np
 import pytest
 import tensorflow as tf
+from original_twin import RULES, THRESHOLDS, draw_windows, frames, iou, mirror, place, place_sides
 
 from ssd_tfrecord.data import framing
 from ssd_tfrecord.options import FramingOptions
@@ -33,7 +35,6 @@ LAYOUTS = {
     "huge": [[0.02, 0.0, 0.99, 0.97]],
     "none": [],
 }
-THRESHOLDS = (0.1, 0.3, 0.5, 0.7, 0.9)
 # Kind -> largest expansion and picture. Without zoom-out the crop is the sample, and whole pixels
 # of a large picture are as good as fractions; with it the picture is an ordinary one.
 KINDS = {"crop": (1.0, (20000, 20000)), "expand": (4.0, (375, 500))}
@@ -42,103 +43,11 @@ OUTPUT = 1_000_000  # so fine that snapping to output pixels does not matter
 KS_LEVEL = np.sqrt(np.log(2 / 5.7e-7) / 2)
 
 
-# The twin. M images, N objects. Within a sampler windows and objects are [4, M], edge by edge.
-
-
-def draw_windows(random, count):
-    scale = random.uniform(0.3, 1.0, count)
-    low, high = np.maximum(0.5, scale**2), np.minimum(2.0, scale**-2)
-    return place(random, scale, low + random.random(count) * (high - low))
-
-
-def place(random, scale, aspect):
-    root = np.sqrt(aspect)
-    return place_sides(random, scale / root, scale * root)
-
-
-def place_sides(random, height, width):
-    y = random.random(len(height)) * (1 - height)
-    x = random.random(len(width)) * (1 - width)
-    return np.stack([y, x, y + height, x + width])
-
-
-def iou(a, b):
-    height = np.minimum(a[2], b[2]) - np.maximum(a[0], b[0])
-    width = np.minimum(a[3], b[3]) - np.maximum(a[1], b[1])
-    common = np.maximum(height, 0) * np.maximum(width, 0)
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
-    return common / (areas[0] + areas[1] - common)
-
-
-def sample(random, objects_N4M, limits, rules):
-    """One sampler: the first windows with IoU within ``limits``; bool [M], whether there is one."""
-    windows, waiting = np.zeros([4, objects_N4M.shape[2]]), np.arange(objects_N4M.shape[2])
-    yields = np.zeros(len(waiting), bool)
-    # Without objects no constraint holds, however often it is tried.
-    for _ in range(rules["trials"] if len(objects_N4M) else 0):
-        drawn = rules["draw"](random, len(waiting))
-        overlaps = np.stack([iou(drawn, box[:, waiting]) for box in objects_N4M])
-        good = rules["holds"]((overlaps >= limits[0]) & (overlaps <= limits[1]), axis=0)
-        windows[:, waiting[good]] = drawn[:, good]
-        yields[waiting[good]] = True
-        waiting = waiting[~good]
-    return windows, yields
-
-
-def expand(random, size, count, max_expansion):
-    ratio = np.where(random.random(count) < 0.5, random.uniform(1, max_expansion, count), 1.0)
-    canvas = np.floor(size * ratio[:, None])
-    return canvas, np.floor(random.random([count, 2]) * (canvas - size))
-
-
-def crop(random, objects_N4M, rules):
-    """Windows [M, 4], their samplers [M], and yields [M, 7]."""
-    count = objects_N4M.shape[2]
-    limits = [(threshold, np.inf) for threshold in THRESHOLDS] + [(-np.inf, 1.0)]
-    whole = np.tile([[0.0], [0], [1], [1]], [1, count]), np.ones(count, bool)
-    results = [whole] + [sample(random, objects_N4M, limit, rules) for limit in limits]
-    yields = np.stack([yields for _, yields in results], axis=1)
-    sampler = np.where(yields, random.random(yields.shape), -1).argmax(1)
-    windows = np.stack([windows.T for windows, _ in results])
-    return windows[sampler, np.arange(count)], sampler, yields
-
-
 def twin(boxes, kind, *, seed=1, **faults):
-    """``COUNT`` samples of the original, or of a faulty one, {name: other ``rules``}."""
-    rules = {"draw": draw_windows, "holds": np.any, "trials": 50, **faults}
-    random = np.random.default_rng(seed)
-    max_expansion, size = KINDS[kind][0], np.array(KINDS[kind][1])
-    canvas, offset = expand(random, size, COUNT, max_expansion)
-    twice = functools.partial(np.tile, reps=[1, 2])
-    pixels = boxes * np.tile(size, 2) + twice(offset)[:, None]
-    objects_N4M = np.ascontiguousarray(np.moveaxis(pixels / twice(canvas)[:, None], 0, 2))
-    window, sampler, yields = crop(random, objects_N4M, rules)
-    low = np.floor(window[:, :2] * canvas + 1e-6)
-    sides = np.floor((window[:, 2:] - window[:, :2]) * canvas + 1e-6)
-    centers = (pixels[..., :2] + pixels[..., 2:]) / 2 - low[:, None]
-    corners = np.maximum(low - offset, 0), np.minimum(low + sides - offset, size)
-    seen = np.concatenate(corners, axis=1)
-    mirrored = random.random(COUNT) < 0.5
-
-    def to_sample(box_MN4):
-        return np.clip((box_MN4 - twice(low)[:, None]) / twice(sides)[:, None], 0, 1)
-
-    return {
-        "sampler": sampler,
-        "yields": yields,
-        "mirrored": mirrored,
-        "visible": (seen[:, 2:] > seen[:, :2]).all(1),
-        "seen": seen / np.tile(size, 2),
-        "rectangle": mirror(to_sample((seen + twice(offset))[:, None]), mirrored)[:, 0],
-        "boxes": mirror(to_sample(pixels), mirrored),
-        "kept": ((centers >= 0) & (centers <= sides[:, None])).all(-1),
-    }
-
-
-def mirror(boxes_MN4, mirrored):
-    ymin, xmin, ymax, xmax = np.moveaxis(boxes_MN4, -1, 0)
-    flipped = np.stack([ymin, 1 - xmax, ymax, 1 - xmin], axis=-1)
-    return np.where(mirrored[:, None, None], flipped, boxes_MN4)
+    """``COUNT`` samples of the original, or of a faulty one, {name: other ``RULES``}."""
+    max_expansion, size = KINDS[kind]
+    random, rules = np.random.default_rng(seed), {**RULES, **faults}
+    return frames(random, boxes, np.array(size), COUNT, max_expansion, rules)
 
 
 # The same from the package.

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from original_twin import MEAN, paint
 from PIL import Image
 
 from ssd_tfrecord.data import pipeline, reading
@@ -21,7 +22,6 @@ from ssd_tfrecord.pixels import color
 from ssd_tfrecord.records import schema
 
 SIDE = 300
-MEAN = (123, 117, 104)
 FLIP = FramingOptions(augmentation="flip")
 FRAMING = FramingOptions(crop_min_ious=(0.5,), crop_trials=1)
 NUM_PIXEL_UNIFORMS = 10
@@ -64,11 +64,7 @@ def painted(pixels, uniforms):
     """The original's sample: the canvas with the picture on it, cut and resized."""
     size = np.array(pixels.shape[:2])
     canvas, offset, window, flip = drawn(uniforms, size)
-    whole = np.full([*canvas.astype(int), 3], MEAN, np.uint8)
-    y, x = offset.astype(int)
-    whole[y : y + size[0], x : x + size[1]] = pixels
-    ymin, xmin, ymax, xmax = window.astype(int)
-    sample = resize(whole[ymin:ymax, xmin:xmax], SIDE, SIDE)
+    sample = paint(pixels, canvas, offset, window, SIDE)
     return sample[:, ::-1] if flip else sample
 
 

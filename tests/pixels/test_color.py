@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from original_twin import distort
 from PIL import Image
 
 from ssd_tfrecord.options import ColorOptions
@@ -37,34 +38,6 @@ def colours():
     return np.concatenate([cube, greys, others])[:, None, :]
 
 
-def scaled(image, factor, delta=0.0):
-    """OpenCV's saturating ``convertTo``, which Python has under another name."""
-    return cv2.addWeighted(image, factor, image, 0.0, delta)
-
-
-def in_hsv(image, channel, change):
-    """Images of one column take the path of OpenCV that rounds, as all of Caffe's days did."""
-    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
-    hsv[..., channel] = change(np.ascontiguousarray(hsv[..., channel]))
-    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
-
-
-def opencv(image, row):
-    """The whole distortion, as im_transforms.cpp orders OpenCV's calls."""
-    brightness, contrast, saturation, hue, contrast_first = (float(value) for value in row)
-    if brightness:
-        image = scaled(image, 1.0, brightness)
-    if contrast_first and contrast != 1.0:
-        image = scaled(image, contrast)
-    if saturation != 1.0:
-        image = in_hsv(image, 1, lambda plane: scaled(plane, saturation))
-    if hue:
-        image = in_hsv(image, 0, lambda plane: scaled(plane, 1.0, hue))
-    if not contrast_first and contrast != 1.0:
-        image = scaled(image, contrast)
-    return image
-
-
 def test_hsv_equals_opencv(colours):
     planes = tf.unstack(tf.cast(colours, tf.float32), axis=-1)
     got = tf.stack(color.rgb_to_hsv(planes), axis=-1)
@@ -87,9 +60,9 @@ def test_hsv_equals_opencv(colours):
     ],
     ids=str,
 )
-def test_an_operation_is_within_a_level_of_opencv(colours, values):
+def test_an_operation_is_within_a_level_of_distort(colours, values):
     row = parameters(**values)
-    difference = np.abs(paint(colours[None], [row])[0].astype(int) - opencv(colours, row))
+    difference = np.abs(paint(colours[None], [row])[0].astype(int) - distort(colours, row))
     if values.keys() & {"saturation", "hue"}:
         # Halves, for which OpenCV's floats go either way; they abound on this grid.
         assert difference.max() <= 1
@@ -104,7 +77,7 @@ def test_the_whole_distortion_equals_opencv_but_for_halves(colours, first):
     for _ in range(4):
         drawn = rng.uniform([-32, 0.5, 0.5, -18], [32, 1.5, 1.5, 18])
         row = np.float32([*drawn, first])
-        difference = np.abs(paint(colours[None], [row])[0].astype(int) - opencv(colours, row))
+        difference = np.abs(paint(colours[None], [row])[0].astype(int) - distort(colours, row))
         # A half that went the other way can turn the hue that is taken next, by a unit.
         assert (difference > 1).mean() < 2e-4
         assert (difference > 0).mean() < 0.01
@@ -112,7 +85,7 @@ def test_the_whole_distortion_equals_opencv_but_for_halves(colours, first):
 
 def test_opencv_in_its_vectorised_path_is_a_level_darker_at_most(colours):
     row = parameters(hue=12.3)
-    difference = paint(colours[None], [row])[0] - opencv(colours.reshape(1, -1, 3), row).astype(
+    difference = paint(colours[None], [row])[0] - distort(colours.reshape(1, -1, 3), row).astype(
         int
     ).reshape(-1, 1, 3)
     assert set(np.unique(difference)) == {0, 1}

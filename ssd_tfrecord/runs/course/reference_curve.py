@@ -54,7 +54,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a run has at a point: ``measured`` is None before it has come there."""
+    """What a run has at a point: ``measured`` is None where no evaluation was."""
 
     point: Point
     measured: float | None
@@ -62,9 +62,9 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        """``below``, ``on it``, ``above``, or ``not there yet``."""
+        """``below``, ``on it``, ``above``, or ``not evaluated``."""
         if self.measured is None:
-            return "not there yet"
+            return "not evaluated"
         off = self.measured - self.point.value
         allowed = self.point.allowed(self.tolerance)
         # Off by exactly what is allowed is allowed, whatever the last bit says.
@@ -231,7 +231,7 @@ def table(verdicts: Sequence[Verdict]) -> str:
         "  ".join(f"{cell:{place}{width}}" for cell, place, width in zip(row, places, widths))
         for row in rows
     ]
-    counts = dict.fromkeys(("on it", "above", "below", "not there yet"), 0)
+    counts = dict.fromkeys(("on it", "above", "below", "not evaluated"), 0)
     for verdict in verdicts:
         counts[verdict.word] += 1
     said = ", ".join(f"{count} {word}" for word, count in counts.items() if count)

@@ -45,7 +45,7 @@ def curve(tmp_path, text):
         (0.47, 0.02, "on it"),
         (0.46, 0.02, "on it"),
         (0.4599, 0.02, "below"),
-        (None, None, "not there yet"),
+        (None, None, "not evaluated"),
     ],
 )
 def test_words(measured, spread, word):
@@ -82,8 +82,8 @@ def test_the_table():
     assert reference_curve.table(verdicts).splitlines() == [
         "  step  metric     known  within   here  verdict        source",
         "    50  voc07_map  0.400   0.020  0.375  below          three seeds",
-        "20,000  voc07_map  0.696   0.020         not there yet  ssd_keras",
-        "2 points: 1 below, 1 not there yet",
+        "20,000  voc07_map  0.696   0.020         not evaluated  ssd_keras",
+        "2 points: 1 below, 1 not evaluated",
     ]
 
 
@@ -178,7 +178,7 @@ def test_the_program_compares_a_run_and_exits_with_1_if_it_is_below(tmp_path, ca
     words = ["compare-curve", f"--run_dir={run_dir}"]
     path = curve(tmp_path, HEADER + "100,voc07_map,0.51,,1,a\n200,voc07_map,0.6,,1,a\n")
     assert programs.run("compare-curve", [*words, f"--curve={path}"]) == 0
-    assert capsys.readouterr().out.endswith("2 points: 1 on it, 1 not there yet\n")
+    assert capsys.readouterr().out.endswith("2 points: 1 on it, 1 not evaluated\n")
     with pytest.raises(SystemExit) as end:
         programs.run("compare-curve", [*words, f"--curve={path}", "--tolerance=0.001"])
     assert end.value.code == 1
