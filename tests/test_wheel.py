@@ -48,7 +48,11 @@ def test_wheel_holds_all_that_is_needed_and_no_more(wheel):
         for path in (ROOT / "ssd_tfrecord").rglob("*")
         if path.suffix in (".py", ".typed")
     }
-    recipes = {f"ssd_tfrecord/configs/{path.name}" for path in (ROOT / "configs").glob("*.flags")}
+    recipes = {
+        f"ssd_tfrecord/configs/{path.name}"
+        for pattern in ("*.flags", "*.curve.csv")
+        for path in (ROOT / "configs").glob(pattern)
+    }
     assert {name for name in names if ".dist-info/" not in name} == here | recipes | README
 
 
