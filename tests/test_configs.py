@@ -94,7 +94,7 @@ def not_said(config):
 
 
 def test_every_config_of_the_list_is_there_and_no_other():
-    assert {path.stem for path in PATHS} == {*RECIPES, NVIDIA, "demo"}
+    assert {path.stem for path in PATHS} == {*RECIPES, NVIDIA, "demo", "bccd"}
 
 
 @pytest.mark.parametrize("name", RECIPES)
