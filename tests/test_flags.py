@@ -97,7 +97,7 @@ def test_a_word_may_stand_for_a_number():
         ),
         (["--run_dir="], "--run_dir is required"),
         (["--flagfile=missing.flags"], "error: --flagfile=missing.flags: no such file; must be "),
-        (["--flagfile=missing.flags"], "or a recipe: demo.flags, "),
+        (["--flagfile=missing.flags"], "or a recipe: bccd.flags, demo.flags, "),
     ],
 )
 def test_wrong_flag_is_one_line_that_names_it(words, message, capsys):
