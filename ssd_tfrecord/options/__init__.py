@@ -27,6 +27,7 @@ from ssd_tfrecord.options.option import option as option
 from ssd_tfrecord.options.records import BoxOptions as BoxOptions
 from ssd_tfrecord.options.records import ImageOptions as ImageOptions
 from ssd_tfrecord.options.records import RecordSetOptions as RecordSetOptions
+from ssd_tfrecord.options.records import SourceOptions as SourceOptions
 from ssd_tfrecord.options.training import CheckpointOptions as CheckpointOptions
 from ssd_tfrecord.options.training import ClusterOptions as ClusterOptions
 from ssd_tfrecord.options.training import DeviceOptions as DeviceOptions

@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from ssd_tfrecord.errors import InputError
 
@@ -92,6 +92,9 @@ class Options:
     Raises:
         InputError: a value is out of range; the message names the flag and the range.
     """
+
+    # The flag that a word without dashes is the value of; "": such a word is an error.
+    bare_word: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

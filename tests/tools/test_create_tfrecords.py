@@ -127,7 +127,7 @@ def test_any_flags_that_do_not_go_together(words, message):
 )
 def test_fractions_of_a_split(split, fractions):
     words = ["prog", "--input=x", "--output_dir=y", f"--split={split}"]
-    assert flags.parse(config.ConvertConfig, words).fractions == fractions
+    assert flags.parse(config.ConvertConfig, words).source.fractions == fractions
 
 
 @pytest.mark.parametrize("tool", [VOC, COCO, ANY])

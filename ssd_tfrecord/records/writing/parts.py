@@ -64,7 +64,8 @@ class Conversion:
         return self._matter(flags) == self._matter(self.flag_lines)
 
     def _matter(self, lines: Sequence[str]) -> list[str]:
-        return [line for line in lines if line[2:].partition("=")[0] not in self.free]
+        # In whatever order --help has them.
+        return sorted(line for line in lines if line[2:].partition("=")[0] not in self.free)
 
 
 def has_work(conversion: Conversion, names: Sequence[str]) -> bool:

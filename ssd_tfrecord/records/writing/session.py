@@ -1,17 +1,12 @@
 """A conversion from its flags to its summary."""
 
-import dataclasses
 import functools
 import os
-from typing import TYPE_CHECKING
 
 from ssd_tfrecord import flags
 from ssd_tfrecord.config import ConvertCocoConfig, ConvertConfig, ConvertVocConfig
-from ssd_tfrecord.options import BoxOptions, names_of_role
+from ssd_tfrecord.options import names_of_role
 from ssd_tfrecord.records.sources.source_set import SourceSet
-
-if TYPE_CHECKING:
-    from ssd_tfrecord.records.sources.layouts.layout import Finding
 
 
 def convert_voc(config: ConvertVocConfig) -> None:
@@ -76,15 +71,13 @@ def convert_any(config: ConvertConfig) -> None:
     """Converts a folder of any layout as ``config`` says, and prints what was found and written."""
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     from ssd_tfrecord.records.sources.layouts import recognition
-    from ssd_tfrecord.records.writing import parts
+    from ssd_tfrecord.records.writing import parts, source_parts
 
     out = config.record_set.output_dir
-    finding = recognition.recognise(config.input, config.layout, out, config.images.links)
+    finding = recognition.recognise(config.input, config.source.layout, out, config.images.links)
     for line in (recognition.describe(config.input, finding), *finding.notes):
         print(line)
-    # What the user says about the unit of boxes counts more than what the layout usually has.
-    unit = finding.box_unit if config.boxes.box_unit == "auto" else ""
-    boxes = dataclasses.replace(config.boxes, box_unit=unit) if unit else config.boxes
+    boxes = source_parts.boxes_of(finding, config.boxes)
     conversion = parts.Conversion(
         config.record_set,
         config.images,
@@ -94,35 +87,19 @@ def convert_any(config: ConvertConfig) -> None:
         frozenset(names_of_role(config, "place", "means")),
         finding.classes,
     )
-    names = list(config.fractions) or recognition.names_of_parts(config.input, finding)
+    fractions = config.source.fractions
+    names = list(fractions) or recognition.names_of_parts(config.input, finding)
     if parts.has_work(conversion, names):
-        parts.convert_parts(_read_parts(finding, config, boxes), conversion)
+        if fractions and len(finding.parts) > 1:
+            print("--split: the images of all splits are divided again")
+        sources = source_parts.read(
+            config.input,
+            finding,
+            config.source,
+            images=config.images,
+            boxes=boxes,
+            workers=config.record_set.workers,
+        )
+        parts.convert_parts(sources, conversion)
     if not config.record_set.dry_run:
         print(f"to train on it: {parts.train_command(conversion, names)}")
-
-
-def _read_parts(
-    finding: "Finding", config: ConvertConfig, boxes: BoxOptions
-) -> dict[str, SourceSet]:
-    from ssd_tfrecord.records.sources.layouts import joined
-    from ssd_tfrecord.records.sources.layouts.layout import Policies
-    from ssd_tfrecord.records.writing import division
-
-    policies = Policies(
-        # Fractions and percentages of the image count no pixels.
-        pixel_origin=0 if boxes.whole_side else config.pixel_origin,
-        unannotated=config.unannotated,
-        bad_images=config.images.bad_images,
-        bad_boxes=boxes.bad_boxes,
-        unknown_classes=boxes.unknown_classes,
-        links=config.images.links,
-        workers=config.record_set.workers,
-    )
-    found = {part.name: part.read(policies) for part in finding.parts}
-    if not config.split:
-        return found
-    if len(found) > 1:
-        print("--split: the images of all splits are divided again")
-    whole = joined.join(found, {"input": config.input})
-    workers = config.record_set.workers
-    return division.divide(whole, config.fractions, config.split_seed, workers)

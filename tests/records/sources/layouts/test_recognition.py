@@ -6,8 +6,8 @@ import pathlib
 import numpy as np
 import pytest
 
-from ssd_tfrecord.config import ConvertConfig
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.options import SourceOptions
 from ssd_tfrecord.records.sources.layouts import recognition
 from ssd_tfrecord.records.sources.layouts.layout import Policies, split_of
 from ssd_tfrecord.records.sources.layouts.tree import Tree, common_folder
@@ -82,7 +82,7 @@ def test_every_layout_is_written_and_every_writer_read(writers):
     assert set(writers) == set(LAYOUTS)
     layouts = {layout for layout, _, _ in LAYOUTS.values()}
     assert layouts == set(recognition.NAMES)
-    field = ConvertConfig.__dataclass_fields__["layout"]
+    field = SourceOptions.__dataclass_fields__["layout"]
     assert set(field.metadata["choices"]) == {"auto", *recognition.NAMES}
 
 
