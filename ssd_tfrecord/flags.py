@@ -84,10 +84,15 @@ def parse(config_class: type[_Config], argv: Sequence[str]) -> _Config:
     values = _FlagValues()
     for _, field, default in _flat_fields(config_class):
         _define(field, default, values)
+    # Otherwise absl stops at the first word that is not a flag.
+    values.set_gnu_getopt(True)
     try:
         leftover = values(argv)[1:]
     except (absl_flags.Error, OSError, UnicodeDecodeError) as error:
         raise InputError(_reworded(error, values)) from None
+    name = config_class.bare_word
+    if name and len(leftover) == 1 and not values[name].present:
+        values[name].value = leftover.pop()
     # A stray word or a byte-order mark in a flagfile would otherwise disable a flag silently.
     if leftover:
         raise InputError(f"{leftover[0]!r} is not a flag; write --name=value, see --help")
@@ -104,6 +109,13 @@ def to_lines(config: Options) -> list[str]:
         else:
             lines.append(f"--{field.name}={field_text(field, value)}")
     return lines
+
+
+def changed_lines(config: Options) -> list[str]:
+    """The lines of ``to_lines`` whose values are not the flags' defaults."""
+    fields = _flat_fields(type(config))
+    defaults = {f"--{field.name}={field_text(field, default)}" for _, field, default in fields}
+    return [line for line in to_lines(config) if line not in defaults]
 
 
 def help_text(config_class: type[Options]) -> str:
@@ -124,6 +136,8 @@ def help_text(config_class: type[Options]) -> str:
         "Write flags as --name=value (a bare --name: true); a later one overrides an earlier one.",
         "Values shown are defaults. --flagfile takes a file or a recipe (ssd300_voc0712.flags).",
     ]
+    if config_class.bare_word:
+        lines.append(f"A word without -- is --{config_class.bare_word}.")
     for title, blocks in groups.items():
         lines += ["", title, "", *blocks]
     return "\n".join(lines)

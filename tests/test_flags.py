@@ -1,13 +1,16 @@
 """Flags <-> configs: one round trip, every error in one line, and help without TensorFlow."""
 
+import dataclasses
 import os
 import subprocess
 import sys
+from typing import ClassVar
 
 import pytest
 
 from ssd_tfrecord import config, flags
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.options import Options, option
 
 TRAIN = ["prog", "--train_records=a,b", "--run_dir=runs/a"]
 
@@ -183,3 +186,40 @@ def test_help_into_a_pipe_that_closes_ends_quietly():
     command = f"{sys.executable} -m ssd_tfrecord train --help | head -n 1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("Write flags as --name=value") and done.stderr == ""
+
+
+@dataclasses.dataclass(frozen=True)
+class WithFolder(Options):
+    """A program that is given a folder."""
+
+    bare_word: ClassVar[str] = "folder"
+
+    folder: str = option("", "what is worked on")
+    depth: int = option(1, "how far down", minimum=1)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("in", "--depth=2"),
+        ("--depth=2", "in"),
+        ("--depth=2", "--folder=in"),
+        ("--depth", "2", "--", "in"),
+    ],
+)
+def test_a_bare_word_is_the_value_of_its_flag(words):
+    assert flags.parse(WithFolder, ["prog", *words]) == WithFolder("in", 2)
+    assert "A word without -- is --folder." in flags.help_text(WithFolder)
+
+
+@pytest.mark.parametrize(
+    ("words", "stray"), [(("in", "out"), "in"), (("--folder=in", "out"), "out")]
+)
+def test_only_one_bare_word_has_a_place(words, stray):
+    with pytest.raises(InputError, match=f"'{stray}' is not a flag"):
+        flags.parse(WithFolder, ["prog", *words])
+
+
+def test_changed_lines_are_those_that_are_not_the_defaults():
+    assert flags.changed_lines(WithFolder("in")) == ["--folder=in"]
+    assert flags.changed_lines(WithFolder(depth=3)) == ["--depth=3"]
