@@ -23,6 +23,7 @@ from ssd_tfrecord.config import (
     DownloadConfig,
     EvalConfig,
     ExportConfig,
+    FitConfig,
     ImportConfig,
     InspectConfig,
     TrainConfig,
@@ -32,6 +33,13 @@ from ssd_tfrecord.options import Options
 if TYPE_CHECKING:
     from ssd_tfrecord.training.cluster.crew import Crew
     from ssd_tfrecord.training.stopping.signals import StopRequest
+
+
+def fit(config: FitConfig) -> None:
+    """Makes a model of a folder: converts, checks, trains, evaluates, exports, and shows it."""
+    from ssd_tfrecord.fitting import session
+
+    session.run(config)
 
 
 def convert_voc(config: ConvertVocConfig) -> None:
@@ -221,6 +229,7 @@ class Program:
 
 
 PROGRAMS = {
+    "fit": Program(FitConfig, fit),
     "convert-voc": Program(ConvertVocConfig, convert_voc),
     "convert-coco": Program(ConvertCocoConfig, convert_coco),
     "convert": Program(ConvertConfig, convert),

@@ -54,12 +54,13 @@ BENEATH["benchmark"] = {
     *BENEATH["training"],
     *(*WORKSHOPS, "records/sources", "records/writing", "training"),
 }
+BENEATH["fitting"] = {*BENEATH["benchmark"]}
 # The body of a main: it takes the whole config, and may read annotations.
 SESSION = {"config", "flags", "records/sources"}
 # The room of the run's flags, which are those of its config.
 MORE = {"runs": {"config", "flags"}}
 
-PROGRAMS = {"train", "evaluate", "detect", "export", "programs", "__main__", "__init__"}
+PROGRAMS = {"train", "evaluate", "detect", "export", "fit", "programs", "__main__", "__init__"}
 TOP_LEVEL = {
     *("ssd_tfrecord", "tools", "configs", "tests", "WORKSPACE.md", "pyproject.toml", "README.md"),
     *("LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile"),
@@ -119,7 +120,15 @@ def test_no_room_imports_itself_through_others():
             if other != room:
                 walk(other, [*way, room])
 
-    for room in ("training", "benchmark", "exporting", "inspection", "evaluation", "datasets"):
+    for room in (
+        "training",
+        "benchmark",
+        "fitting",
+        "exporting",
+        "inspection",
+        "evaluation",
+        "datasets",
+    ):
         walk(room, [])
     assert found == []
 

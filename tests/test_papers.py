@@ -16,6 +16,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 PAPERS = ("README.md", "WORKSPACE.md", "configs/README.md")
 # How a paper may call each program.
 CALLS = {
+    "ssd_tfrecord.fit": "fit",
     "ssd_tfrecord.train": "train",
     "ssd_tfrecord.evaluate": "evaluate",
     "ssd_tfrecord.detect": "detect",

@@ -14,6 +14,7 @@ from ssd_tfrecord.config.datasets import DownloadConfig as DownloadConfig
 from ssd_tfrecord.config.detection import DetectConfig as DetectConfig
 from ssd_tfrecord.config.evaluation import EvalConfig as EvalConfig
 from ssd_tfrecord.config.export import ExportConfig as ExportConfig
+from ssd_tfrecord.config.fitting import FitConfig as FitConfig
 from ssd_tfrecord.config.inspection import InspectConfig as InspectConfig
 from ssd_tfrecord.config.training import DataServiceConfig as DataServiceConfig
 from ssd_tfrecord.config.training import TrainConfig as TrainConfig
