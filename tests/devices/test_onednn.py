@@ -8,9 +8,12 @@ import sys
 import pytest
 
 from ssd_tfrecord.backbones import BACKBONES
+from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.devices import onednn
 from ssd_tfrecord.devices.onednn import VARIABLE
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.options import DeviceOptions, ModelOptions
+from ssd_tfrecord.runs import run_folder
 
 
 @pytest.fixture
@@ -87,3 +90,65 @@ def test_tensorflow_does_as_decided(chosen):
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     ).stdout
     assert said.startswith(f"oneDNN {chosen} (TF_ENABLE_ONEDNN_OPTS), ")
+
+
+# Ends where TensorFlow, which reads the variable once, would begin.
+UP_TO_TENSORFLOW = f"""
+import os, sys
+
+class End:
+    def find_spec(self, name, path, target=None):
+        if name == "tensorflow":
+            print("{VARIABLE} is", os.environ.get("{VARIABLE}"))
+            raise SystemExit(3)
+
+sys.meta_path.insert(0, End())
+from ssd_tfrecord import programs
+sys.exit(programs.run(sys.argv[1], sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "backbone", "kept", "asked", "value"),
+    # Of the backbones by themselves, the first is computed with it, the second without.
+    [
+        ("evaluate", "mobilenet_v2", "off", "auto", "0"),
+        ("evaluate", "mobilenet_v3_large", "on", "auto", "1"),
+        ("evaluate", "mobilenet_v2", "on", "off", "0"),
+        ("detect", "mobilenet_v2", "off", "auto", "0"),
+        ("detect", "mobilenet_v3_large", "on", "auto", "1"),
+        ("detect", "mobilenet_v2", "on", "off", "0"),
+        # It has no --onednn: a file is compared with the run's own detections.
+        ("export", "mobilenet_v2", "off", "auto", "0"),
+        ("export", "mobilenet_v3_large", "on", "auto", "1"),
+    ],
+)
+def test_what_loads_a_run_begins_with_the_kernels_of_the_run(
+    program, backbone, kept, asked, value, tiny_voc, tiny_records, tmp_path
+):
+    run_dir = str(tmp_path / "run")
+    model = ModelOptions(backbone=backbone, input_size=320, backbone_weights="none")
+    run_folder.begin(
+        TrainConfig(
+            train_records=(str(tiny_records),),
+            run_dir=run_dir,
+            model=model,
+            devices=DeviceOptions(onednn=kept),
+        )
+    )
+    flags = {
+        "evaluate": [f"--records={tiny_records}"],
+        "detect": [f"--images={tiny_voc}/VOC2007/JPEGImages", "--score_threshold=0.5"],
+        "export": [f"--records={tiny_records}"],
+    }[program]
+    if asked != "auto":
+        flags.append(f"--onednn={asked}")
+    flags += [f"--run_dir={run_dir}", f"--output_dir={tmp_path / 'out'}"]
+    done = subprocess.run(
+        [sys.executable, "-c", UP_TO_TENSORFLOW, program, *flags],
+        env={name: text for name, text in os.environ.items() if name != VARIABLE},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (3, f"{VARIABLE} is {value}\n"), done.stderr
