@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 from PIL import Image
 
+from ssd_tfrecord.data.passes import untuned
 from ssd_tfrecord.data.reading import RecordReader
 from ssd_tfrecord.data.rendering import decode_whole
 from ssd_tfrecord.detection.ground_truth import GroundTruth
@@ -23,7 +24,7 @@ def read_ground_truths(manifest: Manifest) -> list[GroundTruth]:
     records = tf.data.TFRecordDataset(list(manifest.shard_paths))
     # In parallel, but in order: map keeps it unless it is told otherwise.
     records = records.map(_without_pixels, num_parallel_calls=tf.data.AUTOTUNE)
-    return [_ground_truth(record) for record in records.as_numpy_iterator()]
+    return [_ground_truth(record) for record in untuned(records).as_numpy_iterator()]
 
 
 def _without_pixels(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -48,7 +49,7 @@ def read_file_names(manifest: Manifest) -> list[str]:
     records = tf.data.TFRecordDataset(list(manifest.shard_paths))
     records = records.map(lambda record: tf.io.parse_single_example(record, feature)[FILENAME])
     # Names on disk need not be UTF-8; bytes that are not are escaped.
-    return [name.decode(errors="backslashreplace") for name in records.as_numpy_iterator()]
+    return [name.decode(errors="backslashreplace") for name in untuned(records).as_numpy_iterator()]
 
 
 def read_images(manifest: Manifest, indices: Sequence[int]) -> Iterator[Image.Image]:

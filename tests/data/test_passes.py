@@ -9,6 +9,8 @@ import pytest
 import tensorflow as tf
 
 from ssd_tfrecord.data.passes import Passes, Wait
+from ssd_tfrecord.detection import recorded
+from ssd_tfrecord.records.manifest import Manifest
 
 
 def strategies():
@@ -95,3 +97,22 @@ def test_a_wait_is_seen_from_another_thread():
     gate.set()
     thread.join(timeout=60)
     assert results == [7] and wait.seconds() == 0
+
+
+def test_no_end_of_a_pass_waits_for_what_tunes_it(tiny_records, monkeypatch):
+    """The thread cannot be seen, and lets an iterator wait only now and then: see ``untuned``."""
+    begun = []
+    real = tf.data.Dataset.__iter__
+
+    def begin(dataset):
+        begun.append(dataset.options().autotune.enabled)
+        return real(dataset)
+
+    monkeypatch.setattr(tf.data.Dataset, "__iter__", begin)
+    strategy = tf.distribute.get_strategy()
+    passes = Passes(lambda: tf.data.Dataset.range(6).batch(2), 3, strategy)
+    assert numbers(passes, strategy) == [0, 1, 2, 3, 4, 5]
+    manifest = Manifest.load(tiny_records)
+    assert len(recorded.read_ground_truths(manifest)) == 6
+    assert len(recorded.read_file_names(manifest)) == 6
+    assert begun == [False, False, False]
