@@ -46,23 +46,23 @@ def to_example(annotation: ImageAnnotation, encoded: bytes) -> bytes:
     objects = annotation.objects
     features = {
         ENCODED: wire.byte_strings([encoded]),
-        FORMAT: wire.byte_strings([b"jpeg"]),
-        ORIGINAL_FORMAT: wire.byte_strings([annotation.original_format.encode()]),
+        FORMAT: wire.words((b"jpeg",)),
+        ORIGINAL_FORMAT: wire.words((annotation.original_format.encode(),)),
         # File names on disk need not be UTF-8; this returns their bytes.
         FILENAME: wire.byte_strings([os.fsencode(annotation.filename)]),
         SOURCE_ID: wire.byte_strings([os.fsencode(annotation.source_id)]),
         SHA256: wire.byte_strings([hashlib.sha256(encoded).hexdigest().encode()]),
-        HEIGHT: wire.ints([annotation.height]),
-        WIDTH: wire.ints([annotation.width]),
-        LABEL: wire.ints([item.label for item in objects]),
-        TEXT: wire.byte_strings([item.name.encode() for item in objects]),
-        DIFFICULT: wire.ints([item.difficult for item in objects]),
-        TRUNCATED: wire.ints([item.truncated for item in objects]),
-        OCCLUDED: wire.ints([item.occluded for item in objects]),
-        CROWD: wire.ints([item.crowd for item in objects]),
+        HEIGHT: wire.ints((annotation.height,)),
+        WIDTH: wire.ints((annotation.width,)),
+        LABEL: wire.ints(tuple([item.label for item in objects])),
+        TEXT: wire.words(tuple([item.name.encode() for item in objects])),
+        DIFFICULT: wire.ints(tuple([item.difficult for item in objects])),
+        TRUNCATED: wire.ints(tuple([item.truncated for item in objects])),
+        OCCLUDED: wire.ints(tuple([item.occluded for item in objects])),
+        CROWD: wire.ints(tuple([item.crowd for item in objects])),
         AREA: wire.floats([item.area for item in objects]),
-        VIEW: wire.byte_strings([item.pose.encode() for item in objects]),
-        ANNOTATION_ID: wire.ints([item.annotation_id for item in objects]),
+        VIEW: wire.words(tuple([item.pose.encode() for item in objects])),
+        ANNOTATION_ID: wire.ints(tuple([item.annotation_id for item in objects])),
     }
     for edge, key in enumerate(BOX_EDGES):
         features[key] = wire.floats([item.box[edge] for item in objects])

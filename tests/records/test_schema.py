@@ -1,9 +1,12 @@
 """The record schema: round trip, the Object Detection API's keys, records of other tools."""
 
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from ssd_tfrecord.records import wire
 from ssd_tfrecord.records.annotation import ImageAnnotation, ObjectAnnotation
 from ssd_tfrecord.records.schema import parse_example, to_example
 
@@ -47,6 +50,18 @@ def test_round_trip_in_graph():
         "crowd": tf.bool,
         "area": tf.float32,
     }
+
+
+def test_what_is_long_is_not_kept_once_it_is_written():
+    image = b"\xff\xd8" + bytes(1000)
+    long = ObjectAnnotation(1, "x" * 600, (0.0, 0.0, 1.0, 1.0), pose="y" * 600)
+    before = sys.getrefcount(image)
+    kept = wire._whole_words.cache_info().currsize
+    example = to_example(ImageAnnotation("1", "1.jpg", 4, 5, (long,)), image)
+    assert image in example and b"x" * 600 in example
+    assert sys.getrefcount(image) == before
+    # No more than the formats, "jpeg".
+    assert wire._whole_words.cache_info().currsize <= kept + 1
 
 
 def test_no_objects_are_empty_tensors():

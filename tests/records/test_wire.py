@@ -22,7 +22,7 @@ def _of_tensorflow(**features):
 
 def test_a_literal_example():
     # features { feature { key: "a" value { int64_list { value: 300 } } } }
-    assert wire.example({"a": wire.ints([300])}).hex(" ") == (
+    assert wire.example({"a": wire.ints((300,))}).hex(" ") == (
         "0a 0d 0a 0b 0a 01 61 12 06 1a 04 0a 02 ac 02"
     )
 
@@ -35,8 +35,28 @@ def test_the_same_bytes_as_tensorflow(count, length):
     numbers = random.normal(size=count).tolist()
     whole = [int(value * 2 ** (index % 63)) for index, value in enumerate(numbers)]
     whole += [0, -1, 2**63 - 1, -(2**63)][:count]
-    ours = wire.example(
-        {"z/ü": wire.byte_strings(strings), "b": wire.floats(numbers), "a": wire.ints(whole)}
-    )
-    expected = {"z/ü": ("bytes", strings), "b": ("floats", numbers), "a": ("ints", whole)}
-    assert ours == _of_tensorflow(**expected)
+    # Twice: what was met before is written from memory.
+    for _ in range(2):
+        ours = wire.example(
+            {
+                "z/ü": wire.byte_strings(strings),
+                "b": wire.floats(numbers),
+                "a": wire.ints(tuple(whole)),
+                "w": wire.words(tuple(strings)),
+            }
+        )
+        expected = {
+            "z/ü": ("bytes", strings),
+            "b": ("floats", numbers),
+            "a": ("ints", whole),
+            "w": ("bytes", strings),
+        }
+        assert ours == _of_tensorflow(**expected)
+
+
+def test_values_that_differ_little_are_not_mixed_up():
+    for values in [(), (0,), (1,), (False, True), (1, 0), (b"",), (b"", b""), (b"a", b""), (b"a",)]:
+        is_words = bool(values) and isinstance(values[0], bytes)
+        make_fn, kind = (wire.words, "bytes") if is_words else (wire.ints, "ints")
+        for key in ("a", "b"):
+            assert wire.example({key: make_fn(values)}) == _of_tensorflow(**{key: (kind, values)})
