@@ -15,12 +15,20 @@ BATCH_NORM_MOMENTUM = 0.97
 BATCH_NORM_EPSILON = 1e-3
 
 
+# In place of a seed: kernels begin with zeros, since all weights will be replaced. To draw the 26
+# million of VGG-16 takes a third of the 0.6 CPU s of building it.
+BLANK = -1
+
+
 def xavier(seed: int, name: str) -> keras.initializers.Initializer:
     """Caffe's Xavier, uniform within ±sqrt(3 / fan_in), for the layer ``name``.
 
     Its seed is derived from the model's seed and the layer's name, so the weights depend neither on
-    the order in which layers are built nor on the number of replicas.
+    the order in which layers are built nor on the number of replicas. With the seed ``BLANK``,
+    zeros.
     """
+    if seed == BLANK:
+        return keras.initializers.Zeros()
     # Not hash(), which differs from process to process.
     return keras.initializers.LecunUniform(seed=zlib.crc32(f"{seed}/{name}".encode()))
 

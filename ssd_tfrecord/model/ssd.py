@@ -33,7 +33,7 @@ def build(
         model: backbone, its width and batch normalisation, and input size S.
         anchors: scales and aspect ratios; they determine the number A of anchors.
         num_classes: number C of classes without the background.
-        seed: of the initial weights.
+        seed: of the initial weights; ``backbones.layers.BLANK``: none are drawn.
         prior: if above 0, the logits' biases begin such that, where the features are 0, an anchor
             is an object with this probability, each class alike; at 0 the biases begin at 0.
 

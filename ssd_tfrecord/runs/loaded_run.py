@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from ssd_tfrecord.backbones.layers import BLANK
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.keras import keras
@@ -66,8 +67,8 @@ def load_run(
     with run_files.in_one_line(run_dir):
         path = _checkpoint_path(folder, checkpoint, say)
     classes = checkpoint_files.read_classes(folder)
-    # Without a seed: the checkpoint replaces all initial weights.
-    model = ssd.build(config.model, config.anchors, len(classes))
+    # The checkpoint replaces all weights, or is refused.
+    model = ssd.build(config.model, config.anchors, len(classes), BLANK)
     step = tf.Variable(0, trainable=False, dtype=tf.int64)
     while True:
         try:

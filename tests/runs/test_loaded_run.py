@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.keras import keras
 from ssd_tfrecord.model import ssd
 from ssd_tfrecord.options import AnchorOptions, ModelOptions, OptimizerOptions
 from ssd_tfrecord.records.manifest import ClassLabel
@@ -66,6 +67,21 @@ def test_run_is_loaded_whole(run, monkeypatch, checkpoint, step):
     assert loaded.original_ids == (17, 18)
     assert loaded.config.model == SMALL
     assert set(loaded.model.get_layer("head_0_logits").bias.numpy()) == {float(step)}
+
+
+def test_weights_are_the_checkpoints_and_none_are_drawn_in_their_place(run, monkeypatch):
+    saved = ssd.build(SMALL, AnchorOptions(), 2)
+    bias = saved.get_layer("head_0_logits").bias
+    bias.assign(tf.fill(bias.shape, 2.0))
+
+    def draw(*_, **__):
+        raise AssertionError("initial weights that are not used")
+
+    monkeypatch.setattr(keras.initializers.LecunUniform, "__call__", draw)
+    loaded = checkpoints.load_run(run, "last").model
+    assert len(loaded.weights) == len(saved.weights) > 20
+    for ours, theirs in zip(loaded.weights, saved.weights):
+        np.testing.assert_array_equal(ours, theirs, err_msg=ours.name)
 
 
 def test_best_falls_back_to_the_last(copy, capsys):
