@@ -67,7 +67,7 @@ def _run(config: FitConfig, folder: FitFolder, train: Sequence[Manifest], of_fil
     for line in outcome.lines(size, bool(machine.num_gpus)):
         say(line)
     seconds = outcome.image_seconds * size
-    steps = choices.num_steps(config, material, machine, size, seconds)
+    steps = choices.num_steps(config, material, machine, weights, size=size, step_seconds=seconds)
     chosen = [*recipe(size, steps), anchors]
     # For its errors alone.
     recipe_file.parsed(chosen, words)
@@ -96,9 +96,11 @@ def _anchors(config: TrainConfig, train: Sequence[Manifest], say: Callable[[str]
     seen = seen_boxes.seen_boxes(
         train, config.input, input_size=config.model.input_size, seed=config.seed
     )
-    say(seen_boxes.lost_to_size(seen.boxes, config.model.input_size))
+    # A cell of the finest map: 8 pixels, of MobileNetV3 16.
+    cell = config.model.maps.steps[0]
+    say(seen_boxes.lost_to_size(seen.boxes, config.model.input_size, side=cell))
     found = anchor_choice.choose_anchors(
-        train, config.input, config.model, config.anchors, seed=config.seed
+        train, config.input, config.model, config.anchors, seed=config.seed, seen=seen
     )
     for line in found.lines:
         say(line)

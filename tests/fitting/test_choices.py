@@ -45,27 +45,47 @@ def test_batch_size(machine, words, wanted):
 
 
 @pytest.mark.parametrize(
-    ("machine", "images", "words", "wanted"),
+    ("machine", "images", "weights", "words", "wanted"),
     [
-        # 6,000 images for 300 images, twice as many for four times the images.
-        (CPU, 300, (), 375),
-        (CPU, 1200, (), 750),
-        (CPU, 10, (), 250),
+        # 18,000 images for 300 images, twice as many for four times the images.
+        (CPU, 300, "imagenet", (), 1125),
+        (CPU, 1200, "imagenet", (), 2250),
+        (CPU, 10, "imagenet", (), 562),
+        (CPU, 300, "none", (), 2000),
         # 200 passes.
-        (GPU, 1000, (), 6_250),
-        (GPU, 10, (), 2_000),
-        (GPU, 118_000, (), 120_000),
-        (CPU, 300, ("--num_steps=7",), 7),
+        (GPU, 1000, "imagenet", (), 6_250),
+        (GPU, 10, "none", (), 2_000),
+        (GPU, 118_000, "imagenet", (), 120_000),
+        (CPU, 300, "none", ("--num_steps=7",), 7),
         # A tenth of the hour is for evaluations: 3,240 s of steps of 10 s.
-        (CPU, 300, ("--max_hours=1",), 324),
-        (CPU, 300, ("--max_hours=2",), 375),
-        (CPU, 300, ("--max_hours=0.0001",), 1),
+        (CPU, 300, "none", ("--max_hours=1",), 324),
+        (CPU, 300, "none", ("--max_hours=9",), 2000),
+        (CPU, 300, "none", ("--max_hours=0.0001",), 1),
     ],
 )
-def test_num_steps(machine, images, words, wanted):
+def test_num_steps(machine, images, weights, words, wanted):
     size = choices.batch_size(config_of(), machine)
-    steps, _ = choices.num_steps(config_of(*words), Material(images, 3), machine, size, 10.0)
+    steps, _ = choices.num_steps(
+        config_of(*words), Material(images, 3), machine, weights, size=size, step_seconds=10.0
+    )
     assert steps == wanted
+
+
+@pytest.mark.parametrize(
+    ("machine", "weights", "wanted"),
+    [
+        (CPU, "imagenet", ("Conv1|expanded_conv|block_[1-5]", 1.0)),
+        (CPU, "none", ("", 0.35)),
+        (GPU, "imagenet", ("", 1.0)),
+        (GPU, "none", ("", 1.0)),
+    ],
+)
+def test_what_a_cpu_spares(machine, weights, wanted):
+    chosen = choices.recipe(
+        config_of(), machine, "mobilenet_v2", weights, size=16, steps=(9, "because")
+    )
+    config = recipe_file.parsed(chosen, ["--train_records=a", "--run_dir=b"])
+    assert (config.optimizer.freeze, config.model.width) == wanted
 
 
 @pytest.mark.parametrize("machine", [CPU, GPU, EIGHT])
