@@ -161,8 +161,12 @@ class HardSwish(keras.layers.Layer):
 
 def hard_sigmoid(x: tf.Tensor) -> tf.Tensor:
     """relu6(x + 3) / 6. Not Keras's function of that name, which rises with 0.2 x."""
-    # Vectors of one element: tf2onnx's pass over Add stumbles over a scalar.
-    return tf.nn.relu6(x + tf.constant([3.0], x.dtype)) * tf.constant([1.0 / 6.0], x.dtype)
+    # A number for each channel. TensorFlow's constant folding exchanges this sum with the bias of a
+    # convolution before it, also if there is a single number, which the convolution then takes for
+    # its bias: it reads beyond it (2.15 and 2.21). And tf2onnx's pass over Add stumbles over a
+    # scalar.
+    each = [x.shape[-1]]
+    return tf.nn.relu6(x + tf.constant(3.0, x.dtype, each)) * tf.constant(1 / 6, x.dtype, each)
 
 
 class ExcitedChannels(keras.layers.Layer):

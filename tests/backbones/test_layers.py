@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssd_tfrecord.backbones.layers import BatchNorm, ChannelL2Norm, batch_norm_layer, xavier
+from ssd_tfrecord.backbones.layers import (
+    BatchNorm,
+    ChannelL2Norm,
+    batch_norm_layer,
+    hard_sigmoid,
+    xavier,
+)
 from ssd_tfrecord.keras import keras
 
 
@@ -121,3 +127,27 @@ def test_two_replicas_normalise_as_one_does():
     for one, two in zip(*results):
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
     assert isinstance(layer, BatchNorm)
+
+
+@pytest.mark.parametrize("side", [1, 4])
+def test_hard_sigmoid_behind_a_bias_is_the_same_in_a_graph(side):
+    """TensorFlow exchanges a constant of one element with the bias, and reads beyond it."""
+    conv = keras.layers.Conv2D(24, 1, kernel_initializer=xavier(0, "a"))
+    images = tf.random.stateless_normal([2, side, side, 8], [0, 1])
+    conv(images)
+    conv.bias.assign(tf.linspace(-4.0, 4.0, 24))
+    wanted = np.clip(conv(images).numpy() + 3, 0, 6) / 6
+
+    @tf.function
+    def graph(images):
+        return hard_sigmoid(conv(images))
+
+    @tf.function
+    def gradient(images):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(hard_sigmoid(conv(images)))
+        return tape.gradient(loss, conv.bias)
+
+    np.testing.assert_allclose(graph(images), wanted, atol=1e-6)
+    inside = (wanted > 0) & (wanted < 1)
+    np.testing.assert_allclose(gradient(images), inside.sum((0, 1, 2)) / 6, atol=1e-5)
