@@ -5,6 +5,8 @@ imports what it needs when it runs, so that ``--help`` and errors in flags do no
 TensorFlow.
 """
 
+import contextlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ from ssd_tfrecord.config import (
     InspectConfig,
     TrainConfig,
 )
+from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import Options
 
 if TYPE_CHECKING:
@@ -77,9 +80,7 @@ def train(config: TrainConfig) -> None:
     with signals.watched() as stop:
         if config.replay:
             with stop.interruptible():
-                from ssd_tfrecord.training.nonfinite import replay
-
-                replay.run(config.replay)
+                _replay(config.replay)
         else:
             _train(config, stop)
 
@@ -115,6 +116,20 @@ def _train(config: TrainConfig, stop: "StopRequest") -> None:
         from ssd_tfrecord.training.cluster import follower
 
         follower.run(config, *sets, link, group, stop)
+
+
+def _replay(path: str) -> None:
+    from ssd_tfrecord.devices import onednn
+    from ssd_tfrecord.runs import run_folder
+
+    # Only with the run's kernels is it the step that failed. What is wrong with the folder is said
+    # by the replay.
+    with contextlib.suppress(InputError):
+        run = run_folder.read_config(os.path.dirname(os.path.abspath(path)))
+        onednn.set_up(run.model.backbone, run.devices.onednn)
+    from ssd_tfrecord.training.nonfinite import replay
+
+    replay.run(path)
 
 
 def _lead(config: TrainConfig, stop: "StopRequest", crew: "Crew | None" = None) -> None:
@@ -194,8 +209,6 @@ def benchmark(config: BenchmarkConfig) -> None:
 
 def data_service(config: DataServiceConfig) -> None:
     """Makes training batches on other machines, and serves them to the trainer."""
-    import os
-
     # TensorFlow would take all of a GPU's memory for nothing.
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     from ssd_tfrecord.data import service

@@ -22,8 +22,8 @@ def set_up(backbone: str, *wanted: str, environment: MutableMapping[str, str] = 
 
     TensorFlow's own default goes by the processor alone: on with AVX512-VNNI or AMX. With them, a
     step of VGG-16, MobileNetV2 or ResNet-50 takes 0.66 to 0.83 of the CPU time, without AVX-512,
-    too (there, VGG-16 owes that to ``backbones.cpu_convolution``). They round otherwise, so a run
-    keeps what it began with. On a GPU, they compute nothing.
+    too (there, VGG-16 owes that to ``backbones.cpu_convolution``), one of MobileNetV3 0.5 to 0.68.
+    They round otherwise, so a run keeps what it began with. On a GPU, they compute nothing.
 
     Args:
         backbone: a key of ``BACKBONES``, which knows whether they are for it.
