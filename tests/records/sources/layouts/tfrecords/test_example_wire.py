@@ -44,7 +44,7 @@ def test_all_kinds_of_values():
 
 
 def test_what_this_package_writes():
-    data = wire.example({"k": wire.ints([5, -6]), "l": wire.floats([0.25]), "m": wire.ints([])})
+    data = wire.example({"k": wire.ints((5, -6)), "l": wire.floats([0.25]), "m": wire.ints(())})
     found = example_wire.read_features(data, {"k", "l", "m"})
     assert (found["k"].ints, found["l"].floats, found["m"].ints) == ((5, -6), (0.25,), ())
 
