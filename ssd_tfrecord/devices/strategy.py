@@ -13,7 +13,7 @@ from tensorflow.python.distribute.collective_all_reduce_strategy import (
 from tensorflow.python.eager import context
 
 from ssd_tfrecord.backbones import BACKBONES
-from ssd_tfrecord.devices import gpu_threads, onednn
+from ssd_tfrecord.devices import compiler_line, gpu_threads, onednn
 from ssd_tfrecord.devices.cluster.worker_group import WorkerGroup
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.keras import keras
@@ -42,6 +42,7 @@ def create_strategy(
             with fewer virtual devices, or these devices cannot add up ``gradient_dtype``.
     """
     strategy = _strategy(options, group)
+    compiler_line.swallow()
     if options.gradient_dtype != "float32" and not _adds_up(strategy, options.gradient_dtype):
         raise InputError(
             f"--gradient_dtype={options.gradient_dtype}: on these devices, TensorFlow "
