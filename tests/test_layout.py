@@ -32,7 +32,7 @@ BENEATH = {
     "records/sources": {*BASE, "records", "records/processes"},
     "records/images": {*BASE, "records", "records/sources"},
     "records/writing": {*BASE, "records", "records/sources", *WORKSHOPS},
-    "datasets": BASE,
+    "datasets": {*BASE, "records/processes"},
     # Jobs that share a cache wait for each other by the locks of processes.
     "data": {*BASE, *GROUND, "records/processes"},
     "model": {*BASE, *GROUND},

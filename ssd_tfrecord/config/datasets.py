@@ -17,10 +17,16 @@ class DemoConfig(Options):
         "folder to create VOCdemo in, new or empty; it is the --voc_root of the conversion "
         "(required)",
     )
-    num_train: int = option(1000, "number of images in demo_train", minimum=1)
+    num_train: int = option(600, "number of images in demo_train", minimum=1)
     num_test: int = option(200, "number of images in demo_test", minimum=1)
     seed: int = option(0, "random seed of the images; equal seeds draw equal images", minimum=0)
     overwrite: bool = option(False, "replace the VOCdemo in --output_dir, and nothing else there")
+    workers: int = option(
+        0,
+        "number of processes that draw; 0: one per core, fewer for few images. The result does not "
+        "depend on it",
+        minimum=0,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -106,7 +106,7 @@ PATTERNS: tuple[Pattern, ...] = (_blotches, _horizon, _planks, _tiles, _gravel, 
 def _draw_clutter(image: Image.Image, rng: np.random.Generator) -> None:
     """Plain lines, discs and polygons, translucent and muted, that belong to no class."""
     draw = ImageDraw.Draw(image, "RGBA")
-    for _ in range(int(rng.integers(0, 9))):
+    for _ in range(int(rng.integers(0, 6))):
         color = (*_palette(rng)[0], int(rng.integers(70, 190)))
         x, y = rng.uniform(0, image.width), rng.uniform(0, image.height)
         reach = rng.uniform(8, 70)

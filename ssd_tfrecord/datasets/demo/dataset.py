@@ -1,5 +1,6 @@
 """Writes the demo data set in VOC's layout: <output_dir>/VOCdemo, sets demo_train and demo_test."""
 
+import functools
 import os
 import pathlib
 import shutil
@@ -16,8 +17,13 @@ from tqdm import tqdm
 from ssd_tfrecord.datasets.demo.objects import CLASSES
 from ssd_tfrecord.datasets.demo.scenes import Box, Scene, SceneObject, compose_scene
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.records.processes import workers
 
 FOLDER = "VOCdemo"
+# Of random numbers, by set.
+_STREAMS = {"train": 0, "test": 1}
+# What takes long to import of that which draws.
+_PRELOADED = ("lxml.builder", "numpy", "PIL.ImageFilter")
 
 
 @dataclass
@@ -43,6 +49,22 @@ class Tally:
             self.kinds["truncated"] += item.truncated
             self.kinds["difficult"] += item.difficult
 
+    def add_all(self, other: "Tally") -> None:
+        """Counts all that ``other`` has counted."""
+        self.images += other.images
+        self.objects += other.objects
+        self.per_class += other.per_class
+        self.kinds += other.kinds
+
+
+@dataclass(frozen=True)
+class _Job:
+    """An image to draw: the ``index``-th of the set ``name``, whose file is called ``stem``."""
+
+    name: str
+    index: int
+    stem: str
+
 
 def write_demo_dataset(
     output_dir: str | os.PathLike[str],
@@ -51,6 +73,7 @@ def write_demo_dataset(
     num_test: int,
     seed: int,
     overwrite: bool = False,
+    num_workers: int = 1,
 ) -> dict[str, Tally]:
     """Draws the data set and writes it, in a folder of another name until it is complete.
 
@@ -62,12 +85,15 @@ def write_demo_dataset(
         num_test: images of the test set.
         seed: of all images.
         overwrite: replace the VOCdemo in ``output_dir``, and nothing else there.
+        num_workers: number of processes that draw; 1 draws in this one. The files do not depend on
+            it.
 
     Returns:
         what was written, {"train": Tally, "test": Tally}.
 
     Raises:
-        InputError: ``output_dir`` is a file, or holds anything and ``overwrite`` is false.
+        InputError: ``output_dir`` is a file, or holds anything and ``overwrite`` is false; or a
+            process that draws died.
     """
     root = pathlib.Path(output_dir)
     partial, final = root / f"{FOLDER}.partial", root / FOLDER
@@ -76,24 +102,37 @@ def write_demo_dataset(
     shutil.rmtree(partial, ignore_errors=True)
     for folder in ("Annotations", "JPEGImages", "ImageSets/Main"):
         (partial / folder).mkdir(parents=True)
+    names = ["train"] * num_train + ["test"] * num_test
+    indices = (*range(num_train), *range(num_test))
+    stems = [f"{number:06d}" for number in range(1, len(names) + 1)]
+    jobs = [_Job(*job) for job in zip(names, indices, stems)]
+    drawn = workers.map_in_order(
+        functools.partial(_draw, partial, seed), jobs, num_workers, preloaded=_PRELOADED
+    )
     tallies = {"train": Tally(), "test": Tally()}
-    stems: dict[str, list[str]] = {"train": [], "test": []}
-    jobs = [(0, "train", i) for i in range(num_train)] + [(1, "test", i) for i in range(num_test)]
-    for number, (stream, name, index) in enumerate(tqdm(jobs, "scenes", unit="image"), start=1):
-        # A generator per image, so that no image depends on how many others there are.
-        scene = compose_scene(np.random.default_rng([seed, stream, index]))
-        stem = f"{number:06d}"
-        Image.fromarray(scene.pixels).save(partial / f"JPEGImages/{stem}.jpg", quality=90)
-        (partial / f"Annotations/{stem}.xml").write_bytes(annotation_xml(scene, f"{stem}.jpg"))
-        tallies[name].add(scene)
-        stems[name].append(stem)
-    for name, lines in stems.items():
-        (partial / f"ImageSets/Main/{name}.txt").write_text("".join(f"{s}\n" for s in lines))
+    for tally, job in zip(tqdm(drawn, "scenes", total=len(jobs), unit="image"), jobs):
+        tallies[job.name].add_all(tally)
+    for name in tallies:
+        lines = "".join(f"{job.stem}\n" for job in jobs if job.name == name)
+        (partial / f"ImageSets/Main/{name}.txt").write_text(lines)
     # As late as possible: a folder cannot be renamed to one that is not empty.
     if final.exists():
         shutil.rmtree(final)
     os.replace(partial, final)
     return tallies
+
+
+def _draw(folder: pathlib.Path, seed: int, job: _Job) -> Tally:
+    """Draws an image, and writes it and its annotation to ``folder``; returns what it holds."""
+    # A generator per image, so that no image depends on how many others there are, or on who drew
+    # them.
+    scene = compose_scene(np.random.default_rng([seed, _STREAMS[job.name], job.index]))
+    file = f"{job.stem}.jpg"
+    Image.fromarray(scene.pixels).save(folder / "JPEGImages" / file, quality=90)
+    (folder / f"Annotations/{job.stem}.xml").write_bytes(annotation_xml(scene, file))
+    tally = Tally()
+    tally.add(scene)
+    return tally
 
 
 def _check_output_dir(output_dir: pathlib.Path, partial_name: str, overwrite: bool) -> None:

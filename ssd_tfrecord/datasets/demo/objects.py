@@ -141,7 +141,7 @@ def _crate(u: np.ndarray, v: np.ndarray, proportion: float) -> np.ndarray:
 
 def _crate_texture(u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Planks between a frame, held by a brace."""
-    wood = _color(rng, (0.06, 0.1), (0.5, 0.7), (0.6, 0.8))
+    wood = _color(rng, (0.05, 0.09), (0.55, 0.8), (0.6, 0.85))
     edge = np.abs(np.stack(np.broadcast_arrays(u, v))).max(axis=0)
     plank = (v + 1) * rng.integers(2, 4)
     tone = 0.78 + 0.12 * np.sin(np.floor(plank) * 2.7) + 0.05 * np.sin(u * 9 + v * 43)
@@ -154,13 +154,13 @@ def _crate_texture(u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np
 
 def _leaf(u: np.ndarray, v: np.ndarray, proportion: float) -> np.ndarray:
     along = np.clip((u + 0.65) / 1.65, 0, 1)
-    width = (0.42 + 0.16 * proportion) * np.sin(np.pi * along**0.8).clip(0) ** 0.85
+    width = (0.5 + 0.16 * proportion) * np.sin(np.pi * along**0.8).clip(0) ** 0.85
     stem = np.minimum(0.05 - np.abs(v), 0.7 - np.abs(u + 0.3))
     return np.maximum(0.85 * (width - np.abs(v)) - 0.02, stem)
 
 
 def _leaf_texture(u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    green = _color(rng, (0.22, 0.37), (0.65, 0.9), (0.45, 0.8))
+    green = _color(rng, (0.3, 0.4), (0.7, 0.95), (0.6, 0.95))
     veins = np.abs((u - 0.8 * np.abs(v)) * rng.uniform(3.5, 5) % 1 - 0.5) < 0.1
     veins = np.maximum(veins * 0.6, np.abs(v) < 0.045)
     return _mix(green * (1 - 0.25 * (v > 0))[..., None].astype(np.float32), green + 0.35, veins)
@@ -183,7 +183,7 @@ def _starfish_texture(u: np.ndarray, v: np.ndarray, rng: np.random.Generator) ->
 
 
 def _fish(u: np.ndarray, v: np.ndarray, proportion: float) -> np.ndarray:
-    height = 0.4 + 0.14 * proportion
+    height = 0.46 + 0.14 * proportion
     body = (1 - np.hypot((u - 0.25) / 0.75, v / height)) * height
     tail = np.minimum(0.6 * (-u - 0.28 - 0.9 * np.abs(v)) + 0.12, u + 1)
     return np.maximum(body, tail)
@@ -194,7 +194,7 @@ def _fish_texture(u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.
     scales = _color(rng, (0.5, 0.66), (0.65, 0.9), (0.65, 0.95))
     bands = np.sin((u + 0.15 * v * v) * rng.uniform(9, 13)) > 0.35
     rgb = _mix(scales, scales * 0.45, bands & (u < 0.5))
-    rgb = _mix(rgb, np.array([0.9, 0.95, 0.9], np.float32), np.clip(v * 2.2, 0, 0.8))
+    rgb = _mix(rgb, np.array([0.9, 0.95, 0.9], np.float32), np.clip(v * 2.2, 0, 0.6))
     eye = np.hypot(u - 0.68, v + 0.08)
     rgb = _mix(rgb, np.ones(3, np.float32), eye < 0.12)
     return _mix(rgb, np.zeros(3, np.float32), eye < 0.065)
