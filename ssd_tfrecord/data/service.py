@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+from typing import NoReturn
 
 import tensorflow as tf
 
@@ -47,7 +48,7 @@ def serve_dispatcher(port: int, work_dir: str = "") -> None:
     )
     server = service.DispatchServer(config, start=True)
     print(f"dispatcher at {server.target}; start workers with --dispatcher=HOST:{port}")
-    _wait_for_end()
+    _serve_until_end()
 
 
 def serve_worker(dispatcher: str, address: str, port: int) -> None:
@@ -68,14 +69,21 @@ def serve_worker(dispatcher: str, address: str, port: int) -> None:
     )
     server = service.WorkerServer(config, start=True)  # noqa: F841 - it serves as long as it exists
     print(f"worker of {dispatcher}")
-    _wait_for_end()
+    _serve_until_end()
 
 
-def _wait_for_end() -> None:
+def _serve_until_end() -> NoReturn:
     # Whoever started this may read the printed line through a pipe, which is not flushed per line.
     sys.stdout.flush()
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
-    # On Windows, Ctrl-C cannot interrupt a wait without a timeout.
-    while not ended.wait(timeout=1.0):
-        pass
+    code = 0
+    try:
+        # On Windows, Ctrl-C cannot interrupt a wait without a timeout.
+        while not ended.wait(timeout=1.0):
+            pass
+    except KeyboardInterrupt:
+        code = 130
+    # Taken apart, a server waits for calls under way, and those of a trainer that goes on have no
+    # end. There is nothing to save: the journal is written as it goes, for a kill may come, too.
+    os._exit(code)
