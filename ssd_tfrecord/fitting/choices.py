@@ -26,6 +26,11 @@ _CPU_BATCH, _GPU_BATCH = 16, 32
 # for 16 images instead of 4.3.
 _EARLY = {"mobilenet_v2": "Conv1|expanded_conv|block_[1-5]", "vgg16": "block[12]"}
 
+# Of networks with batch normalisation, and of VGG-16, which bears no more than the published one.
+# After 375 steps of 16 on 205 blood smears, MobileNetV2's COCO AP on 87 others was 0.46 with a rate
+# of 0.01, 0.53 with 0.03, 0.56 with 0.08 and 0.58 with 0.2; from scratch it learned faster with 0.1 than 0.3.
+_NORMALISED_RATE, _VGG_RATE = "0.1", "0.001"
+
 
 @dataclass(frozen=True)
 class Material:
@@ -150,7 +155,7 @@ def recipe(
     from_scratch = weights == "none"
     small = from_scratch and name == "mobilenet_v2" and not machine.num_gpus
     frozen = "" if from_scratch or machine.num_gpus else _EARLY.get(name, "")
-    rate = "0.001" if not BACKBONES[name].has_batch_norm else "0.03" if from_scratch else "0.01"
+    rate = _NORMALISED_RATE if BACKBONES[name].has_batch_norm else _VGG_RATE
     start = [Choice({"backbone_weights": weights}, "pretrained")]
     if from_scratch:
         start = [
