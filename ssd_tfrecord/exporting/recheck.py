@@ -34,9 +34,11 @@ def verify(folder: pathlib.Path) -> None:
             raise InputError(f"{file.path}: not found; export again")
         export_formats.require(file.kind, to_run=True)
     # They import TensorFlow.
+    from ssd_tfrecord.devices import compiler_line
     from ssd_tfrecord.exporting.bench import Bench
     from ssd_tfrecord.exporting.export_table import table
 
+    compiler_line.swallow()
     images, expected, class_names = export_folder.load_checks(folder)
     bench = Bench(images, expected, class_names, options)
     rows, faults = [], []

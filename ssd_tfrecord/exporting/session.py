@@ -49,10 +49,12 @@ def _export(config: ExportConfig) -> None:
         raise InputError(f"--output_dir={folder}: must be a folder")
     for kind in config.format:
         export_formats.require(kind)
+    from ssd_tfrecord.devices import compiler_line
     from ssd_tfrecord.exporting.check_set import CheckSet
     from ssd_tfrecord.exporting.export_table import table
     from ssd_tfrecord.exporting.exportable import load_exportable
 
+    compiler_line.swallow()
     model = load_exportable(config.run_dir, config.checkpoint, config.detection)
     images = CheckSet(manifest, config.check_images, model.detector)
     head = _head(config, model, records)
