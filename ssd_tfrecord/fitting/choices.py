@@ -28,7 +28,8 @@ _EARLY = {"mobilenet_v2": "Conv1|expanded_conv|block_[1-5]", "vgg16": "block[12]
 
 # Of networks with batch normalisation, and of VGG-16, which bears no more than the published one.
 # After 375 steps of 16 on 205 blood smears, MobileNetV2's COCO AP on 87 others was 0.46 with a rate
-# of 0.01, 0.53 with 0.03, 0.56 with 0.08 and 0.58 with 0.2; from scratch it learned faster with 0.1 than 0.3.
+# of 0.01, 0.53 with 0.03, 0.56 with 0.08 and 0.58 with 0.2; from scratch it learned faster with 0.1
+# than with 0.3.
 _NORMALISED_RATE, _VGG_RATE = "0.1", "0.001"
 
 
