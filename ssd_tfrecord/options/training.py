@@ -28,9 +28,9 @@ class OptimizerOptions(Options):
     )
     learning_rate: float = option(
         1e-3,
-        "initial learning rate, after the warm-up. 0.001 is VGG-16's, as published; with batch "
-        "normalisation (all other backbones) try 0.1, by which MobileNetV2 learnt in a third of "
-        "the steps of 0.01, in batches of 16",
+        "initial learning rate, after the warm-up. 0.001 is VGG-16's, as published; MobileNetV2, "
+        "which has batch normalisation, learnt with 0.1 in a third of the steps of 0.01, in "
+        "batches of 16",
         above=0.0,
     )
     lr_schedule: str = option(

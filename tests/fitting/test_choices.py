@@ -101,7 +101,8 @@ def test_every_recipe_is_one_that_the_trainer_takes(machine, steps, backbone, tm
     assert config.model.input_size in BACKBONES[backbone].inputs
     assert config.optimizer.warmup_steps <= steps
     # SSD300 on VGG-16 is published with 0.001; batch normalisation bears a hundred times that.
-    assert config.optimizer.learning_rate == (0.001 if backbone == "vgg16" else 0.1)
+    rates = {"vgg16": 0.001, "resnet50": 0.03, "mobilenet_v2": 0.1}
+    assert config.optimizer.learning_rate == rates.get(backbone, 0.1)
     recipe_file.write(tmp_path / "recipe.flags", chosen, ["train", "--run_dir=my run"])
     text = (tmp_path / "recipe.flags").read_text()
     assert "# ssd-tfrecord train '--run_dir=my run'\n" in text
