@@ -209,7 +209,7 @@ def test_the_table_of_recipes_agrees_with_their_files():
     assert {name for name, _, _ in rows} == {path.stem for path in PATHS}
     for name, file, row in rows:
         assert name == file
-        network, steps, hours, score = (cell.strip() for cell in row.split("|"))
+        network, steps, hours, score, source, here = (cell.strip() for cell in row.split("|"))
         config, entries = parse(name), header(FOLDER / f"{name}.flags")
         count = config.num_steps // 1000
         assert (
@@ -219,3 +219,6 @@ def test_the_table_of_recipes_agrees_with_their_files():
         assert entries["Hours"].removeprefix("about ").startswith(re.match(r"[\d.]+", hours)[0])
         for number in re.findall(r"0\.\d\d+", score.split("mAP")[-1].split("AP")[-1]):
             assert number in entries["Score"], (name, number)
+        measured = source == "our own"
+        assert here.startswith("no") != measured
+        assert ("measured" in entries["Score"]) == measured, name

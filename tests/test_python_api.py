@@ -1,4 +1,4 @@
-"""The names that Python users import, and the README's Python blocks, run as they stand."""
+"""The names that Python users import, and the papers' Python blocks, run as they stand."""
 
 import pathlib
 import re
@@ -11,7 +11,8 @@ import pytest
 import ssd_tfrecord
 
 ROOT = pathlib.Path(__file__).parents[1]
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+PAPERS = "".join((ROOT / name).read_text("utf-8") for name in ("README.md", "WORKSPACE.md"))
+BLOCKS = re.findall(r"```python\n(.*?)```", PAPERS, re.DOTALL)
 
 
 def test_the_package_is_imported_without_tensorflow():
@@ -35,8 +36,8 @@ def test_names_are_the_documented_ones():
         _ = ssd_tfrecord.nothing
 
 
-def test_blocks_of_the_readme(tiny_records, tiny_run, tiny_voc, tmp_path, monkeypatch, capsys):
-    """In a folder with a record set, a run and photographs under the README's names."""
+def test_blocks_of_the_papers(tiny_records, tiny_run, tiny_voc, tmp_path, monkeypatch, capsys):
+    """In a folder with a record set, a run and photographs under the papers' names."""
     (tmp_path / "records").mkdir()
     (tmp_path / "runs").mkdir()
     for name in ("mine/train", "mine/val"):
@@ -46,7 +47,7 @@ def test_blocks_of_the_readme(tiny_records, tiny_run, tiny_voc, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     names = {}
     for block in BLOCKS:
-        exec(compile(block, "README.md", "exec"), names)
+        exec(compile(block, "papers", "exec"), names)
     printed = capsys.readouterr().out
     assert "photos/000001.jpg" in printed
     assert re.search(r"^mAP 0\.\d\d\d$", printed, re.MULTILINE)
