@@ -136,6 +136,12 @@ def format_metrics(
         for row, point in zip(rows[1:], points):
             row.extend(_cell(getattr(point, key, None)) for key in _POINT)
     lines = [*_aligned(rows), ""]
+    if overall is not None:
+        lines.insert(
+            -1,
+            "P, R, F1: of each class at its best threshold; last row: of all detections, at "
+            f"{_cell(overall.threshold)}",
+        )
     for start in range(0, len(METRICS), 3):
         names = METRICS[start : start + 3]
         lines.append("".join(f"{name:<15}{_cell(metrics[name]):>8}   " for name in names).rstrip())

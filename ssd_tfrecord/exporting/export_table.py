@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ssd_tfrecord.exporting.parity import Parity
 
-_TITLES = ("file", "runs in", "MB", "load s", "ms/image", "boxes", "scores", "only one", "mAP")
+_TITLES = ("file", "runs in", "MB", "load s", "ms/image", "boxes", "scores", "only one", "VOC07")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def table(rows: Sequence[Row]) -> str:
     ]
     # Of the others, it may be the file's own from when it was exported.
     references = {_ap(row.parity.ap_reference) for row in rows if row.compared}
-    of_run = f" (mAP {', '.join(references)})" if references else ""
+    of_run = f" (VOC07 mAP {', '.join(references)})" if references else ""
     legend = (
         f"boxes, scores: largest difference from the run's own{of_run}; only one: detections that "
         "only one of the two has"

@@ -65,17 +65,25 @@ class AnchorChoice:
         lines = (
             f"anchor recall (boxes with an anchor of IoU 0.5 or more): {texts}, "
             f"{self.fitted_recall.recall:.3f} fitted; on whole images {whole:.3f} with "
-            f"{self.best}, {whole_fitted:.3f} fitted; on {self.num_images:,} images that the fit "
-            "has not seen",
+            f"{self.best}, {whole_fitted:.3f} fitted; on {self.num_images:,} images that were not "
+            "used to fit",
             f"anchor recall of small, medium and large boxes: {_by_size(best)} with {self.best}, "
             f"{_by_size(self.fitted_recall)} fitted",
         )
         if self.is_fitted:
-            return *lines, f"anchors: fitted, as recall gains {gain:.3f} ({self.margin:.3f} needed)"
+            return *lines, f"anchors: fitted, as recall gains {gain:.3f} ({self._needed} needed)"
         kept = f"anchors: {self.best} is kept, as "
         if gain < self.margin:
-            return *lines, f"{kept}fitting gains {gain:+.3f} of recall ({self.margin:.3f} needed)"
+            what = f"changes recall by {gain:+.3f} (+{self._needed} needed)"
+            return *lines, f"{kept}fitting {what}"
         return *lines, f"{kept}fitting loses {whole - whole_fitted:.3f} of recall on whole images"
+
+    @property
+    def _needed(self) -> str:
+        # Which of the two it was: the least that counts, or chance.
+        return f"{self.margin:.3f}" + (
+            ", two standard errors," if self.margin > _LEAST_GAIN else ""
+        )
 
 
 def _by_size(recall: AnchorRecall) -> str:

@@ -159,7 +159,12 @@ def recipe(
     start = [Choice({"backbone_weights": weights}, "pretrained")]
     if from_scratch:
         start = [
-            Choice({"backbone_weights": "none"}, "from scratch: no pretrained weights at hand")
+            Choice(
+                {"backbone_weights": "none"},
+                "from scratch, as asked for"
+                if config.backbone_weights == "none"
+                else "from scratch: no pretrained weights at hand",
+            )
         ]
     if small:
         start.append(
@@ -170,7 +175,10 @@ def recipe(
         )
     if frozen:
         start.append(
-            Choice({"freeze": frozen}, "early layers stay as they are: a step takes a third")
+            Choice(
+                {"freeze": frozen},
+                "early layers stay as they are: a step takes a third of the time",
+            )
         )
     return [
         Choice(
@@ -178,7 +186,8 @@ def recipe(
             f"network for {machine.name}",
         ),
         *start,
-        Choice({"global_batch_size": str(size), "seed": str(config.seed)}, "images per step"),
+        Choice({"global_batch_size": str(size)}, "images per step"),
+        Choice({"seed": str(config.seed)}, "of everything random"),
         Choice({"num_steps": str(count)}, why),
         Choice(
             {
@@ -195,7 +204,7 @@ def recipe(
         ),
         Choice(
             {"max_expansion": "1.5"} if not machine.num_gpus else {"max_expansion": "4"},
-            "zoom-out: little in a short run, as published in a long one",
+            "zoom-out: 4 as published, less in a short run",
         ),
         Choice(
             {
@@ -204,7 +213,7 @@ def recipe(
                 "summary_every": str(max(1, min(100, count // 30))),
                 "best_metric": "coco_ap",
             },
-            "five evaluations, if there are images for them",
+            "five checkpoints; at each an evaluation, if a set is held out (--eval_records)",
         ),
     ]
 

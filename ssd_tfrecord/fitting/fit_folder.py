@@ -41,6 +41,17 @@ class FitFolder:
         )
 
     @property
+    def purposes(self) -> str:
+        """What each split is for, in a line."""
+        line = f"to train on: {' and '.join(self.trained)}"
+        if self.watched and self.watched != self.evaluated:
+            line += f"; {self.watched} chooses the checkpoint"
+        if self.watched == self.evaluated:
+            return f"{line}; {self.evaluated} chooses the checkpoint, and scores the model"
+        apart = " (--hold_out keeps val apart)" if len(self.trained) > 1 else ""
+        return f"{line}{apart}; {self.evaluated} is seen once, at the end"
+
+    @property
     def records(self) -> pathlib.Path:
         """Of all record sets."""
         return self.path / "records"

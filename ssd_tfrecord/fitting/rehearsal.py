@@ -55,10 +55,10 @@ class Outcome:
             on_gpu: whether the step computes where the input pipeline does not.
         """
         first, last = self.losses
-        verdict = "learnt"
+        verdict = "learnt, as it has halved"
         if not self.learns:
             verdict = (
-                "not yet, but time was up"
+                "it falls; time was up before it had halved"
                 if self.num_steps < MAX_STEPS and last < first
                 else "NOT learnt: look at boxes and names with `ssd-tfrecord inspect --draw`"
             )

@@ -142,6 +142,7 @@ def lost_to_size(boxes: np.ndarray, input_size: int, side: float = LOST_SIDE) ->
     heights, widths = (boxes[:, 2:] - boxes[:, :2]).T * input_size
     lost, total = int(np.sum(heights * widths < side * side)), len(boxes)
     return (
-        f"boxes lost to size: {lost:,} of {total:,} ({lost / max(1, total):.1%}) are smaller than "
-        f"{side:g}x{side:g} pixels at --input_size={input_size}"
+        f"boxes lost to size: {lost:,} of {total:,} ({lost / max(1, total):.1%}) in samples as "
+        f"training draws them are smaller than {side:g}x{side:g} of the {input_size}x{input_size} "
+        "pixels"
     )

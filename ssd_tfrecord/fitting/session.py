@@ -27,8 +27,8 @@ def run(config: FitConfig) -> None:
     # A large set takes a minute to look through.
     known = None if config.restart else Found.of(stages.known(asked))
     found = known or source_check.check(config)
-    print(*found.lines, sep="\n", flush=True)
     folder = FitFolder.of(config, found.parts)
+    print(*found.lines, folder.purposes, sep="\n", flush=True)
     try:
         if config.restart:
             folder.remove()

@@ -107,6 +107,7 @@ def test_table_with_the_best_operating_points():
         "dog            1            0   0.000   0.000   0.000       –       –       –",
         "unicorn        0            1       –       –       –       –       –       –",
         "mean           2            2   0.500   0.500   0.500   0.750   0.500   0.600",
+        "P, R, F1: of each class at its best threshold; last row: of all detections, at 0.900",
         "",
         *TWELVE,
     ]

@@ -19,10 +19,10 @@ def test_rows_and_what_they_are_compared_with():
     head, first, second, legend = table([ROW, integer]).splitlines()
     assert head.split() == [
         *("file", "runs", "in", "MB", "load", "s", "ms/image", "boxes", "scores", "only", "one"),
-        "mAP",
+        "VOC07",
     ]
     cells = "model.onnx onnxruntime 1.20.1 12.4 0.12 7.0 1.2e-06 2.0e-05 3 of 2,000 0.7499"
     assert first.split() == cells.split()
     # Its boxes are not compared; it has no mAP.
     assert " - " in second and second.endswith("-")
-    assert "(mAP 0.7500)" in legend
+    assert "(VOC07 mAP 0.7500)" in legend

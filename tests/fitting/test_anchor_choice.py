@@ -64,7 +64,7 @@ def test_lines_and_flags_say_what_is_chosen(gained):
     voc, coco = (gained.published[name].recall for name in ("voc", "coco"))
     assert f"{voc:.3f} with voc, {coco:.3f} with coco, " in recalls
     assert f"{gained.fitted_recall.recall:.3f} fitted; on whole images" in recalls
-    assert recalls.endswith("on 30 images that the fit has not seen")
+    assert recalls.endswith("on 30 images that were not used to fit")
     assert sizes.startswith("anchor recall of small, medium and large boxes: ")
     assert choice.startswith("anchors: fitted, as recall gains 0.")
     scales, ratios = gained.flags
@@ -80,8 +80,7 @@ def test_where_published_anchors_match_all_they_are_kept():
     assert choice.flags == (f"--anchor_scales={choice.best}", "--aspect_ratios=")
     gain = choice.fitted_recall.recall - choice.published[choice.best].recall
     assert choice.lines[-1] == (
-        f"anchors: {choice.best} is kept, as fitting gains {gain:+.3f} of recall "
-        f"({choice.margin:.3f} needed)"
+        f"anchors: {choice.best} is kept, as fitting changes recall by {gain:+.3f} (+0.010 needed)"
     )
 
 

@@ -131,7 +131,8 @@ def test_boxes_lost_to_size_are_counted_by_area():
     sides = np.array([[8.01, 8.01], [16, 3], [7, 7], [100, 100]], np.float32) / 300
     boxes = np.concatenate([np.full([4, 2], 0.1, np.float32), 0.1 + sides], axis=1)
     assert lost_to_size(boxes, 300) == (
-        "boxes lost to size: 2 of 4 (50.0%) are smaller than 8x8 pixels at --input_size=300"
+        "boxes lost to size: 2 of 4 (50.0%) in samples as training draws them are smaller than 8x8 "
+        "of the 300x300 pixels"
     )
-    assert lost_to_size(boxes, 300, side=16).startswith("boxes lost to size: 3 of 4 (75.0%) are")
+    assert lost_to_size(boxes, 300, side=16).startswith("boxes lost to size: 3 of 4 (75.0%) ")
     assert lost_to_size(boxes[:0], 512).startswith("boxes lost to size: 0 of 0 (0.0%)")
