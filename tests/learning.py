@@ -8,7 +8,7 @@ and whether they differ by more than seeds do. Stopped and run again, it goes on
 that are done are not made again. Exit code 1 if an arm differs.
 
 ``bccd``: MobileNetV2 from a person detector's weights, by configs/bccd.flags: 250 steps of 16, nine
-runs of some 9 minutes on two cores. ``voc2012``: SSD300-VGG16 from ImageNet's, on 100 images, to be
+runs of some 4 minutes on two cores. ``voc2012``: SSD300-VGG16 from ImageNet's, on 100 images, to be
 run with one seed; --num_steps is as many as the time holds, at some 16 CPU seconds a step of 8.
 """
 
