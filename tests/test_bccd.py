@@ -23,6 +23,6 @@ def test_bccd_is_learnt(real_data, real_weights, tmp_path):
     assert done.returncode == 0
     rows = history_file.read(tmp_path / "bccd/ours-0/history.csv", 250).rows
     scores = [float(rows[step]["voc07_map"]) for step in (50, 100, 150, 200, 250)]
-    # Measured once: 0.678, 0.813, 0.827, 0.873, 0.872.
+    # Measured: 0.678, 0.813, 0.827, 0.873, 0.872 (this seed); at the end 0.858 and 0.873 (others).
     assert scores[2] > 0.75
     assert scores[4] > 0.83
