@@ -218,11 +218,12 @@ def test_loss_that_is_not_finite_names_step_and_images(tiny_records, tmp_path):
         optimizer=OptimizerOptions(learning_rate=1e30),
         checkpoints=CheckpointOptions(checkpoint_every=1000, eval_every=1000, summary_every=1000),
     )
-    teardown.spare(None)
+    teardown.release()
     with pytest.raises(InputError) as error:
         programs.train(config)
     # However it ends: to destroy its iterators could take a minute each.
-    assert isinstance(teardown._spared[0], session.Parts)
+    [parts] = teardown._spared
+    assert isinstance(parts, session.Parts)
     [saved] = (tmp_path / "run").glob("nonfinite-*.npz")
     step = int(saved.stem.split("-")[1])
     assert step > 1  # the first step's loss comes from the first weights

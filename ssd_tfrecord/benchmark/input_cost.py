@@ -14,6 +14,7 @@ from ssd_tfrecord.options import ColorOptions, InputOptions
 from ssd_tfrecord.records import schema
 from ssd_tfrecord.records.images.jpeg_header import read_header
 from ssd_tfrecord.records.manifest import Manifest
+from ssd_tfrecord.training.stopping import teardown
 
 PARTS = ("reading", "geometry", "decoding", "resizing", "rest")
 
@@ -74,6 +75,7 @@ def measure_input(
         name: _take(iter(chain.with_options(threads)), num_batches)
         for name, chain in chains.items()
     }
+    teardown.spare(takes)
     num_images = num_batches * batch_size
     costs = {
         name: [cost.over(num_images) for cost in costs]

@@ -12,6 +12,7 @@ from ssd_tfrecord.benchmark.step_cost import StepFn
 from ssd_tfrecord.config import BenchmarkConfig
 from ssd_tfrecord.data.reading import RecordSource
 from ssd_tfrecord.training.runner import StepRunner
+from ssd_tfrecord.training.stopping import teardown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +79,7 @@ def _works(
         size = config.model.input_size
         batches = step_cost.synthetic_batches(size, batch_size, num_classes)
         made = StepRunner(step, batches, strategy)
+        teardown.spare(made)
         made.trace()
         return made
 

@@ -16,6 +16,7 @@ from ssd_tfrecord.training import learner
 from ssd_tfrecord.training.learner import Learner
 from ssd_tfrecord.training.memory.synthetic_batch import synthetic_batch
 from ssd_tfrecord.training.runner import StepRunner
+from ssd_tfrecord.training.stopping import teardown
 
 SEED = 0
 
@@ -98,6 +99,7 @@ def measure_steps(
         InputError: a loss or gradient was not finite, which would end a run.
     """
     runner = StepRunner(step_fn, batches, strategy)
+    teardown.spare(runner)
     run_steps(runner, config)  # traces, compiles and fills buffers
     runs = [run_steps(runner, config) for _ in range(config.num_rounds)]
     num_images = config.num_steps * config.batch_size

@@ -131,6 +131,7 @@ def run(
                 config = dataclasses.replace(config, global_batch_size=size)
                 identity = with_flags_of(identity, config)
             parts = _prepare(config, train, evaluation, identity, voice, filling, crew, strategy)
+            teardown.release()
             teardown.spare(parts)
         _run(config, parts, sets, stop, voice)
     except Exception as error:

@@ -13,6 +13,7 @@ from ssd_tfrecord.data.reading import RecordReader
 from ssd_tfrecord.options import FramingOptions, InputOptions
 from ssd_tfrecord.records import schema
 from ssd_tfrecord.records.manifest import Manifest
+from ssd_tfrecord.training.stopping import teardown
 
 SETTINGS = {"input_size": 300, "batch_size": 2, "seed": 0}
 
@@ -142,3 +143,11 @@ def test_parts_end_with_the_pixels_of_the_sample(source, tiny_voc):
     np.testing.assert_array_equal(resized, sample.images)
     pixels = [tf.io.decode_jpeg(encoded) for encoded in framed["encoded"]]
     assert decoded.numpy().tolist() == [tf.size(image).numpy() for image in pixels]
+
+
+def test_no_iterator_is_destroyed_before_the_process_ends(source):
+    teardown.release()
+    input_cost.measure_input(source, InputOptions(), num_batches=1, num_rounds=1, **SETTINGS)
+    # To destroy them could take a minute each; what is spared, test_teardown shows.
+    [chains] = teardown._spared
+    assert {"bare_decode", "host_share", *input_cost.PARTS[:-1]} <= set(chains)

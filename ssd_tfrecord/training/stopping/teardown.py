@@ -7,7 +7,7 @@ _spared: list[object] = []
 
 
 def spare(parts: object) -> None:
-    """Keeps ``parts`` and all that they refer to until the process is gone, or this is called anew.
+    """Keeps ``parts`` and all that they refer to until the process is gone, or ``release``.
 
     Destroying an iterator, TensorFlow waits for the thread that tunes its pipeline, which sleeps
     for up to 60 s between two looks (``Model::OptimizeLoop``, not woken by the iterator's end): a
@@ -15,9 +15,14 @@ def spare(parts: object) -> None:
     closed, what is registered with ``atexit`` runs, and the exit code is that of the program.
 
     Args:
-        parts: whatever holds the iterators. Of an earlier call, they are let go.
+        parts: whatever holds the iterators.
     """
-    _spared[:] = [parts]
+    _spared.append(parts)
+
+
+def release() -> None:
+    """Lets go what was spared so far: in a process that goes on, a run's memory is given back."""
+    _spared.clear()
 
 
 def _keep() -> None:

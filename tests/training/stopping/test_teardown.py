@@ -55,15 +55,16 @@ def test_what_is_spared_is_not_destroyed_and_nothing_else_is_lost(tmp_path):
     assert ended(tmp_path) == (7, ["registered", "destroyed", "destroyed"], "kept")
 
 
-def test_the_parts_of_an_earlier_run_in_the_process_are_let_go():
+def test_all_that_is_spared_stays_until_it_is_released():
     class Parts:
         pass
 
+    teardown.release()
     first, second = Parts(), Parts()
-    gone, there = weakref.ref(first), weakref.ref(second)
+    there = [weakref.ref(first), weakref.ref(second)]
     teardown.spare(first)
     teardown.spare(second)
     del first, second
-    assert gone() is None and there() is not None
-    teardown.spare(None)
-    assert there() is None
+    assert all(each() for each in there)
+    teardown.release()
+    assert not any(each() for each in there)
