@@ -106,7 +106,9 @@ def test_no_detection_at_all(quick_run, photos, tmp_path, capsys):
     assert _run(quick_run, [photos / "000001.jpg"], tmp_path, "--score_threshold=1") == 0
     entries = _entries(tmp_path)
     assert [entry["detections"] for entry in entries] == [[]]
-    assert "1 image, 0 detections" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "1 image, 0 detections" in out
+    assert "\nnone scored more than 1; --score_threshold=0.05 draws weaker ones, too\nwrote " in out
 
 
 def test_a_damaged_image_is_left_out_and_named(quick_run, photos, tmp_path, capsys):

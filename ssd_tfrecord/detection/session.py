@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from ssd_tfrecord.detection.stream import Stream
     from ssd_tfrecord.records.sources.source_set import SourceObject
 
+# A score that says little of a trained network, and is much for one that has learnt nothing.
+_WEAK = 0.05
+
 
 def run(config: DetectConfig) -> None:
     """Writes a picture with boxes for each image, and detections.json; prints a summary.
@@ -155,6 +158,8 @@ def _detect(
     part = folder / (DETECTIONS + PART)
     kept = part if part.exists() else folder / DETECTIONS
     _end(delivery, stream, f"stopped after {taken} images", kept, failure, stop)
+    if not delivery.num_detections:
+        print(_why_nothing(config.detection.threshold))
     written = "pictures and detections.json" if config.pictures else "detections.json"
     print(f"wrote {written} to {folder}")
 
@@ -249,6 +254,13 @@ def _summary(delivery: "Delivery", stream: "Stream[Finished]") -> str:
     width = max(map(len, [*counts, total]))
     rows = [f"{name:<{width}} {count:>6}" for name, count in counts.most_common()]
     return "\n".join([*rows, total, stream.timing()])
+
+
+def _why_nothing(threshold: float | None) -> str:
+    """What to do where no image has a detection; None is each class's own threshold."""
+    limit = "its class's threshold" if threshold is None else f"{threshold:g}"
+    weaker = _WEAK if threshold is None or threshold > _WEAK else threshold / 10
+    return f"none scored more than {limit}; --score_threshold={weaker:g} draws weaker ones, too"
 
 
 def _count(number: int, noun: str) -> str:
