@@ -10,8 +10,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 RESULTS = "demo/run/evaluations/test"
-# Of three seeds, between 0.00 and 0.00: the mean less three standard deviations and some.
-LEAST_MAP = 0.62
+# Four runs gave 0.731 to 0.794 (configs/demo.curve.csv): their mean less four standard deviations.
+LEAST_MAP = 0.66
 
 # In place of Python: notes what it is called with, fails if it is told to, and leaves the files by
 # which make goes.

@@ -123,9 +123,9 @@ class Cost:
 
     ``parameters`` are those that are trained, in millions; ``multiply_adds``, in thousand millions,
     are those of one image. ``training_ms`` and ``detection_ms`` are CPU milliseconds per image of a
-    training step and of the network alone, in float32 and batches of 2 to 4, on an AMD EPYC with
-    AVX2 that did other things, too (TensorFlow 2.15): a core makes 1000 / milliseconds images a
-    second.
+    training step and of the network alone (``benchmark --only=model``), in float32 and batches of
+    8, or of 2 for VGG-16 and ResNet-50 at 512, on two cores of an AMD EPYC with AVX-512 (TensorFlow
+    2.15): a core makes 1000 / milliseconds images a second.
     """
 
     parameters: float

@@ -158,8 +158,8 @@ MOBILENET_V2 = Backbone(
     ),
     purpose="light, for CPUs and phones, with a fine map for small objects",
     costs={
-        300: Cost(3.35, 0.693, 300, 47),
-        320: Cost(3.35, 0.749, 300, 63),
-        512: Cost(3.40, 1.92, 1000, 170),
+        300: Cost(3.35, 0.693, 110, 29),
+        320: Cost(3.35, 0.749, 120, 32),
+        512: Cost(3.40, 1.92, 320, 90),
     },
 )

@@ -182,7 +182,7 @@ MOBILENET_V3_LARGE = Backbone(
     widths=(0.1, 2.0),
     weights=PublishedWeights(url_fn=_url, keras_fn=_download, widths=(0.75, 1.0)),
     purpose="still lighter; its first map is of stride 16, for objects that are not small",
-    costs={320: Cost(4.03, 0.530, 240, 54), 512: Cost(4.03, 1.35, 720, 170)},
+    costs={320: Cost(4.03, 0.530, 120, 30), 512: Cost(4.03, 1.35, 300, 77)},
 )
 # The one of torchvision's published detector, for which there is no classifier.
 MOBILENET_V3_LARGE_REDUCED = Backbone(
@@ -195,5 +195,5 @@ MOBILENET_V3_LARGE_REDUCED = Backbone(
     has_batch_norm=True,
     widths=MOBILENET_V3_LARGE.widths,
     purpose="the network of torchvision's ssdlite320, whose COCO weights fit it",
-    costs={320: Cost(2.47, 0.443, 240, 40), 512: Cost(2.47, 1.13, 620, 140)},
+    costs={320: Cost(2.47, 0.443, 120, 29), 512: Cost(2.47, 1.13, 280, 72)},
 )

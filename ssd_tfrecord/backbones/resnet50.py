@@ -145,5 +145,5 @@ RESNET50 = Backbone(
     has_batch_norm=True,
     weights=PublishedWeights(url_fn=_url, keras_fn=_download, adapt_fn=adapt),
     purpose="NVIDIA's SSD, with half the arithmetic of vgg16 and the same published COCO AP",
-    costs={300: Cost(15.43, 16.0, 2300, 550), 512: Cost(16.10, 45.5, 7600, 1600)},
+    costs={300: Cost(15.43, 16.0, 1000, 330), 512: Cost(16.10, 45.5, 3000, 900)},
 )

@@ -170,5 +170,5 @@ VGG16 = Backbone(
         url_fn=_url, keras_fn=_download, classifier=CLASSIFIER, adapt_fn=adapt
     ),
     purpose="the published SSD, which results are compared with",
-    costs={300: Cost(26.29, 31.4, 5100, 890), 512: Cost(27.19, 90.2, 12000, 3100)},
+    costs={300: Cost(26.29, 31.4, 1900, 580), 512: Cost(27.19, 90.2, 5200, 1700)},
 )

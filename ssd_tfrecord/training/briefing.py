@@ -55,7 +55,7 @@ def slow_choices(config: TrainConfig, *, on_gpus: bool, units: Collection[str]) 
     if config.xla and BACKBONES[backbone].head == "separable":
         lines.append(
             f"warning: --xla with --backbone={backbone} is slow on a CPU: a step of mobilenet_v2 "
-            "takes 6 times as long, the first one 79 s more; omit it"
+            "takes 12 times as long, the first one two minutes more; omit it"
         )
     precision = config.devices.precision
     if precision == "mixed_bfloat16" and not processor.multiplies_bfloat16(units):
