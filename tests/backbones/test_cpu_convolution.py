@@ -112,3 +112,23 @@ def test_half_precision_stays_half():
     assert outputs.dtype == tf.bfloat16
     error = tf.cast(outputs, tf.float32) - tf.cast(plain(inputs), tf.float32)
     assert np.abs(error).max() < 0.2
+
+
+@pytest.mark.parametrize(("dilation", "channels"), [(6, 3), (1, 64), (1, 3)])
+def test_the_gradient_of_a_bias_is_a_sum_in_float32(dilation, channels):
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        ours, plain, inputs = twins(dilation, channels, 200)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+
+    def of_ones(layer):
+        """The gradient of the sum of all outputs before the activation, 80,800 pixels."""
+        layer.activation = keras.activations.linear
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.cast(layer(inputs, training=True), tf.float32))
+        return tape.gradient(loss, layer.bias).numpy()
+
+    np.testing.assert_allclose(of_ones(ours), 80_800, rtol=0.004)
+    # What TensorFlow's is: 256 and one more is 256 in bfloat16.
+    assert of_ones(plain).max() < 80_800 / 2
