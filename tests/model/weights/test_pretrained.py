@@ -74,6 +74,7 @@ def test_a_keras_2_file_goes_in_by_name(vgg, tmp_path, below, weight_name):
     assert report[1].startswith(
         "initialised at random: fc6, fc7, conv6, conv7, conv8, conv9, conv4_3_norm"
     )
+    assert report[2].startswith("fc6 and fc7 are among them, as the file has no classifier")
     assert np.unique(vgg.get_layer("block1_conv1").kernel) == 1
     assert np.unique(vgg.get_layer("block5_conv3").kernel) == 13
     assert np.unique(vgg.get_layer("block5_conv3").bias) == 13.5
@@ -129,6 +130,7 @@ def test_fc6_and_fc7_come_from_a_file_with_classifier(vgg, tmp_path):
     report = load(vgg, path)
     assert report[0] == f"backbone weights: 15 layers from {path}, block1_conv1 to fc7"
     assert report[1].startswith("initialised at random: conv6")
+    assert len(report) == 2
     values = [np.unique(w) for name in ("fc6", "fc7") for w in vgg.get_layer(name).get_weights()]
     assert values == [3, 4, 5, 6]
 
