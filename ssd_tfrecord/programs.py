@@ -112,7 +112,7 @@ def _train(config: TrainConfig, stop: "StopRequest") -> None:
             _lead(config, stop, others)
     else:
         # Not the leader's choice, which may be that of its run folder: rounding differs, no more.
-        onednn.set_up(config.model.backbone, config.devices.onednn)
+        onednn.set_up(config.devices.onednn)
         from ssd_tfrecord.training.cluster import follower
 
         follower.run(config, *sets, link, group, stop)
@@ -126,7 +126,7 @@ def _replay(path: str) -> None:
     # by the replay.
     with contextlib.suppress(InputError):
         run = run_folder.read_config(os.path.dirname(os.path.abspath(path)))
-        onednn.set_up(run.model.backbone, run.devices.onednn)
+        onednn.set_up(run.devices.onednn)
     from ssd_tfrecord.training.nonfinite import replay
 
     replay.run(path)

@@ -184,7 +184,7 @@ def main(arm, *words):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # The trainer's choice, which it makes before TensorFlow is imported.
     config = flags.parse(TrainConfig, words)
-    onednn.set_up(config.model.backbone, config.devices.onednn)
+    onednn.set_up(config.devices.onednn)
     install(arm)
     return programs.run("train", words)
 

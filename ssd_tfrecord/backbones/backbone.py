@@ -162,7 +162,7 @@ class Backbone:
     prefixes of the names of layers for which there are published
     weights. ``blocks`` is a regular expression for the names of blocks; where layers are listed,
     the layers of a block share a row. A ``conv`` head is a 3x3 convolution; a ``separable`` head is
-    SSDLite's. ``onednn``: on a CPU, it is computed with oneDNN.
+    SSDLite's.
     """
 
     name: str
@@ -176,4 +176,3 @@ class Backbone:
     weights: PublishedWeights | None = None
     purpose: str = ""
     costs: Mapping[int, Cost] = field(default_factory=dict)
-    onednn: bool = True

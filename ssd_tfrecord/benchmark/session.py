@@ -90,7 +90,7 @@ def _measure(
 ) -> dict[str, dict[str, Any]]:
     """{section: figures} of the sections that are ``wanted``."""
     gpu_threads.set_up()
-    onednn.set_up(config.model.backbone, config.devices.onednn)
+    onednn.set_up(config.devices.onednn)
     if "scaling" in wanted:
         return {"scaling": _measure_scaling(config, manifests)}
     steps = {"model", "end_to_end"} & set(wanted)

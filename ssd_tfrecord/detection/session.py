@@ -61,7 +61,7 @@ def _load(config: DetectConfig, best: "BestThresholds | None") -> "Detector":
     from ssd_tfrecord.runs import run_folder
 
     run = run_folder.read_config(config.run_dir)
-    onednn.set_up(run.model.backbone, config.devices.onednn, run.devices.onednn)
+    onednn.set_up(config.devices.onednn, run.devices.onednn)
     from ssd_tfrecord.detection.detector import Detector
     from ssd_tfrecord.devices.strategy import create_strategy
     from ssd_tfrecord.runs import checkpoint_files

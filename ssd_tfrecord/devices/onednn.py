@@ -1,4 +1,4 @@
-"""oneDNN's kernels on a CPU: chosen by the backbone, before TensorFlow is imported.
+"""oneDNN's kernels on a CPU: used or not, decided before TensorFlow is imported.
 
 Free of TensorFlow, but for ``is_on``.
 """
@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import MutableMapping
 
-from ssd_tfrecord.backbones import BACKBONES
 from ssd_tfrecord.devices import processor
 from ssd_tfrecord.errors import InputError
 
@@ -17,7 +16,7 @@ VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
 _VALUES = {"1": "on", "true": "on", "0": "off", "false": "off"}
 
 
-def set_up(backbone: str, *wanted: str, environment: MutableMapping[str, str] = os.environ) -> str:
+def set_up(*wanted: str, environment: MutableMapping[str, str] = os.environ) -> str:
     """Decides whether TensorFlow, once it is imported, uses oneDNN's kernels.
 
     TensorFlow's own default goes by the processor alone: on with AVX512-VNNI or AMX. With them, a
@@ -26,8 +25,7 @@ def set_up(backbone: str, *wanted: str, environment: MutableMapping[str, str] = 
     They round otherwise, so a run keeps what it began with. On a GPU, they compute nothing.
 
     Args:
-        backbone: a key of ``BACKBONES``, which knows whether they are for it.
-        *wanted: values of ``--onednn``; the first that is not auto counts.
+        *wanted: values of ``--onednn``; the first that is not auto counts. auto alone: on.
         environment: is changed, unless TensorFlow is imported; a variable that is set decides.
 
     Returns:
@@ -47,8 +45,7 @@ def set_up(backbone: str, *wanted: str, environment: MutableMapping[str, str] = 
         return "on" if is_on() else "off"
     if given:
         return _VALUES[given.lower()]
-    chosen = next((value for value in wanted if value != "auto"), "")
-    chosen = chosen or ("on" if BACKBONES[backbone].onednn else "off")
+    chosen = next((value for value in wanted if value != "auto"), "on")
     environment[VARIABLE] = "1" if chosen == "on" else "0"
     return chosen
 

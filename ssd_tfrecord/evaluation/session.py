@@ -81,7 +81,7 @@ def _origin(path: str, config: EvalConfig) -> "Origin":
             classes=config.classes,
         )
     run = read_config(path)
-    onednn.set_up(run.model.backbone, config.devices.onednn, run.devices.onednn)
+    onednn.set_up(config.devices.onednn, run.devices.onednn)
     # They import TensorFlow, for which files of detections do not have to wait.
     from ssd_tfrecord.devices.strategy import create_strategy
     from ssd_tfrecord.evaluation.trained_model import Model

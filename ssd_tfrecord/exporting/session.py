@@ -36,7 +36,7 @@ def _export(config: ExportConfig) -> None:
 
     # All that needs no TensorFlow comes first.
     run = run_folder.read_config(config.run_dir)
-    onednn.set_up(run.model.backbone, run.devices.onednn)
+    onednn.set_up(run.devices.onednn)
     records = config.records or run.eval_records
     if not records:
         raise InputError(

@@ -27,9 +27,7 @@ def run(config: FitConfig, folder: FitFolder) -> None:
     given = config.backbone_weights
     is_file = given not in ("auto", "imagenet", "none")
     of_file = weights_choice.backbone_of(given) if is_file else ""
-    # A GPU, where it does not matter, is not known of yet.
-    name = choices.backbone(config, Machine(0, 1), given, of_file)
-    onednn.set_up(name, "auto")
+    onednn.set_up("auto")
     _run(config, folder, train, of_file)
 
 

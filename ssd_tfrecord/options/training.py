@@ -132,9 +132,9 @@ class DeviceOptions(Options):
     # "means": a run may go on without, as on a machine of another kind; it is said in a line.
     onednn: str = option(
         "auto",
-        "oneDNN's kernels, on a CPU. auto: as the run has used them, or else if the backbone is "
-        "faster with them. They round otherwise. TF_ENABLE_ONEDNN_OPTS in the environment comes "
-        "first",
+        "oneDNN's kernels, on a CPU. auto: as the run has used them, or else on, with which "
+        "every backbone is faster. They round otherwise. TF_ENABLE_ONEDNN_OPTS in the environment "
+        "comes first",
         choices=("auto", "on", "off"),
         role="means",
     )

@@ -42,7 +42,7 @@ def resolved(config: TrainConfig) -> TrainConfig:
     if not config.global_batch_size and _has_begun(config):
         config = dataclasses.replace(config, global_batch_size=_kept_batch_size(config.run_dir))
     kept = run_folder.onednn(config.run_dir) if _has_begun(config) else "auto"
-    chosen = onednn.set_up(config.model.backbone, config.devices.onednn, kept)
+    chosen = onednn.set_up(config.devices.onednn, kept)
     devices = dataclasses.replace(config.devices, onednn=chosen)
     return dataclasses.replace(config, devices=devices)
 

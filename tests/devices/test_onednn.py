@@ -1,13 +1,11 @@
 """Whether oneDNN is used: who decides, and that TensorFlow does as decided."""
 
-import dataclasses
 import os
 import subprocess
 import sys
 
 import pytest
 
-from ssd_tfrecord.backbones import BACKBONES
 from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.devices import onednn
 from ssd_tfrecord.devices.onednn import VARIABLE
@@ -31,6 +29,7 @@ def before_import(monkeypatch):
         ({VARIABLE: ""}, ("off", "on"), "off", "0"),
         ({}, ("auto", "off"), "off", "0"),
         ({}, ("auto", "on"), "on", "1"),
+        ({}, ("auto", "auto"), "on", "1"),
         ({VARIABLE: "0"}, ("on",), "off", "0"),
         ({VARIABLE: "True"}, ("off",), "on", "True"),
     ],
@@ -40,24 +39,15 @@ def before_import(monkeypatch):
         "the flag before the run's; an empty variable is none",
         "as the run",
         "as the run, on",
+        "nobody has decided",
         "the environment first",
         "TensorFlow takes capitals",
     ],
 )
 def test_who_decides(given, wanted, chosen, value):
     environment = dict(given)
-    assert onednn.set_up("vgg16", *wanted, environment=environment) == chosen
+    assert onednn.set_up(*wanted, environment=environment) == chosen
     assert environment == {VARIABLE: value}
-
-
-@pytest.mark.usefixtures("before_import")
-@pytest.mark.parametrize("pays", [True, False])
-def test_the_backbone_decides_where_nobody_has(monkeypatch, pays):
-    changed = dataclasses.replace(BACKBONES["vgg16"], onednn=pays)
-    monkeypatch.setitem(BACKBONES, "vgg16", changed)
-    environment = {}
-    chosen = onednn.set_up("vgg16", "auto", "auto", environment=environment)
-    assert (chosen, environment) == (("on", {VARIABLE: "1"}) if pays else ("off", {VARIABLE: "0"}))
 
 
 def test_once_tensorflow_is_there_it_stays_as_it_is():
@@ -65,13 +55,13 @@ def test_once_tensorflow_is_there_it_stays_as_it_is():
 
     assert tf.__version__
     environment = {}
-    assert onednn.set_up("vgg16", "off", environment=environment) == onednn.set_up("vgg16", "on")
+    assert onednn.set_up("off", environment=environment) == onednn.set_up("on")
     assert environment == {}
 
 
 def test_what_tensorflow_would_not_take_is_named():
     with pytest.raises(InputError) as raised:
-        onednn.set_up("vgg16", environment={VARIABLE: "yes"})
+        onednn.set_up(environment={VARIABLE: "yes"})
     assert str(raised.value) == (
         "environment variable TF_ENABLE_ONEDNN_OPTS=yes: must be one of 1, true, 0, false, or not "
         "set"
@@ -82,7 +72,7 @@ def test_what_tensorflow_would_not_take_is_named():
 def test_tensorflow_does_as_decided(chosen):
     code = (
         "import sys; from ssd_tfrecord.devices import onednn; "
-        f"onednn.set_up('vgg16', '{chosen}'); assert 'tensorflow' not in sys.modules; "
+        f"onednn.set_up('{chosen}'); assert 'tensorflow' not in sys.modules; "
         "print(onednn.describe())"
     )
     environment = {name: text for name, text in os.environ.items() if name != VARIABLE}
@@ -110,7 +100,7 @@ sys.exit(programs.run(sys.argv[1], sys.argv[1:]))
 
 @pytest.mark.parametrize(
     ("program", "kept", "asked", "value"),
-    # By themselves, all backbones are computed with it.
+    # By itself, it would be on.
     [
         ("evaluate", "off", "auto", "0"),
         ("evaluate", "on", "off", "0"),
