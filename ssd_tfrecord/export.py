@@ -1,4 +1,4 @@
-"""Exports a trained model to SavedModel, TFLite or ONNX; --help lists the flags.
+"""Exports a trained model to SavedModel, TFLite, ONNX or torchvision; --help lists the flags.
 
 Example:
     python -m ssd_tfrecord.export --run_dir=runs/a --format=saved_model,onnx --output_dir=exports/a

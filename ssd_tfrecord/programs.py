@@ -67,7 +67,7 @@ def convert(config: ConvertConfig) -> None:
 
 
 def inspect(config: InspectConfig) -> None:
-    """Verifies, counts or draws record sets; writes manifests for those made by other tools."""
+    """Verifies, counts, draws or searches record sets; writes manifests for other tools' sets."""
     from ssd_tfrecord.inspection import session
 
     session.run(config)
@@ -152,14 +152,14 @@ def _lead(config: TrainConfig, stop: "StopRequest", crew: "Crew | None" = None) 
 
 
 def evaluate(config: EvalConfig) -> None:
-    """Evaluates a trained model on a record set with the VOC and COCO metrics."""
+    """Evaluates a trained model, or detections of any tool, with the VOC and COCO metrics."""
     from ssd_tfrecord.evaluation import session
 
     session.run(config)
 
 
 def detect(config: DetectConfig) -> None:
-    """Detects objects in image files, and draws them."""
+    """Detects objects in images and videos, and draws them."""
     from ssd_tfrecord.detection import session
 
     session.run(config)

@@ -1,7 +1,8 @@
 """The feature extractors, each a value: its facts, and a function that builds it.
 
 In reading order: backbone (what a backbone is), vgg16, resnet50, mobilenet_v2, mobilenet_v3, then
-what they are built from: conv_blocks and layers. Importing this room does not import TensorFlow, so
+what they are built from: conv_blocks, layers and cpu_convolution; comparison (what they cost, as
+texts). Importing this room does not import TensorFlow, so
 options and ``--help`` can read it; only the build functions do. To add a backbone, add a file
 beside vgg16 and list it below.
 """

@@ -169,8 +169,6 @@ def _download(width: float) -> keras.Model:
     )
 
 
-# With oneDNN, a training step of TensorFlow 2.15 and 2.21 ends with "could not create a primitive
-# descriptor for a convolution forward propagation primitive", in the gates of expanded_conv_3.
 MOBILENET_V3_LARGE = Backbone(
     name="mobilenet_v3_large",
     build_fn=build,

@@ -46,7 +46,7 @@ def measure_scaling(
 
     Args:
         manifests: the sets whose images are converted.
-        command: the words of ``create_coco_tfrecords.py`` before its flags.
+        command: the words of the COCO converter's command before its flags.
         num_images: entries of the JSON.
         num_files: files that they repeat, the first records of the sets.
         num_workers: of the second command.

@@ -80,7 +80,7 @@ class BenchmarkConfig(Options):
     evaluation_images: int = option(
         500,
         "number of images of --only=evaluation, each with 100 detections; pycocotools takes some "
-        "15 ms of each in every round. COCO has 5,000",
+        "20 ms of each in every round. COCO has 5,000",
         minimum=1,
     )
     json: str = option("", "JSON file to save the figures to; empty: only print them", role="place")

@@ -63,8 +63,8 @@ class FitConfig(Options):
     )
     num_steps: int = option(
         0,
-        "number of training steps. auto: by the number of images, and no more than --max_hours "
-        "hold",
+        "number of training steps. auto: by the number of images, and no more than fit into "
+        "--max_hours",
         minimum=1,
         words={"auto": 0},
     )

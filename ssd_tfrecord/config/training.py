@@ -84,14 +84,14 @@ class TrainConfig(Options):
     input_timeout: int = option(
         120,
         "end the run, with a checkpoint, if no batch has come for this many seconds; 0: wait for "
-        "ever. Said after 20 seconds",
+        "ever. A wait is reported after 20 seconds",
         minimum=0,
         role="means",
     )
     skip_nonfinite: int = option(
         0,
-        "batches whose loss or gradient is not finite that are left out, and said, before one ends "
-        "the run",
+        "number of batches whose loss or gradient is not finite to leave out, each reported, "
+        "before the next one ends the run",
         minimum=0,
     )
     replay: str = option(

@@ -30,8 +30,8 @@ class ImportConfig(Options):
     )
     anchor_scales: str = option(
         "",
-        "sizes of the anchors, as of train; empty: the published ones, of a model whose file does "
-        "not tell voc's for less than 80 classes",
+        "sizes of the anchors, as of train; empty: the published ones; where the file does not "
+        "tell, voc's for fewer than 80 classes, else coco's",
     )
     records: tuple[str, ...] = option(
         (),

@@ -23,7 +23,7 @@ _CPU_BATCH, _GPU_BATCH = 16, 32
 
 # Pretrained layers that are not trained on a CPU: of MobileNetV2 those that see edges and colours,
 # which hold for other images, too (a step of 16 images takes 1.1 CPU s instead of 1.65); of VGG-16
-# all, which it may lose to layers that begin at random (``model.weights.pretrained``).
+# all but fc6 and fc7, as layers that begin at random may spoil them (``model.weights.pretrained``).
 _FROZEN = {"mobilenet_v2": "Conv1|expanded_conv|block_[1-5]", "vgg16": "block[1-5]"}
 
 # Learning rates. After 375 steps of 16 on 205 blood smears, MobileNetV2's COCO AP on 87 others was
@@ -127,7 +127,7 @@ def num_steps(
         # The rest is for evaluations, checkpoints and the start.
         fitting = int(0.9 * 3600 * config.max_hours / step_seconds)
         if fitting < steps:
-            return max(1, fitting), f"what --max_hours={config.max_hours:g} hold"
+            return max(1, fitting), f"as many as fit into --max_hours={config.max_hours:g}"
     return steps, reason
 
 

@@ -27,7 +27,8 @@ _MAX_EPOCHS = 20
 # objects in an image.
 _SAMPLES_AT_ONCE = 64
 
-# All published SSDs halve their input three times before the finest map: one cell is 8 x 8 pixels.
+# All published SSDs but MobileNetV3's halve their input three times before the finest map: one cell
+# is 8 x 8 pixels.
 LOST_SIDE = 8.0
 
 

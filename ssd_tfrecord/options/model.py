@@ -165,7 +165,7 @@ class ModelOptions(Options):
     backbone: str = option(
         "vgg16",
         f"feature extractor. {comparison.backbones_text()}; counted with 20 classes, CPU time "
-        "measured in float32 on AVX2",
+        "measured in float32 with AVX-512",
         choices=BACKBONES,
     )
     width: float = option(

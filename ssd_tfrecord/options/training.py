@@ -126,7 +126,8 @@ class DeviceOptions(Options):
     precision: str = option(
         "float32",
         "arithmetic of the network. mixed_bfloat16 and mixed_float16 are faster on GPUs that "
-        "support them; weights and losses are float32 in any case",
+        "support them, mixed_bfloat16 also on CPUs with AVX512-BF16 or AMX; weights and losses are "
+        "float32 in any case",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
     )
     # "means": a run may go on without, as on a machine of another kind; it is said in a line.

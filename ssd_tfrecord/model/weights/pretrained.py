@@ -16,7 +16,7 @@ from ssd_tfrecord.options import ModelOptions
 # or 120 (0.00025), and the loss to that of chance. Frozen, they keep theirs, and it falls further.
 _NO_CLASSIFIER = (
     "fc6 and fc7 are among them, as the file has no classifier: until they have learnt, they may "
-    "spoil the loaded layers; --freeze=block[1-5] with --gradient_clip_norm=10 keeps these"
+    "spoil the loaded layers; --freeze='block[1-5]' with --gradient_clip_norm=10 keeps these"
 )
 
 
@@ -70,7 +70,7 @@ def load_backbone(model: keras.Model, options: ModelOptions) -> list[str]:
         f"{wanted[-1].name}",
         f"initialised at random: {', '.join(blocks)}",
     ]
-    if backbone.weights.classifier and not made:
+    if backbone.weights.classifier and not made and any(layer.trainable for layer in wanted):
         lines.append(_NO_CLASSIFIER)
     return lines
 

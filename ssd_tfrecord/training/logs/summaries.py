@@ -34,13 +34,12 @@ _GROUPS = {
 }
 # Never a curve: they are the same at every evaluation.
 _CONSTANT = {"num_images", "num_objects", "num_detections", "ap_per_class", "measured", "raw"}
-# Of the three metrics of a class, the one that the run's metric is the mean of; COCO's AP at IoU
-# 0.50 has none, and the area under the curve at that IoU is next to it.
+# Of the metrics of a class, the one that the run's metric is the mean of.
 _CLASS_METRICS = {
     "voc07_map": "voc07",
     "voc12_map": "voc12",
     "coco_ap": "coco",
-    "coco_ap50": "voc12",
+    "coco_ap50": "coco50",
 }
 _JPEG_QUALITY = 90
 

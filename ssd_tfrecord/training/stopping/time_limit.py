@@ -84,11 +84,11 @@ class TimeLimit:
             step: number of finished steps.
             num_steps: of the call that there is no time for.
         """
-        evaluation = " and an evaluation" if self._num_images else ""
+        what = ", a checkpoint and an evaluation" if self._num_images else " and a checkpoint"
         return (
             f"--max_hours={self._max_hours:g}: ending at step {step} with "
-            f"{max(0.0, self._left()):,.0f} s left: {num_steps} more steps, a checkpoint"
-            f"{evaluation} may take {self.needed(num_steps):,.0f} s; run the same command to resume"
+            f"{max(0.0, self._left()):,.0f} s left: {num_steps} more steps"
+            f"{what} may take {self.needed(num_steps):,.0f} s; run the same command to resume"
         )
 
     def _left(self) -> float:

@@ -80,6 +80,16 @@ def test_a_keras_2_file_goes_in_by_name(vgg, tmp_path, below, weight_name):
     assert np.unique(vgg.get_layer("block5_conv3").bias) == 13.5
 
 
+def test_of_loaded_layers_that_are_frozen_nothing_is_to_be_said(vgg, tmp_path, monkeypatch):
+    path = write_keras2(tmp_path / "vgg.h5", vgg_arrays(vgg))
+    for layer in backbone_layers(vgg, BACKBONES["vgg16"]):
+        monkeypatch.setattr(layer, "trainable", False)
+    assert len(load(vgg, path)) == 2
+    # A layer that is trained could be spoilt.
+    monkeypatch.setattr(vgg.get_layer("block5_conv3"), "trainable", True)
+    assert len(load(vgg, path)) == 3
+
+
 def test_the_backbone_may_lie_in_a_nested_model(vgg, tmp_path):
     path = tmp_path / "nested.h5"
     with h5py.File(path, "w") as file:
