@@ -27,6 +27,14 @@ def test_config_survives_its_own_flagfile(tmp_path):
     assert again.optimizer.lr_values == (1e-3, 1e-4)
 
 
+@pytest.mark.parametrize(
+    "names", [("a,b", "c"), ('say "a"',), ('a,"b"', "c d"), ("a=b", "c\nd"), ("only",)]
+)
+def test_a_list_survives_though_its_items_have_commas(names):
+    given = dataclasses.replace(flags.parse(config.TrainConfig, TRAIN), train_records=names)
+    assert flags.parse(config.TrainConfig, ["prog", *flags.to_lines(given)]) == given
+
+
 def test_a_word_may_stand_for_a_number():
     given = flags.parse(config.TrainConfig, [*TRAIN, "--global_batch_size=auto"])
     assert given.global_batch_size == 0

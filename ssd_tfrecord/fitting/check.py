@@ -36,7 +36,7 @@ def _run(config: FitConfig, folder: FitFolder, train: Sequence[Manifest], of_fil
 
     from ssd_tfrecord.devices.strategy import create_strategy, device_table
     from ssd_tfrecord.fitting import rehearsal
-    from ssd_tfrecord.options import DeviceOptions
+    from ssd_tfrecord.options import DeviceOptions, flag_text
 
     said: list[str] = []
 
@@ -50,7 +50,8 @@ def _run(config: FitConfig, folder: FitFolder, train: Sequence[Manifest], of_fil
     machine = Machine(len(tf.config.list_physical_devices("GPU")), cores or 1)
     material = Material(sum(item.num_records for item in train), len(train[0].classes))
     name, weights = _network(config, machine, of_file, say)
-    words = [f"--train_records={','.join(item.directory for item in train)}", "--run_dir=any"]
+    folders = flag_text(tuple(item.directory for item in train))
+    words = [f"--train_records={folders}", "--run_dir=any"]
 
     def recipe(size: int, steps: tuple[int, str]) -> list[Choice]:
         return choices.recipe(config, machine, name, weights, size=size, steps=steps)

@@ -1,16 +1,38 @@
 """The folder that fit writes: what lies where in it, and which record set is for what."""
 
+import os
 import pathlib
 import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from ssd_tfrecord.config import FitConfig
+from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.fitting import recipe_file, stages
 from ssd_tfrecord.fitting.source_check import training_parts
+from ssd_tfrecord.options import flag_text
 
 # Everything that fit writes, fit.json last: until then, what is left is known to be its.
 _NAMES = ("index.html", "exports", "run", "check.json", recipe_file.NAME, "records", "fit.json")
+
+
+def check_ours(path: str) -> None:
+    """Checks that nothing of the user's has a name of what fit makes, and with --restart deletes.
+
+    Args:
+        path: --output_dir.
+
+    Raises:
+        InputError: something has, in a folder without fit.json.
+    """
+    if os.path.lexists(os.path.join(path, stages.FILE_NAME)):
+        return
+    for name in _NAMES:
+        if os.path.lexists(os.path.join(path, name)):
+            raise InputError(
+                f"--output_dir={path}: has {name}, but no {stages.FILE_NAME}: fit has not made it; "
+                "choose another folder"
+            )
 
 
 @dataclass(frozen=True)
@@ -97,7 +119,7 @@ class FitFolder:
         words = [
             "train",
             f"--flagfile={self.path / recipe_file.NAME}",
-            f"--train_records={','.join(str(sets[name]) for name in self.trained)}",
+            f"--train_records={flag_text(tuple(str(sets[name]) for name in self.trained))}",
         ]
         words += [f"--eval_records={sets[self.watched]}"] if self.watched else []
         return [*words, f"--run_dir={self.run}"]

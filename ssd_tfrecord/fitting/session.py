@@ -7,10 +7,11 @@ import time
 from ssd_tfrecord import flags
 from ssd_tfrecord.config import FitConfig
 from ssd_tfrecord.errors import DiskError
-from ssd_tfrecord.fitting import model_page, recipe_file, source_check
+from ssd_tfrecord.fitting import fit_folder, model_page, recipe_file, source_check
 from ssd_tfrecord.fitting.fit_folder import FitFolder
 from ssd_tfrecord.fitting.source_check import Found
 from ssd_tfrecord.fitting.stages import Stage, Stages
+from ssd_tfrecord.options import flag_text
 
 _CHECK_IMAGES = 24
 
@@ -22,13 +23,21 @@ def run(config: FitConfig) -> None:
         InputError: the folder cannot be used, before anything is written; or a program has failed.
     """
     began = time.monotonic()
+    fit_folder.check_ours(config.output_dir)
     stages = Stages(pathlib.Path(config.output_dir))
     asked = _asked(config)
+    listing = source_check.listing(config)
     # A large set takes a minute to look through.
     known = None if config.restart else Found.of(stages.known(asked))
     found = known or source_check.check(config)
+    converted = listing if config.restart else stages.remembered.get("listing", listing)
     folder = FitFolder.of(config, found.parts)
     print(*found.lines, folder.purposes, sep="\n", flush=True)
+    if converted != listing:
+        print(
+            f"--input={config.input}: files have changed since they were converted; what follows "
+            "is about those of then, --restart takes those of now"
+        )
     try:
         if config.restart:
             folder.remove()
@@ -38,8 +47,9 @@ def run(config: FitConfig) -> None:
         raise DiskError(
             f"--output_dir={config.output_dir}: cannot be written: {error.strerror}"
         ) from None
-    stages.run(_conversion(config, found, folder))
-    stages.remember(asked, dataclasses.asdict(found))
+    if stages.run(_conversion(config, found, folder)):
+        converted = listing
+    stages.remember(asked, {**dataclasses.asdict(found), "listing": converted})
     if config.only == "check":
         # In this process: TensorFlow is needed from here on.
         from ssd_tfrecord.fitting import check
@@ -74,7 +84,9 @@ def _after_conversion(config: FitConfig, folder: FitFolder) -> list[Stage]:
     recipe = folder.path / recipe_file.NAME
     run = folder.run
     test = folder.record_sets[folder.evaluated]
-    plain = dataclasses.replace(config, restart=False)
+    evaluated = f"--records={flag_text((str(test),))}"
+    # Without what does not matter to it: its outcome stays, as does the run that follows from it.
+    plain = dataclasses.replace(config, restart=False, format=FitConfig.format)
     stages = [
         Stage(
             "check",
@@ -84,7 +96,7 @@ def _after_conversion(config: FitConfig, folder: FitFolder) -> list[Stage]:
         Stage("train", tuple(folder.training_words()), (run / "checkpoints",)),
         Stage(
             "evaluate",
-            ("evaluate", f"--run_dir={run}", f"--records={test}", "--loss=false"),
+            ("evaluate", f"--run_dir={run}", evaluated, "--loss=false"),
             (folder.evaluation / "metrics.json", folder.evaluation / "report.html"),
         ),
     ]

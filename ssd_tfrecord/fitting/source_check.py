@@ -1,7 +1,9 @@
 """What a folder holds, and whether a model can be made of it: before anything is written."""
 
 import collections
+import contextlib
 import dataclasses
+import hashlib
 import os
 import pathlib
 import shutil
@@ -51,6 +53,24 @@ class Found:
             )
         except (KeyError, TypeError, ValueError, AttributeError):
             return None
+
+
+def listing(config: FitConfig) -> str:
+    """A digest of the names, sizes and times of all files in the folder of ``config``.
+
+    What fit writes is left out, should it lie there, too; and so is what cannot be read.
+    """
+    own, total = os.path.realpath(config.output_dir), 0
+    for folder, folders, files in os.walk(config.input):
+        folders[:] = [name for name in folders if os.path.realpath(f"{folder}/{name}") != own]
+        for name in files:
+            path = os.path.join(folder, name)
+            with contextlib.suppress(OSError):
+                status = os.stat(path)
+                known = os.path.relpath(path, config.input), status.st_size, status.st_mtime_ns
+                # A sum, as files may be listed in another order.
+                total += int.from_bytes(hashlib.sha256(repr(known).encode()).digest(), "big")
+    return f"{total % 2**256:064x}"
 
 
 def check(config: FitConfig) -> Found:

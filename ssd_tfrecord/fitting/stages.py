@@ -59,10 +59,14 @@ class Stages:
         self._path = folder / FILE_NAME
         self._done, self._found = _read(self._path)
 
+    @property
+    def remembered(self) -> dict[str, Any]:
+        """What ``remember`` was told last; empty before the folder is converted."""
+        return self._found if "convert" in self._done else {}
+
     def known(self, asked: Sequence[str]) -> dict[str, Any]:
         """What ``remember`` was told of ``asked``; empty if that was of another, or never."""
-        found = self._found if self._found.get("asked") == list(asked) else {}
-        return found if "convert" in self._done else {}
+        return self.remembered if self._found.get("asked") == list(asked) else {}
 
     def remember(self, asked: Sequence[str], found: Mapping[str, Any]) -> None:
         """Keeps what the folder was found to hold, once it is converted.
@@ -74,8 +78,11 @@ class Stages:
         self._found = {**found, "asked": list(asked)}
         self._write()
 
-    def run(self, stage: Stage) -> None:
+    def run(self, stage: Stage) -> bool:
         """Runs a stage unless it is done; what comes after one that runs is to be done again.
+
+        Returns:
+            whether it ran.
 
         Raises:
             StageError: it has failed, or was stopped.
@@ -83,7 +90,7 @@ class Stages:
         done = self._done.get(stage.name) == list(stage.words)
         if done and all(proof.exists() for proof in stage.proofs):
             print(f"\n{stage.name}: done before", flush=True)
-            return
+            return False
         names = list(self._done)
         if stage.name in names:
             self._done = {name: self._done[name] for name in names[: names.index(stage.name)]}
@@ -95,6 +102,7 @@ class Stages:
             raise StageError(_why(stage, code), abs(code) if code > 0 else 128 - code)
         self._done[stage.name] = list(stage.words)
         self._write()
+        return True
 
     def _write(self) -> None:
         content = {"found": self._found, "done": self._done}

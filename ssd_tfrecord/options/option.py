@@ -132,6 +132,11 @@ def flag_text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):
-        return ",".join(flag_text(item) for item in value)
+        return ",".join(_quoted(flag_text(item)) for item in value)
     # 4.0 is written as 4, as in the recipes; repr keeps every digit of the others.
     return re.sub(r"\.0$", "", repr(value)) if isinstance(value, float) else str(value)
+
+
+def _quoted(item: str) -> str:
+    # As in CSV, which is what absl reads lists as.
+    return '"' + item.replace('"', '""') + '"' if any(c in item for c in ',"\r\n') else item

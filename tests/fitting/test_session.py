@@ -53,6 +53,19 @@ def test_a_folder_becomes_a_model_and_a_page(fit, draw_folder, tmp_path, capfd):
     again = capfd.readouterr().out
     assert "$ ssd-tfrecord" not in again
     assert again.count("done before") == 5
+    assert "files have changed" not in again
+    # More images, and another format: what is there is kept, and it is said.
+    draw_folder(folder, 21)
+    assert fit(folder, output, "--num_steps=3", "--format=") == 0
+    again = capfd.readouterr().out
+    assert (
+        f"\n--input={folder}: files have changed since they were converted; what follows is about "
+        "those of then, --restart takes those of now\n"
+    ) in again
+    assert "$ ssd-tfrecord" not in again
+    # Also the next time.
+    assert fit(folder, output, "--num_steps=3", "--format=") == 0
+    assert "files have changed" in capfd.readouterr().out
 
 
 def test_what_fails_is_one_line_and_is_gone_on_with(fit, draw_folder, tmp_path, capfd, monkeypatch):
@@ -79,6 +92,16 @@ def test_what_fails_is_one_line_and_is_gone_on_with(fit, draw_folder, tmp_path, 
     assert fit(folder, output, *words, "--restart") == 0
     assert re.search(r"images written +16\n", capfd.readouterr().out)
     assert (output / "own.txt").exists()
+
+
+def test_nothing_of_the_users_is_deleted(fit, draw_folder, tmp_path, capfd):
+    folder, output = draw_folder(tmp_path / "in", 20), tmp_path / "out"
+    (output / "run").mkdir(parents=True)
+    (output / "run/notes.txt").touch()
+    for words in ((), ("--restart",)):
+        assert fit(folder, output, *words) == 2
+        assert capfd.readouterr().err.startswith(f"error: --output_dir={output}: has run, but no ")
+    assert [path.name for path in output.rglob("*")] == ["run", "notes.txt"]
 
 
 def test_nothing_is_written_for_a_folder_that_cannot_be_used(fit, tmp_path, capfd):

@@ -74,7 +74,9 @@ def test_any_command_says_what_it_found_converts_it_and_knows_that_it_has(tiny_v
     repeated = _run(ANY, *words)
     assert repeated.returncode == 0
     complete = [
-        f"{out}/{name} is complete: the same command has written it" for name in ("train", "val")
+        f"{out}/{name} is complete: the same command has written it; if the input has changed "
+        "since, pass --overwrite"
+        for name in ("train", "val")
     ]
     assert repeated.stdout.splitlines() == [said[0], *complete, said[-1]]
     other = _run(ANY, *words, "--split_seed=1")

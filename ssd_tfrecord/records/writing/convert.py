@@ -22,9 +22,10 @@ from ssd_tfrecord.options import (
     flag_text,
     names_of_role,
 )
-from ssd_tfrecord.records import manifest, rejects
+from ssd_tfrecord.records import manifest, manifest_fields, rejects
 from ssd_tfrecord.records.images import baseline
 from ssd_tfrecord.records.manifest import ClassLabel, Manifest
+from ssd_tfrecord.records.manifest_fields import FieldError
 from ssd_tfrecord.records.processes import workers
 from ssd_tfrecord.records.processes.progress import steady_bar
 from ssd_tfrecord.records.rejects import Reject
@@ -46,9 +47,11 @@ def check_output(options: RecordSetOptions, images: ImageOptions = DEFAULT_IMAGE
     Worth calling before annotations are read, which may take minutes.
 
     Raises:
-        InputError: ``options.output_dir`` already holds a set, another run is writing to it, Beam
-            cannot be used as ``options`` say, or a program that ``images`` need is not installed.
+        InputError: ``options.output_dir`` already holds a set, another run is writing to it, the
+            name cannot be that of a set, Beam cannot be used as ``options`` say, or a program that
+            ``images`` need is not installed.
     """
+    _check_name(options)
     if _needs_jpegtran(images):
         baseline.find_jpegtran()
     if options.beam_runner:
@@ -196,6 +199,23 @@ def _actions(described: Manifest, kind: str, action: str) -> list[tuple[str, int
 def _set_name(options: RecordSetOptions) -> str:
     # abspath() also removes a slash at the end, after which there would be no name.
     return options.set_name or os.path.basename(os.path.abspath(options.output_dir))
+
+
+def _check_name(options: RecordSetOptions) -> None:
+    """Checks that the manifest could be read again, and that TensorFlow takes the shards' names."""
+    name = _set_name(options)
+    try:
+        manifest_fields.check({"name": name}, manifest_fields.FIELDS)
+    except FieldError:
+        given = f"--set_name={name!r}" if options.set_name else f"--output_dir={name!r}"
+        raise InputError(
+            f"{given}: cannot name a record set: must be the name of a folder, without backslashes "
+            "and control characters; --set_name gives another"
+        ) from None
+    try:
+        os.path.join(options.output_dir, name).encode()
+    except UnicodeEncodeError:
+        raise InputError(f"--output_dir={options.output_dir!r}: must be UTF-8") from None
 
 
 def _identity(

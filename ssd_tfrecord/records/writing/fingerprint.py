@@ -20,6 +20,11 @@ class Fingerprint:
     inputs: str
     content: int
 
+    @property
+    def text(self) -> str:
+        """``content``, as a manifest has it."""
+        return f"{self.content:064x}"
+
 
 class Gathered:
     """The Fingerprint of images that are added one by one, before each is read."""

@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.options import BoxOptions, ImageOptions, RecordSetOptions
+from ssd_tfrecord.options import BoxOptions, ImageOptions, RecordSetOptions, flag_text
 from ssd_tfrecord.records.known_classes import VOC_CLASSES
 from ssd_tfrecord.records.manifest import FILE_NAME, SCHEMA_VERSION, ClassLabel, Manifest
 from ssd_tfrecord.records.sources import labels, spool
 from ssd_tfrecord.records.sources.layouts.joined import joined_ids
 from ssd_tfrecord.records.sources.source_set import SourceSet
 from ssd_tfrecord.records.sources.spool import Spool
-from ssd_tfrecord.records.writing import convert
+from ssd_tfrecord.records.writing import convert, fingerprint
 
 # Beside the parts: has their class list in the form of a manifest, which --classes accepts.
 CLASSES_NAME = "classes.json"
@@ -81,7 +81,10 @@ def has_work(conversion: Conversion, names: Sequence[str]) -> bool:
     for name in names:
         options = conversion.options_of(name, names)
         if conversion.is_complete(name, names):
-            print(f"{options.output_dir} is complete: the same command has written it")
+            print(
+                f"{options.output_dir} is complete: the same command has written it; if the input "
+                "has changed since, pass --overwrite"
+            )
         else:
             convert.check_output(options, conversion.images)
             missing = True
@@ -108,7 +111,7 @@ def convert_parts(sources: Mapping[str, SourceSet], conversion: Conversion) -> N
     for name, source in sources.items():
         options = conversion.options_of(name, names)
         if conversion.is_complete(name, names):
-            _check_classes(options.output_dir, chosen)
+            _check_same(options.output_dir, source, chosen)
         else:
             missing[name] = source, options
     with _class_file(chosen, conversion.record_set) as path:
@@ -125,7 +128,7 @@ def train_command(conversion: Conversion, names: Sequence[str]) -> str:
     folders = {name: conversion.options_of(name, names).output_dir for name in names}
     train = folders.get("train", folders[names[0]])
     held_out = folders.get("val", folders.get("test", train))
-    words = ["ssd-tfrecord", "train", f"--train_records={train}"]
+    words = ["ssd-tfrecord", "train", f"--train_records={flag_text((train,))}"]
     words += [f"--eval_records={held_out}"] if held_out != train else []
     run = os.path.basename(os.path.abspath(conversion.record_set.output_dir))
     return shlex.join([*words, f"--run_dir=runs/{run}"])
@@ -204,11 +207,21 @@ def _class_file(chosen: Sequence[ClassLabel], options: RecordSetOptions) -> Iter
         yield path
 
 
-def _check_classes(folder: str, chosen: Sequence[ClassLabel]) -> None:
-    """Checks that a complete part has the classes of the others."""
-    names = [item.name for item in Manifest.load(folder).classes]
+def _check_same(folder: str, source: SourceSet, chosen: Sequence[ClassLabel]) -> None:
+    """Checks that a complete part has the classes of the others, and the images of now.
+
+    Others would mix the parts: divided anew, an image could be in two of them.
+    """
+    path, described = os.path.join(folder, FILE_NAME), Manifest.load(folder)
+    names = [item.name for item in described.classes]
     if names != [item.name for item in chosen]:
         raise InputError(
-            f"{os.path.join(folder, FILE_NAME)}: has the classes {', '.join(names)}, but the "
-            f"annotations now have {', '.join(item.name for item in chosen)}; pass --overwrite"
+            f"{path}: has the classes {', '.join(names)}, but the annotations now have "
+            f"{', '.join(item.name for item in chosen)}; pass --overwrite"
+        )
+    now = fingerprint.of_images(source.images).text
+    if described.source.get("fingerprint", now) != now:
+        raise InputError(
+            f"{path}: was made from other images or annotations than are there now; pass "
+            "--overwrite, which makes all parts again"
         )

@@ -359,3 +359,22 @@ def test_the_summary_accounts_for_every_image_and_object(devkit_with_bad_boxes, 
         class cat                          1
         class dog                          0
         class person                       1""")
+
+
+@pytest.mark.parametrize(
+    ("folder", "set_name", "said"),
+    [
+        ("back\\slash", "", r"--output_dir='back\\slash': cannot name a record set: must be"),
+        ("a\tb", "", r"--output_dir='a\tb': cannot name a record set: must be the name of"),
+        ("a", "..", "--set_name='..': cannot name a record set: must be the name of a folder"),
+        ("a\udcff", "", "a\\udcff': must be UTF-8"),
+        ("a\udcff/b", "", "a\\udcff/b': must be UTF-8"),
+    ],
+)
+def test_a_name_that_no_manifest_can_have_is_refused_at_once(tmp_path, folder, set_name, said):
+    options = RecordSetOptions(output_dir=f"{tmp_path}/{folder}", set_name=set_name)
+    with pytest.raises(InputError) as raised:
+        convert.check_output(options)
+    assert said in str(raised.value)
+    # What it may be called.
+    convert.check_output(RecordSetOptions(output_dir=f"{tmp_path}/back\\slash", set_name="a b"))

@@ -3,9 +3,12 @@
 import dataclasses
 import json
 import os
+import shlex
 
 import pytest
 
+from ssd_tfrecord import flags
+from ssd_tfrecord.config import TrainConfig
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import BoxOptions, ImageOptions, RecordSetOptions
 from ssd_tfrecord.records.known_classes import VOC_CLASSES
@@ -152,6 +155,15 @@ def test_the_command_that_trains(conversion, tmp_path, names, train, held_out):
     assert found == ([f"--eval_records={tmp_path}/out/{held_out}"] if held_out != train else [])
 
 
+def test_the_command_that_trains_names_one_folder_though_it_has_a_comma(conversion):
+    made = conversion()
+    odd = dataclasses.replace(made.record_set, output_dir='in "2026", new')
+    command = parts.train_command(dataclasses.replace(made, record_set=odd), ["train", "val"])
+    read = flags.parse(TrainConfig, shlex.split(command)[1:])
+    assert read.train_records == ('in "2026", new/train',)
+    assert read.eval_records == 'in "2026", new/val'
+
+
 def test_a_set_name_begins_the_names_of_all(make_parts, conversion, tmp_path):
     parts.convert_parts(make_parts(train=["cat"], val=["cat"]), conversion(set_name="own"))
     assert Manifest.load(tmp_path / "out/val").name == "own_val"
@@ -169,11 +181,43 @@ def test_what_is_complete_is_not_written_again(make_parts, conversion, tmp_path,
     # Flags that do not matter to the result may differ.
     again = conversion(flag_lines=("--a=1", "--workers=7"))
     assert parts.has_work(again, names)
-    said = f"{tmp_path}/out/train is complete: the same command has written it\n"
+    said = (
+        f"{tmp_path}/out/train is complete: the same command has written it; if the input has "
+        "changed since, pass --overwrite\n"
+    )
     assert capsys.readouterr().out == said
     parts.convert_parts(sources, again)
     assert os.stat(tmp_path / "out/train/manifest.json").st_mtime_ns == before
     assert not parts.has_work(again, names)
+
+
+@pytest.mark.parametrize("what", ["image", "box", "file"])
+def test_a_complete_part_of_other_images_is_an_error(make_parts, conversion, tmp_path, what):
+    sources = make_parts(train=["cat", "dog"], val=["dog"])
+    parts.convert_parts(sources, conversion())
+    os.remove(tmp_path / "out/val/manifest.json")
+    for path in (tmp_path / "out/val").iterdir():
+        path.unlink()
+    first, second = sources["train"].images
+    if what == "image":
+        # As if they were divided anew.
+        images = [first, *sources["val"].images]
+    elif what == "box":
+        (item,) = second.objects
+        moved = dataclasses.replace(item, box=(*item.box[:3], item.box[3] - 1))
+        images = [first, dataclasses.replace(second, objects=(moved,))]
+    else:
+        images = [first, second]
+        with open(second.image_path, "ab") as file:
+            file.write(b"more")
+    changed = dataclasses.replace(sources["train"], images=Spool(spool.IMAGES, images))
+    with pytest.raises(InputError) as raised:
+        parts.convert_parts({**sources, "train": changed}, conversion())
+    assert str(raised.value) == (
+        f"{tmp_path}/out/train/manifest.json: was made from other images or annotations than are "
+        "there now; pass --overwrite, which makes all parts again"
+    )
+    assert not (tmp_path / "out/val/manifest.json").exists()
 
 
 def test_overwriting_writes_all_again(make_parts, conversion):
