@@ -15,7 +15,7 @@ from typing import Any, TypeGuard, TypeVar
 
 from absl import flags as absl_flags
 
-from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.errors import DiskError, InputError
 from ssd_tfrecord.options import Options, allowed, field_text, flag_text
 
 _Config = TypeVar("_Config", bound=Options)
@@ -40,7 +40,8 @@ def run(
 
     Returns:
         The exit code: 0, also for ``--help``; that of an ``InputError``, which is one line on
-        stderr; 130 after Ctrl-C; 1 if the reader of a pipe has gone.
+        stderr, as is a file that cannot be read or written; 130 after Ctrl-C; 1 if the reader of a
+        pipe has gone.
     """
     # TensorFlow's start-up log is noise, except for the GPU libraries that it cannot find: the
     # trainer says to set 0 if it finds no GPU.
@@ -57,17 +58,26 @@ def run(
         else:
             program(parse(config_class, argv))
     except InputError as error:
-        # A file name may contain line breaks, and bytes that a terminal cannot show.
-        line = str(error).encode(errors="backslashreplace").decode()
-        print("error: " + "\\n".join(line.splitlines()), file=sys.stderr)
-        return error.exit_code
+        return _say(error)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         # `| head` has read enough. Python flushes stdout once more at exit: into nothing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        # Without a file it is no disk's, and a fault of the program.
+        if not isinstance(error.filename, str | bytes):
+            raise
+        return _say(DiskError(f"{os.fsdecode(error.filename)}: {error.strerror}"))
     return 0
+
+
+def _say(error: InputError) -> int:
+    # A file name may contain line breaks, and bytes that a terminal cannot show.
+    line = str(error).encode(errors="backslashreplace").decode()
+    print("error: " + "\\n".join(line.splitlines()), file=sys.stderr)
+    return error.exit_code
 
 
 def parse(config_class: type[_Config], argv: Sequence[str]) -> _Config:

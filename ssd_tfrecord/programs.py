@@ -193,8 +193,11 @@ def compare_curve(config: CompareCurveConfig) -> None:
 
     run = run_folder.read_config(config.run_dir)
     points = reference_curve.read(reference_curve.find(config.curve, run))
-    rows = history_file.read(f"{config.run_dir}/history.csv", run.num_steps).rows
-    verdicts = reference_curve.judge(points, rows.values(), config.tolerance)
+    path = f"{config.run_dir}/history.csv"
+    found = history_file.read(path, run.num_steps)
+    if not found.rows:
+        raise InputError(f"{path}: {found.problem or 'has no row'}; must be the history of a run")
+    verdicts = reference_curve.judge(points, found.rows.values(), config.tolerance)
     print(reference_curve.table(verdicts))
     if any(verdict.word == "below" for verdict in verdicts):
         sys.exit(1)

@@ -174,6 +174,23 @@ def test_an_error_is_one_line_whatever_a_name_holds(capsys):
     assert capsys.readouterr().err == "error: a\\nb/\\udcff.xml: must be a file\n"
 
 
+def test_a_file_that_cannot_be_written_is_named(capsys, tmp_path):
+    def program(config):
+        (tmp_path / "none" / "a.txt").write_text("")
+
+    assert flags.run(config.TrainConfig, program, TRAIN) == 7
+    said = f"error: {tmp_path}/none/a.txt: No such file or directory\n"
+    assert capsys.readouterr().err == said
+
+
+def test_what_is_no_files_fault_keeps_its_traceback():
+    def program(config):
+        raise OSError("a fault of the program")
+
+    with pytest.raises(OSError, match="a fault"):
+        flags.run(config.TrainConfig, program, TRAIN)
+
+
 def test_a_reader_that_has_enough_ends_it_without_a_traceback():
     code = (
         "import sys\n"

@@ -36,6 +36,22 @@ class Change:
     worse: float | None
 
 
+def check_place(path: str) -> None:
+    """Checks that a report can be saved as ``path``, before it is measured.
+
+    Raises:
+        InputError: it cannot.
+    """
+    what = "must be a file in an existing folder"
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise InputError(f"--json={path}: no such folder; {what}")
+    if os.path.isdir(path):
+        raise InputError(f"--json={path}: is a folder; {what}")
+    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
+        raise InputError(f"--json={path}: cannot be written; {what} where you may write")
+
+
 def save(path: str | os.PathLike[str], report: Mapping[str, Any]) -> None:
     """Writes ``report`` to ``path`` as JSON."""
     pathlib.Path(path).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
@@ -55,12 +71,14 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
         report = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"--compare={path}: {error.strerror}; {what}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError(f"--compare={path}: is not JSON; {what}") from None
     # What comparing needs; the sections may be any.
     parts = {"machine": dict, "flags": list}
-    if not isinstance(report, dict) or any(
-        not isinstance(report.get(name), kind) for name, kind in parts.items()
+    if (
+        not isinstance(report, dict)
+        or any(not isinstance(report.get(name), kind) for name, kind in parts.items())
+        or not all(isinstance(line, str) for line in report["flags"])
     ):
         raise InputError(f'--compare={path}: has no "machine" and "flags"; {what}')
     return report

@@ -1,7 +1,6 @@
 """A benchmark from its flags to its figures."""
 
 import os
-import pathlib
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -71,10 +70,8 @@ def _check(
     Checks all that can be checked without TensorFlow.
     """
     # Before measuring, which takes minutes.
-    if config.json and not pathlib.Path(config.json).absolute().parent.is_dir():
-        raise InputError(
-            f"--json={config.json}: no such folder; must be a file in an existing folder"
-        )
+    if config.json:
+        figures.check_place(config.json)
     preflight.require_addons(config.optimizer.optimizer)
     old = figures.load(config.compare) if config.compare else None
     if old and not set(wanted) & set(old):
@@ -255,6 +252,9 @@ def _compare(old: Mapping[str, Any], new: Mapping[str, Any], limit: float) -> bo
     for line in figures.differences(old, new):
         print(f"  warning: {line}")
     changes = figures.changes(old, new)
+    if not changes:
+        print("  no figure is in both reports")
+        return limit > 0
     for change in changes:
         print(f"  {change.name:54}{change.old:11.3f}{change.new:11.3f}{change.percent:+9.1f} %")
     bad = figures.too_bad(changes, limit) if limit else []

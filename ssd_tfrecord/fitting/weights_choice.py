@@ -71,6 +71,8 @@ def backbone_of(path: str) -> str:
         ) from None
     except OSError:
         raise InputError(f"{what}: not an HDF5 file; must be a Keras .h5 or .weights.h5") from None
+    except (RuntimeError, KeyError, ValueError):
+        raise InputError(f"{what}: is damaged; must be a Keras .h5 or .weights.h5") from None
     counts = {
         name: sum(layer.startswith(kind.layers) for layer in names)
         for name, kind in BACKBONES.items()

@@ -50,7 +50,7 @@ def write_manifest(
     if os.path.exists(os.path.join(directory, FILE_NAME)):
         raise InputError(f"{directory}: already has a {FILE_NAME}; remove it to write a new one")
     # Sorted, since glob's order is that of the file system, and record indices depend on it.
-    paths = sorted(path for path in glob.glob(os.path.join(directory, pattern)))
+    paths = sorted(path for path in glob.glob(os.path.join(glob.escape(directory), pattern)))
     paths = [path for path in paths if os.path.isfile(path)]
     if not paths:
         raise InputError(f"--pattern={pattern}: no file in {directory} matches")

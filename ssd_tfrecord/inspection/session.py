@@ -29,8 +29,9 @@ def run(config: InspectConfig) -> None:
         print(f"{directory}: {manifest.num_records} records, {manifest.num_classes} classes")
         if config.verify:
             num_damages += _verify(manifest, config.workers)
-        _show(manifest, config)
         manifests.append(manifest)
+    for manifest, name in zip(manifests, _names(manifests)):
+        _show(manifest, config, os.path.join(config.output_dir, name))
     if num_damages:
         raise InputError(
             f"problems found: {num_damages}, listed above; copy the files again, or convert again"
@@ -74,8 +75,17 @@ def _verify(manifest: Manifest, num_workers: int) -> int:
     return count
 
 
-def _show(manifest: Manifest, config: InspectConfig) -> None:
-    folder = os.path.join(config.output_dir, manifest.name)
+def _names(manifests: Sequence[Manifest]) -> list[str]:
+    """Of the folders for what is drawn of each set: the sets' own, unless two are called alike."""
+    names = [manifest.name for manifest in manifests]
+    if len({name.lower() for name in names}) < len(names):
+        from ssd_tfrecord.detection.detections import image_names
+
+        names = image_names([manifest.directory for manifest in manifests])
+    return names
+
+
+def _show(manifest: Manifest, config: InspectConfig, folder: str) -> None:
     if config.stats:
         from ssd_tfrecord.inspection import tables
 

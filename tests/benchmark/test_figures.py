@@ -117,6 +117,23 @@ def test_saved_report_is_loaded(tmp_path):
     assert figures.load(tmp_path / "a.json") == report()
 
 
+def test_where_a_report_can_be_saved(tmp_path):
+    (tmp_path / "old.json").touch()
+    for name in ("new.json", "old.json"):
+        figures.check_place(str(tmp_path / name))
+    assert not (tmp_path / "new.json").exists()
+    refused = {
+        str(tmp_path): "is a folder; must be a file in an existing folder",
+        f"{tmp_path}/none/a.json": "no such folder; must be a file in an existing folder",
+        "/proc/a.json": "cannot be written; must be a file in an existing folder where you may "
+        "write",
+    }
+    for path, message in refused.items():
+        with pytest.raises(InputError) as raised:
+            figures.check_place(path)
+        assert str(raised.value) == f"--json={path}: {message}"
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -124,8 +141,10 @@ def test_saved_report_is_loaded(tmp_path):
         ("images_per_s 7", "is not JSON"),
         ("[1, 2]", 'has no "machine" and "flags"'),
         ('{"machine": {}}', 'has no "machine" and "flags"'),
+        ('{"machine": {}, "flags": [1]}', 'has no "machine" and "flags"'),
+        ("[" * 100_000, "is not JSON"),
     ],
-    ids=["missing", "other text", "a list", "no flags"],
+    ids=["missing", "other text", "a list", "no flags", "flags that are none", "deep"],
 )
 def test_foreign_file_is_refused(tmp_path, content, message):
     path = tmp_path / "a.json"

@@ -145,6 +145,14 @@ def test_a_manifest_is_not_replaced(folder):
         _index(folder)
 
 
+def test_a_folder_whose_name_is_a_pattern(folder):
+    moved = folder / "a[1]*"
+    moved.mkdir()
+    for path in folder.glob("*record*"):
+        path.rename(moved / path.name)
+    assert _index(moved).num_records == 4
+
+
 def test_no_files(tmp_path):
     with pytest.raises(InputError, match=r"--pattern=\*record\*: no file in .* matches$"):
         _index(tmp_path)

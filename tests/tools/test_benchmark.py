@@ -147,6 +147,13 @@ def test_all_parts_are_joined_and_compared(tiny_records, tmp_path, capsys, monke
     assert last == (
         "worse by more than --fail_above=99: input.host_share.cpu_ms_per_image (+100.0 %)"
     )
+    # Of nothing that is in both, nobody knows whether it got worse.
+    report["input"] = {"other": 1.0}
+    path.write_text(json.dumps(report))
+    session.run(parse(*words))
+    assert capsys.readouterr().out.splitlines()[-1] == "  no figure is in both reports"
+    with pytest.raises(SystemExit):
+        session.run(parse(*words, "--fail_above=1"))
 
 
 def test_help_comes_before_tensorflow():

@@ -56,6 +56,14 @@ def test_damages_are_named_and_end_with_an_error(run, tiny_records, tmp_path, ca
     )
 
 
+def test_sets_of_one_name_have_a_folder_each(run, tiny_records, tmp_path, capsys):
+    sets = [shutil.copytree(tiny_records, tmp_path / part / "train") for part in ("a", "b")]
+    words = [f"--output_dir={tmp_path / 'out'}", "--draw=2"]
+    assert run(f"--records={sets[0]},{sets[1]}", *words) == 0
+    assert len([*(tmp_path / "out").rglob("*.jpg")]) == 2
+    assert len(re.findall(f"^pictures: {tmp_path}/out/", capsys.readouterr().out, re.M)) == 2
+
+
 def test_plots_and_pictures(run, tiny_records, tmp_path, capsys):
     words = ["--stats", "--plots", "--draw=13", f"--output_dir={tmp_path / 'out'}"]
     assert run(f"--records={tiny_records}", *words) == 0

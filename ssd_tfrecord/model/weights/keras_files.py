@@ -1,6 +1,7 @@
 """Weights in Keras's HDF5 files, read as arrays: nothing in a file is executed or unpickled."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import h5py
 import numpy as np
@@ -46,7 +47,7 @@ def read_layers(
     except OSError:
         raise InputError(f"{what}: not an HDF5 file; must be a Keras .h5 or .weights.h5") from None
     names = [layer.name for layer in wanted]
-    with file:
+    with file, _damages(what):
         # A file of a complete model has its weights in this group, one of weights at the top.
         group = file.get("model_weights", file)
         if "layer_names" in group.attrs:
@@ -63,6 +64,19 @@ def read_layers(
             for name, datasets in layers.items()
             if name in names or name in classifier
         }
+
+
+@contextlib.contextmanager
+def _damages(what: str) -> Iterator[None]:
+    try:
+        yield
+    except InputError:
+        raise
+    # What h5py raises of a damaged file: a name that is not UTF-8 is a ValueError.
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError):
+        raise InputError(
+            f"{what}: is damaged, or no file of Keras's; must be a Keras .h5 or .weights.h5"
+        ) from None
 
 
 def named_as(wanted: Iterable[str], name: str) -> str:

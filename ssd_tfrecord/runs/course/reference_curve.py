@@ -146,7 +146,8 @@ def read(path: str | os.PathLike[str]) -> tuple[Point, ...]:
         InputError: the file cannot be read; or a line is no point, which the message names.
     """
     try:
-        text = pathlib.Path(path).read_text(encoding="utf-8")
+        # Spreadsheets write a mark before the first line.
+        text = pathlib.Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
     lines = [
@@ -154,16 +155,25 @@ def read(path: str | os.PathLike[str]) -> tuple[Point, ...]:
         for number, line in enumerate(text.splitlines(), start=1)
         if line.strip() and not line.startswith("#")
     ]
-    header = next(csv.reader([lines[0][1]])) if lines else []
-    if tuple(header) != _COLUMNS:
+    if not lines or tuple(_cells(lines[0][1])) != _COLUMNS:
         raise InputError(f"{path}: the first line must be {','.join(_COLUMNS)}")
     points = []
     for number, line in lines[1:]:
         try:
-            points.append(_point(next(csv.reader([line]))))
+            points.append(_point(_cells(line)))
         except ValueError as error:
             raise InputError(f"{path}: line {number}: {error}") from None
+    if not points:
+        raise InputError(f"{path}: has no point; must have a line for each step and metric")
     return tuple(sorted(points, key=lambda point: (point.step, point.metric)))
+
+
+def _cells(line: str) -> list[str]:
+    try:
+        return next(csv.reader([line]))
+    # A cell of more than 131,072 characters.
+    except csv.Error:
+        return []
 
 
 def _point(cells: Sequence[str]) -> Point:

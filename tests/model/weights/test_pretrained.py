@@ -8,6 +8,7 @@ import tensorflow as tf
 from ssd_tfrecord.backbones import BACKBONES
 from ssd_tfrecord.backbones.vgg16 import subsample_classifier
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.fitting import weights_choice
 from ssd_tfrecord.keras import keras
 from ssd_tfrecord.model.ssd import build
 from ssd_tfrecord.model.weights.keras_files import named_as, read_layers
@@ -334,6 +335,24 @@ def test_a_file_that_does_not_fit_is_an_error(vgg, tmp_path, kind, message):
     with pytest.raises(InputError) as caught:
         load(vgg, path)
     assert str(caught.value) == f"--backbone_weights={path}: {message}"
+
+
+@pytest.mark.parametrize("share", range(12))
+def test_a_damaged_file_is_an_error_or_is_read(vgg, tmp_path, share):
+    path = write_keras2(tmp_path / "a.h5", vgg_arrays(vgg))
+    content = bytearray(path.read_bytes())
+    start = 8 + share * (len(content) - 8) // 12
+    content[start : start + 400] = b"\xff" * len(content[start : start + 400])
+    path.write_bytes(content)
+    wanted = backbone_layers(vgg, BACKBONES["vgg16"])
+    for read in (
+        lambda: read_layers(str(path), wanted, ()),
+        lambda: weights_choice.backbone_of(str(path)),
+    ):
+        try:
+            read()
+        except InputError as error:
+            assert str(error).startswith(f"--backbone_weights={path}: ")
 
 
 def test_real_vgg16_weights_compute_the_first_block(vgg, real_weights):

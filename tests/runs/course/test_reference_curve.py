@@ -160,6 +160,18 @@ def test_a_file_that_is_none_is_named(tmp_path):
         reference_curve.read(tmp_path / "none.csv")
 
 
+def test_a_curve_without_points_and_one_of_a_spreadsheet(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(f"# only this\n{HEADER}")
+    with pytest.raises(InputError, match=r"a.csv: has no point; must have a line for each step"):
+        reference_curve.read(path)
+    path.write_text(f"{HEADER}10,voc07_map,0.5,,1,{'x' * 200_000}\n")
+    with pytest.raises(InputError, match=r"a.csv: line 2: has 0 columns, must have 6$"):
+        reference_curve.read(path)
+    path.write_text(f"{HEADER}10,voc07_map,0.5,,1,a\n".replace("\n", "\r\n"), "utf-8-sig")
+    assert [point.value for point in reference_curve.read(path)] == [0.5]
+
+
 def test_points_come_in_order_with_quoted_sources(tmp_path):
     text = HEADER + '20,voc07_map,0.6,0.01,3,"a, b"\n10,voc07_map,0.5,,1,c\n'
     assert reference_curve.read(curve(tmp_path, text)) == (
@@ -182,6 +194,14 @@ def test_the_program_compares_a_run_and_exits_with_1_if_it_is_below(tmp_path, ca
     with pytest.raises(SystemExit) as end:
         programs.run("compare-curve", [*words, f"--curve={path}", "--tolerance=0.001"])
     assert end.value.code == 1
+    (run_dir / "history.csv").write_text("no history")
+    assert programs.run("compare-curve", [*words, f"--curve={path}"]) == 2
+    (run_dir / "history.csv").unlink()
+    assert programs.run("compare-curve", [*words, f"--curve={path}"]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {run_dir}/history.csv: has no row; must be the history of a run\n"
+        f"error: {run_dir}/history.csv: is missing; must be the history of a run\n"
+    )
     assert programs.run("compare-curve", [*words, "--curve=x"]) == 2
     assert capsys.readouterr().err.startswith("error: --curve=x: no such file; must be ")
 
