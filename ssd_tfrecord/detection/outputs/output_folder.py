@@ -69,14 +69,27 @@ def _is_same(folder: pathlib.Path, status: os.stat_result) -> bool:
         return False
 
 
+def clear(path: pathlib.Path) -> None:
+    """Removes the file or the link of this name, if there is one; what it links to stays.
+
+    A file that is opened to be written would change what its name is a link to, even a hard one.
+
+    Raises:
+        OSError: that cannot be done, as with a folder.
+    """
+    path.unlink(missing_ok=True)
+
+
 def write_bytes(path: pathlib.Path, content: bytes) -> None:
-    """Writes a file whole or not at all, unless the process is killed.
+    """Writes a file whole or not at all, unless the process is killed; a link is replaced.
 
     Raises:
         OSError: it cannot be written.
     """
+    clear(path)
     try:
-        path.write_bytes(content)
+        with path.open("xb") as file:
+            file.write(content)
     except OSError:
         with contextlib.suppress(OSError):
             path.unlink()

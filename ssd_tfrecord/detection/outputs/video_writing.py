@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ssd_tfrecord.detection.outputs.output_folder import clear
 from ssd_tfrecord.detection.sources import video_reader
 from ssd_tfrecord.errors import DiskError
 
@@ -34,11 +35,14 @@ class VideoWriting:
 
         Raises:
             DiskError: the video cannot be written.
+            OSError: its name is another thing's.
         """
         # The codec wants even sides.
         height, width = (max(2, side // 2 * 2) for side in pixels.shape[:2])
         pixels = np.pad(pixels, [(0, 2), (0, 2), (0, 0)], "edge")[:height, :width]
         if self._writer is None:
+            # OpenCV follows links.
+            clear(self._path)
             codec = self._cv2.VideoWriter_fourcc(*"mp4v")
             self._writer = self._cv2.VideoWriter(
                 str(self._path), self._cv2.CAP_FFMPEG, codec, self._rate, (width, height)

@@ -119,6 +119,29 @@ def test_a_video_has_all_its_frames_even_of_odd_size(tmp_path):
     capture.release()
 
 
+def test_links_in_the_folder_are_replaced_by_files_of_every_kind(tmp_path):
+    own, out = tmp_path / "own", tmp_path / "out"
+    names = ("a.mp4", "a.jpg", "classes.txt", "labels/a.txt", "annotations/a.xml")
+    names = (*names, "crops/cat/a-2.jpg", "images.json.part", "results.json.part")
+    for name in names:
+        for folder in (own, out):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (own / name).write_text("mine")
+        (out / name).symlink_to(own / name)
+    image = Image.new("RGB", (100, 50))
+    write_picture(out / "a.jpg", image)
+    YoloText(out, NAMES).write("a", FOUND)
+    voc_drafts.write_xml(out, "a", pathlib.Path("a.jpg"), FOUND, NAMES)
+    Crops(out, NAMES).write("a", image, FOUND)
+    _coco(out, ["a.jpg"])
+    video = VideoWriting(out / "a.mp4", 10.0)
+    video.add(np.asarray(image))
+    video.close()
+    assert {(own / name).read_text() for name in names} == {"mine"}
+    assert not any((out / name).is_symlink() for name in names)
+    assert sum(path.is_file() for path in out.rglob("*")) == len(names) + 1
+
+
 def test_a_video_that_cannot_be_written_is_an_error(tmp_path):
     video = VideoWriting(tmp_path / "nowhere" / "a.mp4", 10.0)
     with pytest.raises(DiskError, match=r"a.mp4: cannot be written"):
