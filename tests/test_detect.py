@@ -19,7 +19,9 @@ from ssd_tfrecord.detection.detector import Detector
 from ssd_tfrecord.detection.image_files import open_image
 from ssd_tfrecord.detection.outputs import drawn_files
 from ssd_tfrecord.detection.outputs.delivery import Delivery
+from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.geometry import suppression
+from ssd_tfrecord.records.processes import lock
 
 
 def _entries(folder):
@@ -279,6 +281,29 @@ def test_the_output_folder_is_tried_before_the_model_is_loaded(photos, tmp_path,
     (tmp_path / "file").write_text("")
     assert _run("no run", [photos], tmp_path / "file" / "out") == 2
     assert f"--output_dir={tmp_path}/file/out: is a file, or in one" in capsys.readouterr().err
+
+
+def test_two_at_a_time_do_not_write_into_one_folder(quick_run, photos, tmp_path, capsys):
+    with lock.alone_in(tmp_path, "detect"):
+        assert _run("no run", [photos / "000001.jpg"], tmp_path) == 2
+        assert os.listdir(tmp_path) == []
+    assert capsys.readouterr().err == (
+        f"error: --output_dir={tmp_path}: another detect is writing here; wait for it to finish, "
+        "or choose another --output_dir\n"
+    )
+    held = []
+    take = Delivery.take
+
+    def looking(self, item):
+        with pytest.raises(InputError), lock.alone_in(tmp_path, "detect"):
+            pass
+        held.append(item)
+        take(self, item)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Delivery, "take", looking)
+        assert _run(quick_run, [photos / "000001.jpg"], tmp_path, "--pictures=false") == 0
+    assert len(held) == 1 and os.listdir(tmp_path) == ["detections.json"]
 
 
 def test_detections_json_says_what_it_holds(quick_run, photos, tmp_path):

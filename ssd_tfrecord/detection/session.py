@@ -13,6 +13,7 @@ from ssd_tfrecord.detection.outputs import output_folder
 from ssd_tfrecord.detection.sources import source_list, video_reader
 from ssd_tfrecord.detection.sources.source_list import Source
 from ssd_tfrecord.errors import DiskError, InputError
+from ssd_tfrecord.records.processes import lock
 from ssd_tfrecord.records.processes.progress import steady_bar
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def run(config: DetectConfig) -> None:
     Ctrl-C, SIGTERM and a full disk end it early, and what was found until then is kept.
 
     Raises:
-        InputError: there is no image, none can be read, or the output folder contains one of them.
+        InputError: there is no image, none can be read, the output folder contains one of them, or
+            another detect is writing there.
         DiskError: the output folder cannot be written to any more.
         KeyboardInterrupt: it was stopped by Ctrl-C.
         SystemExit: it was stopped by SIGTERM; the code is 143.
@@ -50,9 +52,11 @@ def run(config: DetectConfig) -> None:
         raise InputError(f"--annotations_dir={config.annotations_dir}: must be a folder")
     is_best = config.detection.threshold is None
     best = best_thresholds.find(config.run_dir) if is_best else None
-    output_folder.prepare(pathlib.Path(config.output_dir), sources)
-    detector = _load(config, best)
-    _detect(config, sources, detector, best)
+    folder = pathlib.Path(config.output_dir)
+    output_folder.prepare(folder, sources)
+    with lock.alone_in(folder, "detect"):
+        detector = _load(config, best)
+        _detect(config, sources, detector, best)
 
 
 def _load(config: DetectConfig, best: "BestThresholds | None") -> "Detector":
