@@ -10,6 +10,10 @@ from ssd_tfrecord.detection.sources import video_reader
 from ssd_tfrecord.errors import DiskError
 
 SUFFIX = ".mp4"
+# MPEG-4 counts time in parts of a second, in 16 bits.
+_MAX_PARTS = 2**16 - 1
+# OpenCV takes slower ones for none.
+_MIN_RATE = 0.002
 
 
 class VideoWriting:
@@ -17,12 +21,12 @@ class VideoWriting:
 
     Args:
         path: of the video, an MP4.
-        frames_per_second: of the video.
+        frames_per_second: of the video, above 0; as near to it as the format can come.
     """
 
     def __init__(self, path: pathlib.Path, frames_per_second: float) -> None:
         self._path = path
-        self._rate = frames_per_second
+        self._rate = _writable(frames_per_second)
         self._cv2 = video_reader.opencv()
         self._writer: Any = None
         self._count = 0
@@ -67,3 +71,13 @@ class VideoWriting:
         capture.release()
         if count < self._count:
             raise DiskError(f"{self._path}: only {count:.0f} of {self._count} frames were written")
+
+
+def _writable(frames_per_second: float) -> float:
+    """The nearest rate that OpenCV can write.
+
+    It makes a fraction of a rate, with the first of 1, 10, 100 and 1000 below the line by which it
+    is met to a thousandth. Of 119.673 the number above the line would be too large.
+    """
+    digits = next((n for n in (3, 2, 1) if frames_per_second * 10**n <= _MAX_PARTS), 0)
+    return min(max(round(frames_per_second, digits), _MIN_RATE), float(_MAX_PARTS))

@@ -119,6 +119,25 @@ def test_a_video_has_all_its_frames_even_of_odd_size(tmp_path):
     capture.release()
 
 
+RATES = [
+    *[(1e-9, 0.002), (0.0011, 0.002), (0.0123, 0.012), (0.2, 0.2), (30000 / 1001, 29.97)],
+    *[(65.534, 65.534), (65.535, 65.535), (65.5354, 65.54), (119.673, 119.67), (239.417, 239.42)],
+    *[(655.353, 655.4), (999.99, 1000.0), (6553.55, 6554.0), (65535.4, 65535.0), (1e9, 65535.0)],
+]
+
+
+@pytest.mark.parametrize(("rate", "written"), RATES)
+def test_a_video_has_the_nearest_rate_that_can_be_written(tmp_path, rate, written):
+    video = VideoWriting(tmp_path / "a.mp4", rate)
+    for _ in range(3):
+        video.add(np.zeros((16, 16, 3), np.uint8))
+    video.close()
+    capture = cv2.VideoCapture(str(tmp_path / "a.mp4"), cv2.CAP_FFMPEG)
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(written, rel=1e-5)
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 3
+    capture.release()
+
+
 def test_links_in_the_folder_are_replaced_by_files_of_every_kind(tmp_path):
     own, out = tmp_path / "own", tmp_path / "out"
     names = ("a.mp4", "a.jpg", "classes.txt", "labels/a.txt", "annotations/a.xml")
