@@ -210,6 +210,13 @@ def test_errors_are_one_line(quick_run, photos, tmp_path, capsys):
     assert f"error: --images={photos}/*.xyz: no image found; must be" in capsys.readouterr().err
     assert _run(quick_run, [photos], tmp_path, "--annotations_dir=nowhere") == 2
     assert "--annotations_dir=nowhere: must be a folder" in capsys.readouterr().err
+    long = "a" * 300
+    assert _run(quick_run, [photos], tmp_path, f"--annotations_dir={long}") == 2
+    assert f"--annotations_dir={long}: must be a folder" in capsys.readouterr().err
+    assert _run(long, [photos], tmp_path) == 2
+    assert f"--run_dir={long}: contains no flags.txt; must be a run" in capsys.readouterr().err
+    assert _run(long, [photos], tmp_path, "--score_threshold=best") == 2
+    assert f"best: {long} has no thresholds.json; run `ssd-tfrecord" in capsys.readouterr().err
     assert _run(quick_run, [photos], photos) == 2
     error = capsys.readouterr().err
     assert f"--output_dir={photos}: contains the input image {photos}/000001.jpg, " in error

@@ -1,6 +1,7 @@
 """The detect command: from its config to pictures, detections.json and a summary."""
 
 import io
+import os
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
@@ -48,7 +49,7 @@ def run(config: DetectConfig) -> None:
     sources = source_list.find_sources(config.images, recursive=config.recursive, stdin=stdin)
     if any(source.kind != "image" for source in sources):
         video_reader.opencv()
-    if config.annotations_dir and not pathlib.Path(config.annotations_dir).is_dir():
+    if config.annotations_dir and not os.path.isdir(config.annotations_dir):
         raise InputError(f"--annotations_dir={config.annotations_dir}: must be a folder")
     is_best = config.detection.threshold is None
     best = best_thresholds.find(config.run_dir) if is_best else None
@@ -160,7 +161,7 @@ def _detect(
             failure = error
         taken = f"{progress.n:,} of {progress.total:,}" if progress.total else f"{progress.n:,}"
     part = folder / (DETECTIONS + PART)
-    kept = part if part.exists() else folder / DETECTIONS
+    kept = part if os.path.exists(part) else folder / DETECTIONS
     _end(delivery, stream, f"stopped after {taken} images", kept, failure, stop)
     if not delivery.num_detections:
         print(_why_nothing(config.detection.threshold))
@@ -213,7 +214,7 @@ def _annotated(
     from ssd_tfrecord.records.sources.voc_files.voc_xml import parse_voc_xml
 
     xml = pathlib.Path(config.annotations_dir, f"{path.stem}.xml")
-    if not (config.annotations_dir and xml.is_file()):
+    if not (config.annotations_dir and os.path.isfile(xml)):
         return None
     try:
         # VOC's pixels count from 1.

@@ -59,7 +59,8 @@ def _check_sources(folder: pathlib.Path, paths: Sequence[pathlib.Path]) -> None:
 
 
 def _target(path: pathlib.Path) -> pathlib.Path:
-    return path.resolve() if path.is_symlink() else path
+    # Not pathlib's, which raise where a name is too long or links lead in a circle.
+    return pathlib.Path(os.path.realpath(path)) if os.path.islink(path) else path
 
 
 def _is_same(folder: pathlib.Path, status: os.stat_result) -> bool:

@@ -30,7 +30,14 @@ def test_it_must_not_hold_an_image(tmp_path):
     assert os.listdir(tmp_path / "in" / "new") == []
 
 
-@pytest.mark.parametrize("name", ["file", "file/in", "a\0b"])
+def test_images_that_cannot_be_there_are_not(tmp_path):
+    (tmp_path / "a.jpg").symlink_to("a.jpg")
+    names = ("a" * 300, f"{'a' * 300}/b.jpg", "a.jpg")
+    output_folder.prepare(tmp_path / "out", [Source(tmp_path / name) for name in names])
+    output_folder.prepare(tmp_path / "out", [Source(tmp_path / name) for name in names])
+
+
+@pytest.mark.parametrize("name", ["file", "file/in", "a\0b", "a" * 300])
 def test_what_can_be_no_folder_is_an_error(tmp_path, name):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"--output_dir=.*: (is a file, or in one|cannot be wri)"):
