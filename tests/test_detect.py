@@ -389,6 +389,24 @@ def test_the_best_threshold_of_each_class(tiny_run, photos, tmp_path, capsys):
     assert said["score_threshold"] == {**best, "person": 1.0}
 
 
+@pytest.mark.parametrize("flag", ["max_detections", "nms_candidates"])
+def test_there_are_no_more_detections_than_a_network_has(photos, tmp_path, capsys, flag):
+    for value in (3_000_000_000, 1_000_001, 0):
+        assert _run("run", [photos], tmp_path, f"--{flag}={value}") == 2
+        said = f"--{flag}={value}: must be at least 1 and at most 1000000\n"
+        assert capsys.readouterr().err.endswith(said)
+
+
+def test_as_many_detections_as_may_be(quick_run, photos, tmp_path):
+    run_dir, words = tmp_path / "run", ["--pictures=false", "--nms_candidates=1000000"]
+    shutil.copytree(quick_run, run_dir)
+    content = {"overall": {"threshold": 1.0}, "classes": {}}
+    (run_dir / "thresholds.json").write_text(json.dumps(content))
+    for word in ("--max_detections=1000000", "--score_threshold=best"):
+        assert _run(run_dir, [photos / "000001.jpg"], tmp_path / "out", *words, word) == 0
+        assert [entry["detections"] for entry in _entries(tmp_path / "out")] == [[]]
+
+
 @pytest.mark.parametrize("value", ["bset", "1.5", "nan"])
 def test_thresholds_that_are_none(photos, tmp_path, capsys, value):
     assert _run("run", [photos], tmp_path, f"--score_threshold={value}") == 2

@@ -14,6 +14,7 @@ from ssd_tfrecord.detection.outputs import output_folder
 from ssd_tfrecord.detection.sources import source_list, video_reader
 from ssd_tfrecord.detection.sources.source_list import Source
 from ssd_tfrecord.errors import DiskError, InputError
+from ssd_tfrecord.options.detection import MAX_DETECTIONS
 from ssd_tfrecord.records.processes import lock
 from ssd_tfrecord.records.processes.progress import steady_bar
 
@@ -79,7 +80,7 @@ def _load(config: DetectConfig, best: "BestThresholds | None") -> "Detector":
         classes = checkpoint_files.read_classes(pathlib.Path(config.run_dir) / CHECKPOINTS)
         thresholds = best.of([item.name for item in classes])
         # All that could be among the best once each class has its threshold.
-        everything = len(classes) * shown.nms_candidates
+        everything = min(len(classes) * shown.nms_candidates, MAX_DETECTIONS)
         options = shown.at(best_thresholds.lowest(thresholds), everything)
     detector = Detector.load(
         config.run_dir, config.checkpoint, options, strategy=create_strategy(config.devices)
