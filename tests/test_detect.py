@@ -367,6 +367,19 @@ def test_all_kinds_of_files_of_all_kinds_of_sources(
     assert "6 images, " in capsys.readouterr().out
 
 
+def test_a_second_run_replaces_the_crops_of_the_first(tiny_run, photos, tmp_path):
+    paths = [photos / "000001.jpg", photos / "000002.jpg"]
+    words = ("--save_crops", "--pictures=false", "--score_threshold=0", "--max_detections=9")
+    assert _run(tiny_run, paths, tmp_path, *words) == 0
+    crops = {path.name for path in tmp_path.glob("crops/*/*.jpg")}
+    assert crops == {f"{stem}-{k}.jpg" for stem in ("000001", "000002") for k in range(1, 10)}
+    assert _run(tiny_run, paths[:1], tmp_path, *words[:-1], "--max_detections=2") == 0
+    crops = [path.name for path in tmp_path.glob("crops/*/000001-*.jpg")]
+    assert sorted(crops) == ["000001-1.jpg", "000001-2.jpg"]
+    # As its picture and labels would.
+    assert len([*tmp_path.glob("crops/*/000002-*.jpg")]) == 9
+
+
 def test_the_best_threshold_of_each_class(tiny_run, photos, tmp_path, capsys):
     run_dir = tmp_path / "run"
     shutil.copytree(tiny_run, run_dir)

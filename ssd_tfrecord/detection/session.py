@@ -55,7 +55,7 @@ def run(config: DetectConfig) -> None:
     is_best = config.detection.threshold is None
     best = best_thresholds.find(config.run_dir) if is_best else None
     folder = pathlib.Path(config.output_dir)
-    output_folder.prepare(folder, sources)
+    output_folder.prepare(folder, sources, crops=config.save_crops)
     with lock.alone_in(folder, "detect"):
         detector = _load(config, best)
         _detect(config, sources, detector, best)

@@ -1,6 +1,7 @@
 """The output folder: checked before a model is loaded, so that no work is done for nothing."""
 
 import contextlib
+import glob
 import os
 import pathlib
 import tempfile
@@ -9,20 +10,24 @@ from collections.abc import Iterator, Sequence
 from ssd_tfrecord.detection.sources.source_list import Source
 from ssd_tfrecord.errors import DiskError, InputError
 
+# Has a folder for each class.
+CROPS = "crops"
 
-def prepare(folder: pathlib.Path, sources: Sequence[Source]) -> None:
+
+def prepare(folder: pathlib.Path, sources: Sequence[Source], *, crops: bool = False) -> None:
     """Makes the folder, and tries to write to it.
 
     Args:
         folder: the output folder, which need not exist.
         sources: none of which may lie there: a picture could replace an image, and would be taken
             for one the next time.
+        crops: whether crops are written: then none may lie among those of an earlier run.
 
     Raises:
         InputError: one of them, or the file to which it links, lies there; it is no folder; or it
             cannot be written to.
     """
-    _check_sources(folder, [source.path for source in sources if source.kind != "camera"])
+    _check_sources(folder, [source.path for source in sources if source.kind != "camera"], crops)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Asked of the disk: permissions alone do not tell what it will do.
@@ -38,15 +43,18 @@ def prepare(folder: pathlib.Path, sources: Sequence[Source]) -> None:
         ) from None
 
 
-def _check_sources(folder: pathlib.Path, paths: Sequence[pathlib.Path]) -> None:
+def _check_sources(folder: pathlib.Path, paths: Sequence[pathlib.Path], crops: bool) -> None:
     # Compared as files, not by name: links and .. lead to one folder by several names.
     try:
-        ours = os.stat(folder)
+        ours = [os.stat(folder)]
     except (OSError, ValueError):
         return
+    if crops:
+        inner = glob.glob(os.path.join(glob.escape(str(folder)), CROPS, "*"))
+        ours += [os.stat(name) for name in inner if os.path.isdir(name)]
     # One look at each folder, of which there are fewer than images.
     same = {
-        parent: _is_same(parent, ours)
+        parent: _is_one_of(parent, ours)
         for path in paths
         for parent in {path.parent, _target(path).parent}
     }
@@ -63,11 +71,12 @@ def _target(path: pathlib.Path) -> pathlib.Path:
     return pathlib.Path(os.path.realpath(path)) if os.path.islink(path) else path
 
 
-def _is_same(folder: pathlib.Path, status: os.stat_result) -> bool:
+def _is_one_of(folder: pathlib.Path, statuses: Sequence[os.stat_result]) -> bool:
     try:
-        return os.path.samestat(os.stat(folder), status)
+        own = os.stat(folder)
     except OSError:
         return False
+    return any(os.path.samestat(own, status) for status in statuses)
 
 
 def clear(path: pathlib.Path) -> None:

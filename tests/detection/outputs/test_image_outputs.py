@@ -1,7 +1,9 @@
 """The files of an image: crops, YOLO's text, VOC's XML, COCO's rows, videos."""
 
 import json
+import os
 import pathlib
+import shutil
 
 import cv2
 import numpy as np
@@ -71,6 +73,52 @@ def test_crops_are_in_the_folder_of_their_class(tmp_path):
         np.testing.assert_allclose(np.asarray(crop), np.full((20, 40, 3), [200, 0, 0]), atol=4)
     with Image.open(tmp_path / "crops" / "cat" / "x-2.jpg") as crop:
         assert crop.size == (1, 1)
+
+
+def _crops(folder):
+    return sorted(str(path.relative_to(folder / "crops")) for path in folder.glob("crops/*/*"))
+
+
+def test_crops_of_an_earlier_run_are_replaced_image_by_image(tmp_path):
+    image = Image.new("RGB", (100, 50))
+    # As a photo has them; some stand before the comment.
+    image.info |= {"comment": b"mine", "xmp": b"x" * 60_000, "icc_profile": b"y" * 90_000}
+    first = Crops(tmp_path, ("a/b", "cat"))
+    for name in ("x", "x-1", "y"):
+        first.write(name, image, FOUND)
+    (tmp_path / "crops" / "a_b" / "x-77.jpg").write_bytes(b"no JPEG")
+    image.save(tmp_path / "crops" / "cat" / "x-78.jpg")
+    # Sorted by hand into another class, and renamed.
+    shutil.copy(tmp_path / "crops" / "a_b" / "x-2.jpg", tmp_path / "crops" / "cat" / "x-2.jpg")
+    shutil.copy(tmp_path / "crops" / "cat" / "x-1.jpg", tmp_path / "crops" / "cat" / "x-5.jpg")
+    own = ["a_b/x-77.jpg", "cat/x-2.jpg", "cat/x-5.jpg", "cat/x-78.jpg"]
+    written = [f"{kind}-{k}.jpg" for k, kind in ((2, "a_b/x"), (2, "a_b/x-1"), (2, "a_b/y"))]
+    written += [f"cat/{name}-1.jpg" for name in ("x", "x-1", "y")]
+    assert _crops(tmp_path) == sorted(own + written)
+    # Another model, which does not know one of the classes.
+    later = Crops(tmp_path, ("dog", "cat"))
+    later.write("x", image, _found([[0.2, 0.2, 0.6, 0.6]], [0.7], [1]))
+    gone = {"a_b/x-2.jpg", "cat/x-1.jpg"}
+    assert _crops(tmp_path) == sorted({*own, *written, "dog/x-1.jpg"} - gone)
+    later.write("y", image, _found([], [], []))
+    gone |= {"a_b/y-2.jpg", "cat/y-1.jpg"}
+    assert _crops(tmp_path) == sorted({*own, *written, "dog/x-1.jpg"} - gone)
+
+
+def test_crops_are_not_deleted_where_links_lead(tmp_path):
+    image = Image.new("RGB", (100, 50))
+    Crops(tmp_path / "a", NAMES).write("x", image, FOUND)
+    before = _crops(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "crops").symlink_to(tmp_path / "a" / "crops")
+    (tmp_path / "c" / "crops").mkdir(parents=True)
+    (tmp_path / "c" / "crops" / "cat").symlink_to(tmp_path / "a" / "crops" / "cat")
+    (tmp_path / "c" / "crops" / "a_b").mkdir()
+    (tmp_path / "c" / "crops" / "a_b" / "x-1.jpg").symlink_to(tmp_path / "a/crops/a_b/x-1.jpg")
+    for name in ("b", "c"):
+        Crops(tmp_path / name, NAMES).write("x", image, _found([], [], []))
+    assert _crops(tmp_path / "a") == before
+    assert os.listdir(tmp_path / "c" / "crops" / "a_b") == ["x-1.jpg"]
 
 
 def test_a_picture_fits_into_a_jpeg(tmp_path):

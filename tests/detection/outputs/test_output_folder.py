@@ -30,6 +30,20 @@ def test_it_must_not_hold_an_image(tmp_path):
     assert os.listdir(tmp_path / "in" / "new") == []
 
 
+def test_where_crops_are_written_it_must_not_hold_images_either(tmp_path):
+    image = tmp_path / "out" / "crops" / "cat" / "a-1.jpg"
+    image.parent.mkdir(parents=True)
+    image.touch()
+    (tmp_path / "out" / "crops" / "file").touch()
+    sources = [Source(image)]
+    for folder in (tmp_path, tmp_path / "out"):
+        output_folder.prepare(folder, sources)
+    output_folder.prepare(tmp_path, sources, crops=True)
+    message = r"--output_dir=.*/out: contains the input image .*/out/crops/cat/a-1.jpg, which"
+    with pytest.raises(InputError, match=message):
+        output_folder.prepare(tmp_path / "out", sources, crops=True)
+
+
 def test_images_that_cannot_be_there_are_not(tmp_path):
     (tmp_path / "a.jpg").symlink_to("a.jpg")
     names = ("a" * 300, f"{'a' * 300}/b.jpg", "a.jpg")
