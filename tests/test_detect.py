@@ -19,7 +19,9 @@ from ssd_tfrecord.detection.detector import Detector
 from ssd_tfrecord.detection.image_files import open_image
 from ssd_tfrecord.detection.outputs import drawn_files
 from ssd_tfrecord.detection.outputs.delivery import Delivery
+from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.geometry import suppression
+from ssd_tfrecord.records.processes import lock
 
 
 def _entries(folder):
@@ -208,6 +210,13 @@ def test_errors_are_one_line(quick_run, photos, tmp_path, capsys):
     assert f"error: --images={photos}/*.xyz: no image found; must be" in capsys.readouterr().err
     assert _run(quick_run, [photos], tmp_path, "--annotations_dir=nowhere") == 2
     assert "--annotations_dir=nowhere: must be a folder" in capsys.readouterr().err
+    long = "a" * 300
+    assert _run(quick_run, [photos], tmp_path, f"--annotations_dir={long}") == 2
+    assert f"--annotations_dir={long}: must be a folder" in capsys.readouterr().err
+    assert _run(long, [photos], tmp_path) == 2
+    assert f"--run_dir={long}: contains no flags.txt; must be a run" in capsys.readouterr().err
+    assert _run(long, [photos], tmp_path, "--score_threshold=best") == 2
+    assert f"best: {long} has no thresholds.json; run `ssd-tfrecord" in capsys.readouterr().err
     assert _run(quick_run, [photos], photos) == 2
     error = capsys.readouterr().err
     assert f"--output_dir={photos}: contains the input image {photos}/000001.jpg, " in error
@@ -281,6 +290,29 @@ def test_the_output_folder_is_tried_before_the_model_is_loaded(photos, tmp_path,
     assert f"--output_dir={tmp_path}/file/out: is a file, or in one" in capsys.readouterr().err
 
 
+def test_two_at_a_time_do_not_write_into_one_folder(quick_run, photos, tmp_path, capsys):
+    with lock.alone_in(tmp_path, "detect"):
+        assert _run("no run", [photos / "000001.jpg"], tmp_path) == 2
+        assert os.listdir(tmp_path) == []
+    assert capsys.readouterr().err == (
+        f"error: --output_dir={tmp_path}: another detect is writing here; wait for it to finish, "
+        "or choose another --output_dir\n"
+    )
+    held = []
+    take = Delivery.take
+
+    def looking(self, item):
+        with pytest.raises(InputError), lock.alone_in(tmp_path, "detect"):
+            pass
+        held.append(item)
+        take(self, item)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Delivery, "take", looking)
+        assert _run(quick_run, [photos / "000001.jpg"], tmp_path, "--pictures=false") == 0
+    assert len(held) == 1 and os.listdir(tmp_path) == ["detections.json"]
+
+
 def test_detections_json_says_what_it_holds(quick_run, photos, tmp_path):
     words = ("--pictures=false", "--score_threshold=0.5", "--max_detections=3")
     assert _run(quick_run, [photos / "000001.jpg"], tmp_path, *words) == 0
@@ -335,6 +367,19 @@ def test_all_kinds_of_files_of_all_kinds_of_sources(
     assert "6 images, " in capsys.readouterr().out
 
 
+def test_a_second_run_replaces_the_crops_of_the_first(tiny_run, photos, tmp_path):
+    paths = [photos / "000001.jpg", photos / "000002.jpg"]
+    words = ("--save_crops", "--pictures=false", "--score_threshold=0", "--max_detections=9")
+    assert _run(tiny_run, paths, tmp_path, *words) == 0
+    crops = {path.name for path in tmp_path.glob("crops/*/*.jpg")}
+    assert crops == {f"{stem}-{k}.jpg" for stem in ("000001", "000002") for k in range(1, 10)}
+    assert _run(tiny_run, paths[:1], tmp_path, *words[:-1], "--max_detections=2") == 0
+    crops = [path.name for path in tmp_path.glob("crops/*/000001-*.jpg")]
+    assert sorted(crops) == ["000001-1.jpg", "000001-2.jpg"]
+    # As its picture and labels would.
+    assert len([*tmp_path.glob("crops/*/000002-*.jpg")]) == 9
+
+
 def test_the_best_threshold_of_each_class(tiny_run, photos, tmp_path, capsys):
     run_dir = tmp_path / "run"
     shutil.copytree(tiny_run, run_dir)
@@ -355,6 +400,24 @@ def test_the_best_threshold_of_each_class(tiny_run, photos, tmp_path, capsys):
     assert entry["detections"] == expected[:100] and len(expected) >= 8
     said = json.loads((tmp_path / "best" / "detections.json").read_text())["thresholds"]
     assert said["score_threshold"] == {**best, "person": 1.0}
+
+
+@pytest.mark.parametrize("flag", ["max_detections", "nms_candidates"])
+def test_there_are_no_more_detections_than_a_network_has(photos, tmp_path, capsys, flag):
+    for value in (3_000_000_000, 1_000_001, 0):
+        assert _run("run", [photos], tmp_path, f"--{flag}={value}") == 2
+        said = f"--{flag}={value}: must be at least 1 and at most 1000000\n"
+        assert capsys.readouterr().err.endswith(said)
+
+
+def test_as_many_detections_as_may_be(quick_run, photos, tmp_path):
+    run_dir, words = tmp_path / "run", ["--pictures=false", "--nms_candidates=1000000"]
+    shutil.copytree(quick_run, run_dir)
+    content = {"overall": {"threshold": 1.0}, "classes": {}}
+    (run_dir / "thresholds.json").write_text(json.dumps(content))
+    for word in ("--max_detections=1000000", "--score_threshold=best"):
+        assert _run(run_dir, [photos / "000001.jpg"], tmp_path / "out", *words, word) == 0
+        assert [entry["detections"] for entry in _entries(tmp_path / "out")] == [[]]
 
 
 @pytest.mark.parametrize("value", ["bset", "1.5", "nan"])

@@ -56,9 +56,10 @@ def find(run_dir: str | os.PathLike[str]) -> BestThresholds:
         InputError: there are none, or the file is damaged.
     """
     folder = pathlib.Path(run_dir)
-    found = [path for path in folder.glob(f"{EVALUATIONS}/*/{THRESHOLDS}") if path.is_file()]
+    there = folder.glob(f"{EVALUATIONS}/*/{THRESHOLDS}") if os.path.isdir(folder) else ()
+    found = [path for path in there if os.path.isfile(path)]
     path = max(found, key=lambda path: path.stat().st_mtime, default=folder / THRESHOLDS)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(
             f"--score_threshold=best: {folder} has no {THRESHOLDS}; run `ssd-tfrecord evaluate "
             f"--run_dir={folder} --records=…` first, or give a number"

@@ -1,6 +1,7 @@
 """The detect command: from its config to pictures, detections.json and a summary."""
 
 import io
+import os
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
@@ -13,6 +14,8 @@ from ssd_tfrecord.detection.outputs import output_folder
 from ssd_tfrecord.detection.sources import source_list, video_reader
 from ssd_tfrecord.detection.sources.source_list import Source
 from ssd_tfrecord.errors import DiskError, InputError
+from ssd_tfrecord.options.detection import MAX_DETECTIONS
+from ssd_tfrecord.records.processes import lock
 from ssd_tfrecord.records.processes.progress import steady_bar
 
 if TYPE_CHECKING:
@@ -33,7 +36,8 @@ def run(config: DetectConfig) -> None:
     Ctrl-C, SIGTERM and a full disk end it early, and what was found until then is kept.
 
     Raises:
-        InputError: there is no image, none can be read, or the output folder contains one of them.
+        InputError: there is no image, none can be read, the output folder contains one of them, or
+            another detect is writing there.
         DiskError: the output folder cannot be written to any more.
         KeyboardInterrupt: it was stopped by Ctrl-C.
         SystemExit: it was stopped by SIGTERM; the code is 143.
@@ -46,13 +50,15 @@ def run(config: DetectConfig) -> None:
     sources = source_list.find_sources(config.images, recursive=config.recursive, stdin=stdin)
     if any(source.kind != "image" for source in sources):
         video_reader.opencv()
-    if config.annotations_dir and not pathlib.Path(config.annotations_dir).is_dir():
+    if config.annotations_dir and not os.path.isdir(config.annotations_dir):
         raise InputError(f"--annotations_dir={config.annotations_dir}: must be a folder")
     is_best = config.detection.threshold is None
     best = best_thresholds.find(config.run_dir) if is_best else None
-    output_folder.prepare(pathlib.Path(config.output_dir), sources)
-    detector = _load(config, best)
-    _detect(config, sources, detector, best)
+    folder = pathlib.Path(config.output_dir)
+    output_folder.prepare(folder, sources, crops=config.save_crops)
+    with lock.alone_in(folder, "detect"):
+        detector = _load(config, best)
+        _detect(config, sources, detector, best)
 
 
 def _load(config: DetectConfig, best: "BestThresholds | None") -> "Detector":
@@ -74,7 +80,7 @@ def _load(config: DetectConfig, best: "BestThresholds | None") -> "Detector":
         classes = checkpoint_files.read_classes(pathlib.Path(config.run_dir) / CHECKPOINTS)
         thresholds = best.of([item.name for item in classes])
         # All that could be among the best once each class has its threshold.
-        everything = len(classes) * shown.nms_candidates
+        everything = min(len(classes) * shown.nms_candidates, MAX_DETECTIONS)
         options = shown.at(best_thresholds.lowest(thresholds), everything)
     detector = Detector.load(
         config.run_dir, config.checkpoint, options, strategy=create_strategy(config.devices)
@@ -156,7 +162,7 @@ def _detect(
             failure = error
         taken = f"{progress.n:,} of {progress.total:,}" if progress.total else f"{progress.n:,}"
     part = folder / (DETECTIONS + PART)
-    kept = part if part.exists() else folder / DETECTIONS
+    kept = part if os.path.exists(part) else folder / DETECTIONS
     _end(delivery, stream, f"stopped after {taken} images", kept, failure, stop)
     if not delivery.num_detections:
         print(_why_nothing(config.detection.threshold))
@@ -209,7 +215,7 @@ def _annotated(
     from ssd_tfrecord.records.sources.voc_files.voc_xml import parse_voc_xml
 
     xml = pathlib.Path(config.annotations_dir, f"{path.stem}.xml")
-    if not (config.annotations_dir and xml.is_file()):
+    if not (config.annotations_dir and os.path.isfile(xml)):
         return None
     try:
         # VOC's pixels count from 1.

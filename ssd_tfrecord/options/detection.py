@@ -8,6 +8,9 @@ from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options.option import Options, option
 
 BEST = "best"
+# Far more than a network finds: 400 candidates of each of COCO's 80 classes are 32,000, and SSD512
+# has 24,564 anchors. The results of an image, filled up to so many, are 24 MB.
+MAX_DETECTIONS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,15 @@ class DetectionOptions(Options):
         400,
         "number of best-scoring detections per class and image that enter non-maximum suppression",
         minimum=1,
+        maximum=MAX_DETECTIONS,
         role="view",
     )
     max_detections: int = option(
-        200, "number of best-scoring detections to keep per image", minimum=1, role="view"
+        200,
+        "number of best-scoring detections to keep per image",
+        minimum=1,
+        maximum=MAX_DETECTIONS,
+        role="view",
     )
 
 

@@ -201,7 +201,8 @@ def read_config(run_dir: str | os.PathLike[str]) -> TrainConfig:
             or it is what an interrupted ``--restart`` has left.
     """
     path = pathlib.Path(run_dir) / FLAGS_FILE
-    if not path.is_file():
+    # A name that is too long is one that is not there.
+    if not os.path.isfile(path):
         raise InputError(f"--run_dir={run_dir}: contains no {FLAGS_FILE}; must be a run folder")
     if path.with_name(RESTARTING_FILE).exists():
         raise InputError(

@@ -1,12 +1,11 @@
 """A download from its flags to the command that converts it."""
 
 import contextlib
-import fcntl
 import os
 import pathlib
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from ssd_tfrecord.config import DownloadConfig
 from ssd_tfrecord.datasets.download import http_transfer
@@ -16,6 +15,7 @@ from ssd_tfrecord.datasets.download.part_file import part_path
 from ssd_tfrecord.datasets.download.receipt import Receipt
 from ssd_tfrecord.datasets.download.unpack import Count, unpack
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.records.processes import lock
 
 # Below the output folder: archives that are downloaded, and those of --keep_archives.
 ARCHIVES = "archives"
@@ -39,7 +39,7 @@ def run(config: DownloadConfig, datasets: Mapping[str, Dataset] = DATASETS) -> N
             print(_plan(config, parts, root))
             return
         root.mkdir(parents=True, exist_ok=True)
-        with _alone(root):
+        with lock.alone_in(root, "download"):
             _download(config, parts, root)
     except OSError as error:
         raise InputError(
@@ -180,27 +180,3 @@ def _plan(config: DownloadConfig, parts: Sequence[Part], root: pathlib.Path) -> 
     free, place = _space_free(root)
     lines.append(f"needs up to {needed}; {size_text(free)} are free in {place}")
     return "\n".join(lines)
-
-
-@contextlib.contextmanager
-def _alone(root: pathlib.Path) -> Iterator[None]:
-    """Holds ``root`` for this run; the kernel frees it when the process ends.
-
-    Raises:
-        InputError: another download holds it.
-    """
-    # The folder itself is locked, so that no file is left behind.
-    descriptor = os.open(root, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"--output_dir={root}: another download is writing here; wait for it to finish, or "
-                "choose another --output_dir"
-            ) from None
-        except OSError:  # NFS locks no folders: two runs at a time would fail the checksum
-            pass
-        yield
-    finally:
-        os.close(descriptor)

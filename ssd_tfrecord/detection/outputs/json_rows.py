@@ -5,6 +5,7 @@ import os
 import pathlib
 from typing import Any
 
+from ssd_tfrecord.detection.outputs.output_folder import clear
 from ssd_tfrecord.runs.run_files import sync_folder
 
 PART = ".part"
@@ -29,7 +30,8 @@ class JsonRows:
         self._path = path
         self._part = path.with_name(path.name + PART)
         self._tail = f"\n{tail}\n".encode()
-        self._descriptor = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        clear(self._part)
+        self._descriptor = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         self._end = 0
         self._begin = b"\n"
         self._append(head.encode())

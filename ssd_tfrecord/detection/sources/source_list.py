@@ -58,17 +58,24 @@ def find_sources(
         stdin: the standard input.
 
     Raises:
-        InputError: a pattern matches nothing, or is the address of a page; a list cannot be read.
+        InputError: a pattern matches nothing, or is the address of a page; a folder or a list
+            cannot be read.
     """
     # A dict, because it keeps the order.
     found: dict[Source, None] = {}
     for pattern in _joined(patterns):
-        if pattern == STDIN:
-            matches = _listed(stdin or (), pathlib.Path(), recursive)
-        elif pattern.lower().endswith(LIST_SUFFIX) and os.path.isfile(pattern):
-            matches = _read_list(pathlib.Path(pattern), recursive)
-        else:
-            matches = _matches(pattern, recursive)
+        try:
+            if pattern == STDIN:
+                matches = _listed(stdin or (), pathlib.Path(), recursive)
+            elif pattern.lower().endswith(LIST_SUFFIX) and os.path.isfile(pattern):
+                matches = _read_list(pathlib.Path(pattern), recursive)
+            else:
+                matches = _matches(pattern, recursive)
+        except OSError as error:
+            raise InputError(
+                f"--images={pattern}: cannot be read ({error.strerror}); must be a file, a folder "
+                "or a list that can"
+            ) from None
         if not matches:
             raise InputError(
                 f"--images={pattern}: no image found; must be a file, a folder, a list (.txt) or a "
@@ -93,6 +100,12 @@ def _joined(patterns: Sequence[str]) -> list[str]:
 
 
 def _matches(pattern: str, recursive: bool) -> list[Source]:
+    """The sources that a pattern names, which is no list.
+
+    Raises:
+        InputError: it is an address.
+        OSError: it is a folder that cannot be read.
+    """
     if camera := _CAMERA.fullmatch(pattern):
         return [Source(pathlib.Path(str(int(camera[1]))), "camera")]
     if _ADDRESS.match(pattern):
@@ -101,11 +114,12 @@ def _matches(pattern: str, recursive: bool) -> list[Source]:
             "`curl -LO`, and give its path"
         )
     path = pathlib.Path(pattern)
-    # First, because names may contain the brackets of a glob: d[1].jpg.
-    if path.is_file():
+    # First, because names may contain the brackets of a glob: d[1].jpg. os.path's functions take
+    # what can be no name, as a long one, for one that is not there; pathlib's raise.
+    if os.path.isfile(path):
         return [_source(path)]
     names: Iterable[str | pathlib.Path]
-    if path.is_dir():
+    if os.path.isdir(path):
         names = path.rglob("*") if recursive else path.iterdir()
     else:
         names = glob.glob(pattern, recursive=True)
@@ -120,7 +134,7 @@ def _source(path: pathlib.Path) -> Source:
 def _is_wanted(path: pathlib.Path) -> bool:
     suffixes = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
     hidden = path.name.startswith(".")
-    return path.suffix.lower() in suffixes and not hidden and path.is_file()
+    return path.suffix.lower() in suffixes and not hidden and os.path.isfile(path)
 
 
 def _read_list(path: pathlib.Path, recursive: bool) -> list[Source]:
@@ -145,6 +159,10 @@ def _listed(lines: Iterable[str], folder: pathlib.Path, recursive: bool) -> list
         name = line.replace("\0", "?")
         if not os.path.exists(name) and os.path.exists(folder / name):
             name = str(folder / name)
+        try:
+            matches = _matches(name, recursive)
+        except OSError:
+            matches = []
         # What is not there is an image that cannot be read, which stops no other.
-        found.update(dict.fromkeys(_matches(name, recursive) or [Source(pathlib.Path(name))]))
+        found.update(dict.fromkeys(matches or [Source(pathlib.Path(name))]))
     return list(found)

@@ -167,6 +167,32 @@ def alone(path: str) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def alone_in(folder: str | os.PathLike[str], program: str) -> Iterator[None]:
+    """Holds ``folder`` for one run of a program while the context lasts.
+
+    The folder itself is locked, so that no file is left behind. Where that cannot be done, as NFS
+    locks no folders, another run is not noticed.
+
+    Args:
+        folder: that of --output_dir; it exists.
+        program: what the error calls it, like download.
+
+    Raises:
+        InputError: another run of the program holds it; this is not waited for.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            if not _try_to_lock(descriptor):
+                raise InputError(
+                    f"--output_dir={os.fspath(folder)}: another {program} is writing here; wait "
+                    "for it to finish, or choose another --output_dir"
+                )
+        yield
+
+
 def _wait_for_workers(folder: str) -> None:
     # Not for long: the workers of a killed run see its death within milliseconds.
     descriptor = _open(os.path.join(folder, WORKERS))

@@ -269,7 +269,7 @@ def test_folder_that_cannot_be_locked_is_used(datasets, tmp_path, monkeypatch):
     def flock(descriptor, operation):
         raise OSError(9, "Bad file descriptor")
 
-    monkeypatch.setattr(session.fcntl, "flock", flock)
+    monkeypatch.setattr(fcntl, "flock", flock)
     session.run(config_of(tmp_path), datasets)
 
 

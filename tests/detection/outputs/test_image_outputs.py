@@ -1,7 +1,9 @@
 """The files of an image: crops, YOLO's text, VOC's XML, COCO's rows, videos."""
 
 import json
+import os
 import pathlib
+import shutil
 
 import cv2
 import numpy as np
@@ -73,6 +75,52 @@ def test_crops_are_in_the_folder_of_their_class(tmp_path):
         assert crop.size == (1, 1)
 
 
+def _crops(folder):
+    return sorted(str(path.relative_to(folder / "crops")) for path in folder.glob("crops/*/*"))
+
+
+def test_crops_of_an_earlier_run_are_replaced_image_by_image(tmp_path):
+    image = Image.new("RGB", (100, 50))
+    # As a photo has them; some stand before the comment.
+    image.info |= {"comment": b"mine", "xmp": b"x" * 60_000, "icc_profile": b"y" * 90_000}
+    first = Crops(tmp_path, ("a/b", "cat"))
+    for name in ("x", "x-1", "y"):
+        first.write(name, image, FOUND)
+    (tmp_path / "crops" / "a_b" / "x-77.jpg").write_bytes(b"no JPEG")
+    image.save(tmp_path / "crops" / "cat" / "x-78.jpg")
+    # Sorted by hand into another class, and renamed.
+    shutil.copy(tmp_path / "crops" / "a_b" / "x-2.jpg", tmp_path / "crops" / "cat" / "x-2.jpg")
+    shutil.copy(tmp_path / "crops" / "cat" / "x-1.jpg", tmp_path / "crops" / "cat" / "x-5.jpg")
+    own = ["a_b/x-77.jpg", "cat/x-2.jpg", "cat/x-5.jpg", "cat/x-78.jpg"]
+    written = [f"{kind}-{k}.jpg" for k, kind in ((2, "a_b/x"), (2, "a_b/x-1"), (2, "a_b/y"))]
+    written += [f"cat/{name}-1.jpg" for name in ("x", "x-1", "y")]
+    assert _crops(tmp_path) == sorted(own + written)
+    # Another model, which does not know one of the classes.
+    later = Crops(tmp_path, ("dog", "cat"))
+    later.write("x", image, _found([[0.2, 0.2, 0.6, 0.6]], [0.7], [1]))
+    gone = {"a_b/x-2.jpg", "cat/x-1.jpg"}
+    assert _crops(tmp_path) == sorted({*own, *written, "dog/x-1.jpg"} - gone)
+    later.write("y", image, _found([], [], []))
+    gone |= {"a_b/y-2.jpg", "cat/y-1.jpg"}
+    assert _crops(tmp_path) == sorted({*own, *written, "dog/x-1.jpg"} - gone)
+
+
+def test_crops_are_not_deleted_where_links_lead(tmp_path):
+    image = Image.new("RGB", (100, 50))
+    Crops(tmp_path / "a", NAMES).write("x", image, FOUND)
+    before = _crops(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "crops").symlink_to(tmp_path / "a" / "crops")
+    (tmp_path / "c" / "crops").mkdir(parents=True)
+    (tmp_path / "c" / "crops" / "cat").symlink_to(tmp_path / "a" / "crops" / "cat")
+    (tmp_path / "c" / "crops" / "a_b").mkdir()
+    (tmp_path / "c" / "crops" / "a_b" / "x-1.jpg").symlink_to(tmp_path / "a/crops/a_b/x-1.jpg")
+    for name in ("b", "c"):
+        Crops(tmp_path / name, NAMES).write("x", image, _found([], [], []))
+    assert _crops(tmp_path / "a") == before
+    assert os.listdir(tmp_path / "c" / "crops" / "a_b") == ["x-1.jpg"]
+
+
 def test_a_picture_fits_into_a_jpeg(tmp_path):
     write_picture(tmp_path / "a.jpg", Image.new("RGB", (70_000, 10)))
     with Image.open(tmp_path / "a.jpg") as picture:
@@ -117,6 +165,48 @@ def test_a_video_has_all_its_frames_even_of_odd_size(tmp_path):
     np.testing.assert_allclose(pixels[15, 23], [20, 0, 200], atol=10)
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 4
     capture.release()
+
+
+RATES = [
+    *[(1e-9, 0.002), (0.0011, 0.002), (0.0123, 0.012), (0.2, 0.2), (30000 / 1001, 29.97)],
+    *[(65.534, 65.534), (65.535, 65.535), (65.5354, 65.54), (119.673, 119.67), (239.417, 239.42)],
+    *[(655.353, 655.4), (999.99, 1000.0), (6553.55, 6554.0), (65535.4, 65535.0), (1e9, 65535.0)],
+]
+
+
+@pytest.mark.parametrize(("rate", "written"), RATES)
+def test_a_video_has_the_nearest_rate_that_can_be_written(tmp_path, rate, written):
+    video = VideoWriting(tmp_path / "a.mp4", rate)
+    for _ in range(3):
+        video.add(np.zeros((16, 16, 3), np.uint8))
+    video.close()
+    capture = cv2.VideoCapture(str(tmp_path / "a.mp4"), cv2.CAP_FFMPEG)
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(written, rel=1e-5)
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 3
+    capture.release()
+
+
+def test_links_in_the_folder_are_replaced_by_files_of_every_kind(tmp_path):
+    own, out = tmp_path / "own", tmp_path / "out"
+    names = ("a.mp4", "a.jpg", "classes.txt", "labels/a.txt", "annotations/a.xml")
+    names = (*names, "crops/cat/a-2.jpg", "images.json.part", "results.json.part")
+    for name in names:
+        for folder in (own, out):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (own / name).write_text("mine")
+        (out / name).symlink_to(own / name)
+    image = Image.new("RGB", (100, 50))
+    write_picture(out / "a.jpg", image)
+    YoloText(out, NAMES).write("a", FOUND)
+    voc_drafts.write_xml(out, "a", pathlib.Path("a.jpg"), FOUND, NAMES)
+    Crops(out, NAMES).write("a", image, FOUND)
+    _coco(out, ["a.jpg"])
+    video = VideoWriting(out / "a.mp4", 10.0)
+    video.add(np.asarray(image))
+    video.close()
+    assert {(own / name).read_text() for name in names} == {"mine"}
+    assert not any((out / name).is_symlink() for name in names)
+    assert sum(path.is_file() for path in out.rglob("*")) == len(names) + 1
 
 
 def test_a_video_that_cannot_be_written_is_an_error(tmp_path):

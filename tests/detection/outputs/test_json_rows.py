@@ -49,6 +49,17 @@ def test_a_row_that_does_not_fit_is_left_out(tmp_path, monkeypatch):
     assert _read(tmp_path / "a.json") == ["x" * 50, "z"]
 
 
+def test_links_are_replaced(tmp_path):
+    for name in ("a.json", "a.json.part"):
+        (tmp_path / f"own {name}").write_text("mine")
+        (tmp_path / name).symlink_to(tmp_path / f"own {name}")
+    rows = JsonRows(tmp_path / "a.json")
+    rows.add(1)
+    rows.close()
+    assert _read(tmp_path / "a.json") == [1] and not (tmp_path / "a.json").is_symlink()
+    assert {path.read_text() for path in tmp_path.glob("own *")} == {"mine"}
+
+
 def test_names_that_are_not_utf_8_come_back():
     name = os.fsdecode(b"caf\xe9.jpg")
     assert os.fsencode(json.loads(to_json(name))) == b"caf\xe9.jpg"

@@ -1,6 +1,8 @@
 """The output folder is looked at, and tried, before there is anything to write."""
 
+import io
 import os
+import pathlib
 
 import pytest
 from PIL import Image
@@ -28,7 +30,28 @@ def test_it_must_not_hold_an_image(tmp_path):
     assert os.listdir(tmp_path / "in" / "new") == []
 
 
-@pytest.mark.parametrize("name", ["file", "file/in", "a\0b"])
+def test_where_crops_are_written_it_must_not_hold_images_either(tmp_path):
+    image = tmp_path / "out" / "crops" / "cat" / "a-1.jpg"
+    image.parent.mkdir(parents=True)
+    image.touch()
+    (tmp_path / "out" / "crops" / "file").touch()
+    sources = [Source(image)]
+    for folder in (tmp_path, tmp_path / "out"):
+        output_folder.prepare(folder, sources)
+    output_folder.prepare(tmp_path, sources, crops=True)
+    message = r"--output_dir=.*/out: contains the input image .*/out/crops/cat/a-1.jpg, which"
+    with pytest.raises(InputError, match=message):
+        output_folder.prepare(tmp_path / "out", sources, crops=True)
+
+
+def test_images_that_cannot_be_there_are_not(tmp_path):
+    (tmp_path / "a.jpg").symlink_to("a.jpg")
+    names = ("a" * 300, f"{'a' * 300}/b.jpg", "a.jpg")
+    output_folder.prepare(tmp_path / "out", [Source(tmp_path / name) for name in names])
+    output_folder.prepare(tmp_path / "out", [Source(tmp_path / name) for name in names])
+
+
+@pytest.mark.parametrize("name", ["file", "file/in", "a\0b", "a" * 300])
 def test_what_can_be_no_folder_is_an_error(tmp_path, name):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"--output_dir=.*: (is a file, or in one|cannot be wri)"):
@@ -48,15 +71,40 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     output_folder.write_bytes(tmp_path / "a", b"x")
     assert (tmp_path / "a").read_bytes() == b"x"
 
-    def half(path, content):
-        with path.open("wb") as file:
-            file.write(content[:1])
-        raise OSError(28, "No space left on device", str(path))
+    class Full(io.BytesIO):
+        def write(self, content):
+            raise OSError(28, "No space left on device", "b")
 
-    monkeypatch.setattr(output_folder.pathlib.Path, "write_bytes", half)
+    def begun(path, mode):
+        path.touch()
+        return Full()
+
+    monkeypatch.setattr(pathlib.Path, "open", begun)
     with (
-        pytest.raises(DiskError, match=r"/b: No space left on device$"),
+        pytest.raises(DiskError, match=r"^b: No space left on device$"),
         output_folder.disk_errors(tmp_path),
     ):
         output_folder.write_bytes(tmp_path / "b", b"xyz")
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path, link):
+    (tmp_path / "photo").write_bytes(b"a photo")
+    link(tmp_path / "photo", tmp_path / "a")
+    output_folder.write_bytes(tmp_path / "a", b"x")
+    assert (tmp_path / "photo").read_bytes() == b"a photo"
+    assert (tmp_path / "a").read_bytes() == b"x" and not (tmp_path / "a").is_symlink()
+
+
+def test_nothing_is_made_where_a_link_leads_nowhere(tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "nowhere")
+    output_folder.write_bytes(tmp_path / "a", b"x")
+    assert os.listdir(tmp_path) == ["a"] and (tmp_path / "a").read_bytes() == b"x"
+
+
+def test_a_folder_of_that_name_is_an_error(tmp_path):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(DiskError, match=r"/a: "), output_folder.disk_errors(tmp_path):
+        output_folder.write_bytes(tmp_path / "a", b"x")
+    assert (tmp_path / "a").is_dir()

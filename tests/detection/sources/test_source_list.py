@@ -1,6 +1,7 @@
 """What --images names: files, folders, globs, lists, standard input, and what is refused."""
 
 import io
+import pathlib
 
 import pytest
 
@@ -74,6 +75,35 @@ def test_lists_hold_files_of_the_working_folder_or_of_their_own(tmp_path, monkey
     (tmp_path / "lists" / "none.txt").write_text("\n\n")
     with pytest.raises(InputError, match=r"none.txt: no image found"):
         find_sources(["lists/none.txt"])
+
+
+LONG = "a" * 300
+
+
+@pytest.mark.parametrize("pattern", [LONG, f"{LONG}*", f"{LONG}/*.jpg", f"in/{LONG}.jpg"])
+def test_a_name_that_is_too_long_matches_nothing(tmp_path, pattern):
+    with pytest.raises(InputError, match=r"--images=.*: no image found; must be a file, a folder"):
+        find_sources([str(tmp_path / pattern)])
+
+
+def test_a_line_that_can_be_no_name_stops_no_other(tmp_path, monkeypatch):
+    image = _touch(tmp_path / "a.jpg")
+    (tmp_path / "closed").mkdir()
+    iterdir = pathlib.Path.iterdir
+
+    def closed(path):
+        if path.name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return iterdir(path)
+
+    monkeypatch.setattr(pathlib.Path, "iterdir", closed)
+    lines = [LONG, f"{LONG}*", str(tmp_path / "closed"), str(image)]
+    (tmp_path / "list.txt").write_text("\n".join(lines))
+    expected = [*map(pathlib.Path, lines)]
+    assert _found(str(tmp_path / "list.txt")) == expected
+    assert _found("-", stdin=io.StringIO("\n".join(lines))) == expected
+    with pytest.raises(InputError, match=r"^--images=.*/closed: cannot be read \(Permission deni"):
+        find_sources([str(tmp_path / "closed")])
 
 
 def test_paths_come_from_standard_input(tmp_path):

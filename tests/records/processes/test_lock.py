@@ -66,6 +66,32 @@ def test_a_lock_on_a_file_that_has_lost_its_name_is_not_one(tmp_path, monkeypatc
     os.close(descriptor)
 
 
+def test_a_folder_is_one_programs_at_a_time_and_nothing_is_left_in_it(tmp_path):
+    message = rf"^--output_dir={re.escape(str(tmp_path))}: another download is writing here; wait "
+    for _ in range(2):
+        with (
+            lock.alone_in(tmp_path, "download"),
+            pytest.raises(InputError, match=message),
+            lock.alone_in(tmp_path, "download"),
+        ):
+            raise AssertionError("held twice")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_locked_is_used_unlocked(tmp_path, monkeypatch):
+    def nfs(descriptor, how):
+        raise OSError(9, "Bad file descriptor")
+
+    monkeypatch.setattr(fcntl, "flock", nfs)
+    done = []
+    with lock.alone_in(tmp_path, "detect"):
+        done.append(1)
+    # What is raised inside is the caller's own.
+    with pytest.raises(OSError, match="full"), lock.alone_in(tmp_path, "detect"):
+        raise OSError("full")
+    assert done == [1]
+
+
 def test_a_folder_that_is_held_names_its_holder(tmp_path):
     descriptor = lock.hold(str(tmp_path / "a"))
     assert lock.is_held(str(tmp_path / "a"))
