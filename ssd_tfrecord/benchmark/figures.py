@@ -46,10 +46,15 @@ def check_place(path: str) -> None:
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         raise InputError(f"--json={path}: no such folder; {what}")
-    if os.path.isdir(path):
-        raise InputError(f"--json={path}: is a folder; {what}")
-    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
-        raise InputError(f"--json={path}: cannot be written; {what} where you may write")
+    is_new = not os.path.lexists(path)
+    try:
+        # Tried, as permissions alone do not tell; what it holds stays.
+        with open(path, "ab"):
+            pass
+        if is_new:
+            os.remove(path)
+    except OSError as error:
+        raise InputError(f"--json={path}: cannot be written: {error.strerror}; {what}") from None
 
 
 def save(path: str | os.PathLike[str], report: Mapping[str, Any]) -> None:

@@ -81,7 +81,9 @@ def _names(manifests: Sequence[Manifest]) -> list[str]:
     if len({name.lower() for name in names}) < len(names):
         from ssd_tfrecord.detection.detections import image_names
 
-        names = image_names([manifest.directory for manifest in manifests])
+        folders = [os.path.abspath(manifest.directory) for manifest in manifests]
+        above = os.path.commonpath([os.path.dirname(folder) for folder in folders])
+        names = image_names([os.path.relpath(folder, above) for folder in folders])
     return names
 
 

@@ -118,15 +118,16 @@ def test_saved_report_is_loaded(tmp_path):
 
 
 def test_where_a_report_can_be_saved(tmp_path):
-    (tmp_path / "old.json").touch()
+    (tmp_path / "old.json").write_text("old")
     for name in ("new.json", "old.json"):
         figures.check_place(str(tmp_path / name))
     assert not (tmp_path / "new.json").exists()
+    assert (tmp_path / "old.json").read_text() == "old"
     refused = {
-        str(tmp_path): "is a folder; must be a file in an existing folder",
+        str(tmp_path): "cannot be written: Is a directory; must be a file in an existing folder",
         f"{tmp_path}/none/a.json": "no such folder; must be a file in an existing folder",
-        "/proc/a.json": "cannot be written; must be a file in an existing folder where you may "
-        "write",
+        "/proc/a.json": "cannot be written: No such file or directory; must be a file in an "
+        "existing folder",
     }
     for path, message in refused.items():
         with pytest.raises(InputError) as raised:

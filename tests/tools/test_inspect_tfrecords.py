@@ -60,8 +60,13 @@ def test_sets_of_one_name_have_a_folder_each(run, tiny_records, tmp_path, capsys
     sets = [shutil.copytree(tiny_records, tmp_path / part / "train") for part in ("a", "b")]
     words = [f"--output_dir={tmp_path / 'out'}", "--draw=2"]
     assert run(f"--records={sets[0]},{sets[1]}", *words) == 0
-    assert len([*(tmp_path / "out").rglob("*.jpg")]) == 2
-    assert len(re.findall(f"^pictures: {tmp_path}/out/", capsys.readouterr().out, re.M)) == 2
+    drawn = sorted(path.parent.name for path in (tmp_path / "out").glob("*/*.png"))
+    assert drawn == ["a_train", "b_train"]
+    assert f"\npictures: {tmp_path}/out/a_train/" in capsys.readouterr().out
+    # Also of one that is given twice.
+    assert run(f"--records={sets[0]},{sets[0]}", *words[1:], f"--output_dir={tmp_path}/twice") == 0
+    drawn = sorted(path.parent.name for path in (tmp_path / "twice").glob("*/*.png"))
+    assert drawn == ["train", "train-2"]
 
 
 def test_plots_and_pictures(run, tiny_records, tmp_path, capsys):
