@@ -61,6 +61,7 @@ def test_a_word_may_stand_for_a_number():
         (["--momentum=high"], "error: --momentum=high: must be a number\n"),
         (["--xla=maybe"], "error: --xla=maybe: must be true or false\n"),
         (["--num_steps=0"], "--num_steps=0: must be at least 1"),
+        (["--num_steps=99999999999"], "--num_steps=99999999999: must be within ±2147483647"),
         (["--global_batch_size=0"], "--global_batch_size=0: must be auto or at least 1\n"),
         (["--global_batch_size=-8"], "--global_batch_size=-8: must be auto or at least 1\n"),
         (["--global_batch_size=many"], "=many: must be auto or a whole number\n"),

@@ -20,6 +20,10 @@ Role = Literal[
 ]
 
 
+# Of whole numbers that have no other bound: TensorFlow counts most things in 32 bits.
+LARGEST = 2**31 - 1
+
+
 def option(
     default: Any,
     text: str,
@@ -102,6 +106,8 @@ class Options:
             for item in value if isinstance(value, tuple) else (value,):
                 if not _fits(item, field.metadata):
                     raise InputError(f"--{field.name}={item}: must be {allowed(field)}")
+                if isinstance(item, int) and abs(item) > LARGEST:
+                    raise InputError(f"--{field.name}={item}: must be within ±{LARGEST}")
 
 
 def names_of_role(options: Options | type[Options], *roles: Role) -> set[str]:

@@ -123,7 +123,9 @@ def _receive_all(
             furthest = max(furthest, part.size)
             if failures > patience.retries:
                 raise UnusableError(f"{error} ({failures} times without new data)") from None
-            wait = min(max(patience.pause * 2 ** max(failures - 1, 0), error.wait), _LONGEST_WAIT)
+            # Not a whole number: 5,000 failures would make one of as many digits.
+            pause = patience.pause * 2.0 ** min(max(failures - 1, 0), 60)
+            wait = min(max(pause, error.wait), _LONGEST_WAIT)
             say(f"{archive.name}: {url}: {error}; trying again in {wait:.0f} s")
             time.sleep(wait)
 

@@ -32,10 +32,10 @@ class Receipt:
         """
         folder = self._root / part.folder
         if not folder.is_dir() or not any(folder.iterdir()):
-            if os.path.lexists(folder) and not folder.is_dir():
-                raise InputError(
-                    f"{folder}: is no folder, but {part.name} goes there; move it away"
-                )
+            # What is unpacked gets its name at once; only an empty folder gives way to that.
+            if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
+                what = "a link" if folder.is_dir() else "no folder"
+                raise InputError(f"{folder}: is {what}, but {part.name} goes there; move it away")
             return False
         entry = self._parts.get(part.name, {})
         if entry.get("archives") != _archives(part):

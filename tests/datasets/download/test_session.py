@@ -186,6 +186,11 @@ def test_file_instead_of_the_folder_is_refused(datasets, tmp_path):
     (tmp_path / "VOCdevkit" / "VOC2007").write_text("a file")
     with pytest.raises(InputError, match=r"VOC2007: is no folder, but VOC2007 goes there; move"):
         session.run(config_of(tmp_path), datasets)
+    (tmp_path / "VOCdevkit" / "VOC2007").unlink()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "VOCdevkit" / "VOC2007").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"VOC2007: is a link, but VOC2007 goes there; move"):
+        session.run(config_of(tmp_path), datasets)
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"file: cannot be read or written: "):
         session.run(config_of(tmp_path / "file"), datasets)
