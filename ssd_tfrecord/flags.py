@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import io
 import os
 import pathlib
 import re
@@ -51,6 +52,7 @@ def run(
         # 0.9 of 4.6 CPU s. On the old stack the variable asks for a package that is not there.
         os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     argv = list(sys.argv if argv is None else argv)
+    print_anywhere()
     try:
         # Answered here, before absl: its own --help exits with 1.
         if any(word in _HELP for word in argv[1:]):
@@ -71,6 +73,17 @@ def run(
             raise
         return _say(DiskError(f"{os.fsdecode(error.filename)}: {error.strerror}"))
     return 0
+
+
+def print_anywhere() -> None:
+    """Lets stdout and stderr take every character; what their encoding lacks is escaped.
+
+    A terminal or a log of Latin-1 or ASCII would end a program at the first dash or accent.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # Not of a stream that a caller has put in their place.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _say(error: InputError) -> int:
@@ -237,7 +250,10 @@ class _FlagValues(absl_flags.FlagValues):
 
     # absl calls this for nested flagfiles too, and has no public hook that does.
     def _get_flag_file_lines(self, filename: str, *arguments: Any, **settings: Any) -> list[str]:
-        return super()._get_flag_file_lines(_find_flagfile(filename), *arguments, **settings)
+        try:
+            return super()._get_flag_file_lines(_find_flagfile(filename), *arguments, **settings)
+        except UnicodeDecodeError:
+            raise InputError(f"--flagfile={filename}: must be text in UTF-8") from None
 
 
 def _find_flagfile(name: str) -> str:

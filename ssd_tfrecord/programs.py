@@ -286,6 +286,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: as of ``flags.run``, and 2 if there is no such program.
     """
+    flags.print_anywhere()
     words = list(sys.argv if argv is None else argv)
     name = words[1] if len(words) > 1 else "--help"
     if name in PROGRAMS:

@@ -54,6 +54,17 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+def _untuned(dataset, made=tf.data.Dataset._apply_debug_options):
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return made(dataset.with_options(options))
+
+
+# Of every dataset here, just before it is iterated. The thread that tunes one sleeps for up to a
+# minute, and whoever destroys its iterator waits for that: a third of the suite's time.
+tf.data.Dataset._apply_debug_options = _untuned
+
+
 def _folder(variable):
     path = os.environ.get(variable)
     if not path:

@@ -167,6 +167,32 @@ def test_a_program_imports_neither_keras_3_nor_matplotlib_beside_keras_2():
     assert (done.returncode, done.stdout) == (0, "['tf_keras']\n")
 
 
+def test_a_flagfile_that_is_no_text_is_named(tmp_path, capsys):
+    (tmp_path / "a.flags").write_bytes(b"\xff\xfe")
+    assert flags.run(config.TrainConfig, print, ["prog", f"--flagfile={tmp_path}/a.flags"]) == 2
+    said = f"error: --flagfile={tmp_path}/a.flags: must be text in UTF-8\n"
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_terminal_of_another_encoding_takes_what_is_printed(encoding):
+    code = (
+        "import sys\n"
+        "from ssd_tfrecord import config, flags\n"
+        "sys.exit(flags.run(config.TrainConfig, lambda _: print('caf\u00e9 \u2013'), sys.argv))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *TRAIN[1:]],
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=True,
+    )
+    said = "caf\u00e9 \u2013\n".encode(encoding, "backslashreplace")
+    assert done.stdout.replace(b"\r", b"") == said
+    command = [sys.executable, "-m", "ssd_tfrecord", "train", "--help"]
+    subprocess.run(command, env={**os.environ, "PYTHONIOENCODING": encoding}, check=True)
+
+
 def test_an_error_is_one_line_whatever_a_name_holds(capsys):
     def program(config):
         raise InputError("a\nb/\udcff.xml: must be a file")

@@ -287,4 +287,7 @@ def test_foreign_folder_is_refused(tiny_records, tmp_path, capsys):
     (tmp_path / "mine.txt").write_text("")
     words = ["train", f"--run_dir={tmp_path}", f"--train_records={tiny_records}"]
     assert programs.run("train", words) == 2
-    assert "contains files but no flags.txt, so it is not a run folder" in capsys.readouterr().err
+    assert (
+        "contains files but no flags.txt of a run, so it is not a run folder"
+        in capsys.readouterr().err
+    )

@@ -1,5 +1,6 @@
 """The configs of a training run and of the data service that feeds it."""
 
+import re
 from dataclasses import dataclass
 
 from ssd_tfrecord.config.checks import check_batch_size, require
@@ -175,5 +176,7 @@ class DataServiceConfig(Options):
         super().__post_init__()
         if self.role == "worker":
             require(self, "dispatcher", "address")
+            if not re.fullmatch(r"[^/\s]+:\d+", self.dispatcher):
+                raise InputError(f"--dispatcher={self.dispatcher}: must be host:port")
         elif not self.port:
             raise InputError("--port is required for a dispatcher")

@@ -8,10 +8,12 @@ A run goes on while one worker lives; records that a dead one had taken, at most
 is started again at its port goes on where it was; meanwhile the workers go on with what they have.
 """
 
+import contextlib
 import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from typing import NoReturn
 
 import tensorflow as tf
@@ -30,7 +32,7 @@ def serve_dispatcher(port: int, work_dir: str = "") -> None:
             goes on with the same run; "": such a dispatcher knows nothing of the run, which ends.
 
     Raises:
-        InputError: ``work_dir`` cannot be made.
+        InputError: ``work_dir`` cannot be made, or the port is in use.
     """
     service = tf.data.experimental.service
     if work_dir:
@@ -46,7 +48,8 @@ def serve_dispatcher(port: int, work_dir: str = "") -> None:
         work_dir=work_dir or None,
         fault_tolerant_mode=bool(work_dir),
     )
-    server = service.DispatchServer(config, start=True)
+    with _listening(port):
+        server = service.DispatchServer(config, start=True)
     print(f"dispatcher at {server.target}; start workers with --dispatcher=HOST:{port}")
     _serve_until_end()
 
@@ -58,6 +61,9 @@ def serve_worker(dispatcher: str, address: str, port: int) -> None:
         dispatcher: host:port of the dispatcher.
         address: the name by which trainers reach this machine.
         port: to listen on; 0: any free port.
+
+    Raises:
+        InputError: the port is in use.
     """
     service = tf.data.experimental.service
     # The server replaces %port% by the port that it got, which 0 leaves open.
@@ -67,9 +73,21 @@ def serve_worker(dispatcher: str, address: str, port: int) -> None:
         port=port,
         protocol=_PROTOCOL,
     )
-    server = service.WorkerServer(config, start=True)  # noqa: F841 - it serves as long as it exists
+    with _listening(port):
+        server = service.WorkerServer(config, start=True)  # noqa: F841 - it serves while it exists
     print(f"worker of {dispatcher}")
     _serve_until_end()
+
+
+@contextlib.contextmanager
+def _listening(port: int) -> Iterator[None]:
+    try:
+        yield
+    # RuntimeError: gRPC does not say why.
+    except (RuntimeError, tf.errors.OpError):
+        raise InputError(
+            f"--port={port}: cannot be listened on; must be a port that nobody else uses"
+        ) from None
 
 
 def _serve_until_end() -> NoReturn:

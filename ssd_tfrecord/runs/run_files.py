@@ -90,6 +90,18 @@ def read_text(path: str | os.PathLike[str], max_bytes: int) -> str:
     return content.decode("utf-8", errors="surrogateescape")
 
 
+def holds(path: str | os.PathLike[str], text: bytes) -> bool:
+    """Whether a file has ``text`` in its first megabyte, or had: it is empty or unreadable."""
+    if not os.path.isfile(path):
+        return False
+    try:
+        with open(path, "rb") as file:
+            content = file.read(2**20)
+            return not content or text in content
+    except OSError:
+        return True
+
+
 def flag_lines(text: str) -> list[str]:
     """The flags of a text that ``flags.to_lines`` wrote, without comments.
 

@@ -21,6 +21,7 @@ from ssd_tfrecord.runs.run_files import sync_folder, write_text
 
 FLAGS_FILE = "flags.txt"
 IDENTITY_FILE = "identity.json"
+_SIGNS = {FLAGS_FILE: b"--run_dir=", IDENTITY_FILE: b'"schema_version"'}
 LOCK_FILE = "lock"
 # There while --restart deletes: what is left of such a run is never taken for a run.
 RESTARTING_FILE = "restarting"
@@ -70,14 +71,14 @@ def check_place(run_dir: str | os.PathLike[str]) -> None:
             raise InputError(f"--run_dir={run_dir}: is a file; must be a folder")
         if not is_run(run_dir) and not is_untouched(run_dir):
             raise InputError(
-                f"--run_dir={run_dir}: contains files but no {FLAGS_FILE}, so it is not a run "
-                "folder; must be a new or empty folder, or that of a run"
+                f"--run_dir={run_dir}: contains files but no {FLAGS_FILE} of a run, so it is not a "
+                "run folder; must be a new or empty folder, or that of a run"
             )
 
 
 def is_run(run_dir: str | os.PathLike[str]) -> bool:
-    """Whether the folder is a run's."""
-    return any((pathlib.Path(run_dir) / name).is_file() for name in (FLAGS_FILE, IDENTITY_FILE))
+    """Whether the folder is a run's; a file of such a name may be another program's."""
+    return any(run_files.holds(os.path.join(run_dir, name), text) for name, text in _SIGNS.items())
 
 
 def is_untouched(run_dir: str | os.PathLike[str]) -> bool:

@@ -114,13 +114,23 @@ def test_restart_removes_what_a_run_wrote_and_nothing_else(config, tmp_path):
 
 
 @pytest.mark.parametrize("restart", [False, True])
-def test_foreign_folder_is_refused_and_left_alone(config, tmp_path, restart):
-    (tmp_path / "run" / "train").mkdir(parents=True)
+@pytest.mark.parametrize("name", ["train", "flags.txt", "identity.json"])
+def test_foreign_folder_is_refused_and_left_alone(config, tmp_path, restart, name):
+    own = tmp_path / "run" / name / "own" if name == "train" else tmp_path / "run" / name
+    own.parent.mkdir(parents=True)
+    own.write_text('{"of": "another program"}')
     with pytest.raises(
-        InputError, match=r"contains files but no flags\.txt, so it is not a run folder"
+        InputError, match=r"contains files but no flags\.txt of a run, so it is not a run folder"
     ):
         run_folder.begin(changed(config, restart=restart))
-    assert (tmp_path / "run" / "train").is_dir()
+    assert own.read_text() == '{"of": "another program"}'
+
+
+def test_one_of_its_files_makes_it_a_run_though_the_other_is_damaged(config, tmp_path):
+    for name in ("flags.txt", "identity.json"):
+        run_folder.begin(changed(config, restart=True))
+        (tmp_path / "run" / name).write_text("")
+        assert run_folder.is_run(tmp_path / "run")
 
 
 def test_file_in_the_place_of_the_folder(config, tmp_path):

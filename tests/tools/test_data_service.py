@@ -4,6 +4,7 @@ import collections
 import itertools
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -123,11 +124,22 @@ def test_a_dispatcher_whose_journal_cannot_be_kept_is_one_line(tmp_path):
         service_module.serve_dispatcher(1, str(tmp_path / "file" / "a"))
 
 
+def test_a_port_in_use_is_one_line():
+    with socket.create_server(("", 0)) as held:
+        port = held.getsockname()[1]
+        message = f"^--port={port}: cannot be listened on; must be a port that nobody else uses$"
+        with pytest.raises(InputError, match=message):
+            service_module.serve_dispatcher(port)
+        with pytest.raises(InputError, match=message):
+            service_module.serve_worker("localhost:1", "localhost", port)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("--role=dispatcher",), "error: --port is required for a dispatcher"),
         (("--role=worker",), "error: --dispatcher is required"),
+        (("--role=worker", "--dispatcher=a"), "error: --dispatcher=a: must be host:port"),
         (("--role=cook",), "error: --role=cook: must be one of dispatcher, worker"),
     ],
 )

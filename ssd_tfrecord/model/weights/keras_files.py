@@ -15,6 +15,8 @@ _NUMBERED = {
     "depthwise_conv2d": keras.layers.DepthwiseConv2D,
     "batch_normalization": keras.layers.BatchNormalization,
 }
+# VGG-16's fc1, the largest array of all, has 411 million bytes; a name takes 16 and its letters.
+_MOST_BYTES, _MOST_BYTES_OF_NAMES = 2**30, 2**20
 
 
 def read_layers(
@@ -60,7 +62,7 @@ def read_layers(
             )
         # Only now are data read, and only of the layers that are asked for.
         return {
-            name: [dataset[()] for dataset in datasets]
+            name: [_array(dataset) for dataset in datasets]
             for name, datasets in layers.items()
             if name in names or name in classifier
         }
@@ -102,8 +104,8 @@ def _keras2_layers(
     group: h5py.Group, names: Sequence[str], classifier: Sequence[str]
 ) -> dict[str, list[h5py.Dataset]]:
     layers: dict[str, list[h5py.Dataset]] = {}
-    for outer in map(_text, group.attrs["layer_names"]):
-        for weight in map(_text, group[outer].attrs["weight_names"]):
+    for outer in _names_in(group, "layer_names"):
+        for weight in _names_in(group[outer], "weight_names"):
             # As a rule layer/kernel:0, preceded by the model's name in nested models; the VGG-16
             # that Keras offers has block1_conv1_W_1:0 without the layer.
             path, _, _ = f"{outer}/{weight}".rpartition("/")
@@ -114,6 +116,19 @@ def _keras2_layers(
         # it by order.
         return dict(zip(names, layers.values()))
     return layers
+
+
+def _names_in(group: h5py.Group, attribute: str) -> list[str]:
+    # A damaged one may say that it has billions, which HDF5 would look for one by one.
+    if group.attrs.get_id(attribute).get_storage_size() > _MOST_BYTES_OF_NAMES:
+        raise ValueError(f"{attribute} is too large")
+    return [_text(name) for name in group.attrs[attribute]]
+
+
+def _array(dataset: h5py.Dataset) -> np.ndarray:
+    if dataset.nbytes > _MOST_BYTES:
+        raise ValueError(f"{dataset.name} is too large")
+    return np.asarray(dataset[()])
 
 
 def _numbered_layers(

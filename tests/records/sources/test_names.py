@@ -9,7 +9,13 @@ from ssd_tfrecord.records.sources.names import look_alike_key, normal_name
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [(" dog\t", "dog"), ("cafe\u0301 ", "caf\u00e9"), ("\u00a0\u732b", "\u732b"), ("  ", "")],
+    [
+        *((" dog\t", "dog"), ("cafe\u0301 ", "caf\u00e9"), ("\u00a0\u732b", "\u732b"), ("  ", "")),
+        *(("stop \r\n\t sign", "stop sign"), ("a\u2028b\x7fc\x00", "a b c"), ("\n", "")),
+        # What stands between words in a line stays as it is.
+        *(("stop\u00a0sign", "stop\u00a0sign"), ("two  spaces", "two  spaces")),
+        ("\u06a9\u062a\u200c\u062e", "\u06a9\u062a\u200c\u062e"),
+    ],
 )
 def test_white_space_and_decomposed_letters(given, expected):
     assert normal_name(given) == expected
@@ -19,6 +25,8 @@ def test_hostile_names_take_no_time():
     name = "e" + "\u0301\u0316" * 100_000
     start = time.process_time()
     assert normal_name(name) == name
+    assert normal_name("a" + " " * 1_000_000 + "b").startswith("a  ")
+    assert normal_name("a" + "\n " * 500_000 + "b") == "a b"
     assert look_alike_key(name) == name
     assert time.process_time() - start < 1
 

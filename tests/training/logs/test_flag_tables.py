@@ -31,8 +31,8 @@ def test_what_is_not_the_default_comes_first_and_bold():
 
 def test_bytes_of_a_path_that_are_no_text_are_escaped():
     config = dataclasses.replace(CONFIG, train_records=("a\udcff\nb",))
-    assert r"| **train\_records** | **a\\udcff b** | – |" in flag_tables.flag_table(config)
-    assert flag_tables.hyperparameters(config)["train_records"] == "a\\udcff\nb"
+    assert r'| **train\_records** | **"a\\udcff b"** | – |' in flag_tables.flag_table(config)
+    assert flag_tables.hyperparameters(config)["train_records"] == '"a\\udcff\nb"'
 
 
 def test_hyperparameters_are_the_flags_that_change_a_result():

@@ -85,7 +85,8 @@ def _of_yaml(tree: Tree) -> YoloConfig | None:
             splits[split] = items
     notes = [f"{tree.path(other)}: not used, as {name} is" for other, _ in found[1:]]
     claimed = content.get("nc")
-    if isinstance(claimed, str) and claimed.isdigit() and int(claimed) != len(names):
+    # Compared as text: a number may have thousands of digits.
+    if isinstance(claimed, str) and claimed.isdigit() and claimed.lstrip("0") != f"{len(names)}":
         notes.append(f"{path}: nc is {claimed[:20]}, but it has {counted(len(names), 'name')}")
     base = content.get("path")
     return YoloConfig(

@@ -275,6 +275,13 @@ def test_the_first_of_several_yaml_is_used_and_the_others_named(root, write_file
     assert finding.parts[0].read(Policies()).category_ids == {"cat": 0, "dog": 1}
 
 
+@pytest.mark.parametrize(("number", "said"), [("02", 0), ("\u00b2", 1), ("9" * 5000, 1)])
+def test_a_number_of_classes_that_is_odd(root, write_file, number, said):
+    write_file(root / "data.yaml", f"train: images\nnames: [cat, dog]\nnc: {number}")
+    notes = recognition.recognise(str(root)).notes
+    assert list(notes) == [f"{root}/data.yaml: nc is {number[:20]}, but it has 2 names"] * said
+
+
 def test_one_image_in_two_splits(root, write_file):
     write_file(root / "data.yaml", "train: images\nval: images\nnames: [a, b]\n")
     with pytest.raises(
