@@ -34,7 +34,7 @@ def aside(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     """A new folder in ``folder`` for files that are not checked yet; it is gone afterwards."""
     place = folder / ASIDE
     # Of an export that was killed.
-    shutil.rmtree(place, ignore_errors=True)
+    _remove(place)
     place.mkdir(parents=True)
     try:
         yield place
@@ -43,10 +43,15 @@ def aside(folder: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def publish(file: "ExportedFile", folder: pathlib.Path) -> pathlib.Path:
-    """Gives a checked file its final name, in place of an earlier one; returns its path."""
+    """Gives a checked file its final name, in place of an earlier one; returns its path.
+
+    A link of that name is replaced, and not what it leads to.
+    """
     final = folder / file.name
-    if final.is_dir() and not final.is_symlink():
-        # A folder cannot be replaced in one step.
+    if os.path.lexists(final) and (
+        file.path.is_dir() or (not final.is_symlink() and final.is_dir())
+    ):
+        # A folder cannot be replaced in one step, nor anything by a folder.
         os.rename(final, file.path.parent / f"{file.name}.old")
     os.replace(file.path, final)
     return final
@@ -77,7 +82,8 @@ def check_same_model(folder: pathlib.Path, head: Mapping[str, Any]) -> dict[str,
         InputError: the folder holds the exports of another model, or with other thresholds.
     """
     known = read(folder)
-    if not known:
+    # One that lists nothing is of an export that has not come to its first file.
+    if not known.get("files"):
         return {}
     for name, what in (("weights_sha256", "another model"), ("thresholds", "other thresholds")):
         if known.get(name) != head[name]:
@@ -111,7 +117,7 @@ def store_checks(
         class_names: of the labels 1, 2, ….
     """
     place = folder / CHECK
-    shutil.rmtree(place, ignore_errors=True)
+    _remove(place)
     place.mkdir()
     rows = []
     for number, (image, found) in enumerate(zip(images, expected, strict=True)):
@@ -159,6 +165,14 @@ def write_labels(folder: pathlib.Path, class_names: Sequence[str]) -> None:
     """Writes ``labels.txt``: a class a line, the one of label 1 first."""
     lines = [" ".join(name.splitlines()) for name in class_names]
     _write_text(folder / LABELS_FILE, "\n".join(lines) + "\n")
+
+
+def _remove(place: pathlib.Path) -> None:
+    """Removes a folder, or a link of its name."""
+    if place.is_symlink():
+        place.unlink()
+    elif place.exists():
+        shutil.rmtree(place)
 
 
 _DTYPES = {

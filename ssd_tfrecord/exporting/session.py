@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssd_tfrecord.config import ExportConfig
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.exporting import export_folder, export_formats, recheck
+from ssd_tfrecord.exporting import export_folder, export_formats, owned_names, recheck
 from ssd_tfrecord.records.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def _export(config: ExportConfig) -> None:
     folder = pathlib.Path(config.output_dir)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--output_dir={folder}: must be a folder")
+    owned_names.check_ours(folder, export_formats.file_names(config))
     for kind in config.format:
         export_formats.require(kind)
     from ssd_tfrecord.devices import compiler_line
@@ -94,6 +95,9 @@ def _export_files(
             images.manifest, [images.indices[place] for place in places], model.detector
         )
     )
+    if not entries:
+        # At once: by it, what follows is known to be export's if it is killed.
+        export_folder.write(folder, head, entries)
     export_folder.store_checks(
         folder, stored, [expected[place] for place in places], model.class_names
     )
@@ -109,13 +113,13 @@ def _export_files(
                         f"{folder / file.name}: does not give the run's detections: "
                         f"{'; '.join(faults)}; it was not kept"
                     )
-                export_folder.publish(file, folder)
                 on_stored = [found[place] for place in places]
                 truths = [image.truth for image in stored]
                 ap = voc07_map(truths, on_stored, model.class_names)
                 entries[file.name] = _entry(file, row, ap)
-                # At once, so that no file is without its row if the next one fails.
+                # At once, and the row first: no file is without one if the export ends here.
                 export_folder.write(folder, head, entries)
+                export_folder.publish(file, folder)
                 rows.append(row)
                 notes += [f"{file.name}: {note}" for note in file.notes]
     return rows, notes

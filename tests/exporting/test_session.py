@@ -130,6 +130,61 @@ def test_an_earlier_file_stays_if_a_new_one_differs(config, replay_format):
     assert "model.replay" in export_folder.read(path.parent)["files"]
 
 
+@pytest.mark.parametrize("name", ["check/mine.txt", "model.onnx/a", "labels.txt"])
+def test_files_of_the_user_stay(config, replay_format, name, monkeypatch):
+    monkeypatch.setattr(exportable, "load_exportable", None)  # it ends before
+    mine = pathlib.Path(config.output_dir) / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(InputError, match=r"has \S+, but no parity.json: export has not made it"):
+        session.run(config)
+    assert list(mine.parent.iterdir()) == [mine] and mine.read_text() == "mine"
+
+
+def test_an_export_that_ended_early_is_begun_again(config, replay_format):
+    replay_format.shift = 0.01
+    with pytest.raises(InputError):
+        session.run(config)
+    out = pathlib.Path(config.output_dir)
+    content = json.loads((out / "parity.json").read_text())
+    assert content["files"] == {}
+    # Meanwhile the model may have become another.
+    (out / "parity.json").write_text(json.dumps({**content, "weights_sha256": "0"}))
+    (out / ".partial").mkdir()
+    replay_format.shift = 0.0
+    session.run(config)
+    assert list(export_folder.read(out)["files"]) == ["model.replay"]
+
+
+def test_links_are_replaced_and_not_followed(config, replay_format, tmp_path):
+    replay_format.names = ("model.onnx",)
+    session.run(config)
+    out, theirs = pathlib.Path(config.output_dir), tmp_path / "theirs"
+    for name in ("model.onnx", "labels.txt", "check"):
+        (out / name).rename(out / f"{name}.old")
+    theirs.mkdir()
+    for name in ("model.onnx", "labels.txt", "check/mine.txt", "partial/mine.txt"):
+        (theirs / name).parent.mkdir(exist_ok=True)
+        (theirs / name).write_text("theirs")
+    for name in ("model.onnx", "labels.txt", "check", ".partial"):
+        (out / name).symlink_to(theirs / name.lstrip("."))
+    session.run(config)
+    assert not any(path.is_symlink() for path in out.iterdir())
+    texts = [path.read_text() for path in theirs.rglob("*") if path.is_file()]
+    assert texts == ["theirs"] * 4
+    session.run(parse(f"--verify={out}"))
+
+
+def test_a_folder_takes_the_place_of_a_link(tmp_path):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "saved_model").symlink_to("theirs")
+    with export_folder.aside(tmp_path) as aside:
+        (aside / "saved_model").mkdir()
+        file = ExportedFile("saved_model", "saved_model", "", aside / "saved_model", Replayed)
+        export_folder.publish(file, tmp_path)
+    assert not (tmp_path / "saved_model").is_symlink() and (tmp_path / "theirs").is_dir()
+
+
 def test_exports_of_another_model_are_not_mixed(config, replay_format):
     session.run(config)
     path = pathlib.Path(config.output_dir) / "parity.json"
