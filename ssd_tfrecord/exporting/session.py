@@ -9,6 +9,7 @@ from ssd_tfrecord.config import ExportConfig
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.exporting import export_folder, export_formats, owned_names, recheck
 from ssd_tfrecord.records.manifest import Manifest
+from ssd_tfrecord.records.processes import lock
 
 if TYPE_CHECKING:
     from ssd_tfrecord.exporting.check_set import CheckSet
@@ -22,7 +23,8 @@ def run(config: ExportConfig) -> None:
 
     Raises:
         InputError: the run or the record set is missing or does not fit, a package is missing, or
-            an exported file does not give the run's own detections.
+            an exported file does not give the run's own detections, or another export writes into
+            the folder, or something of the user's has a name of its files.
     """
     if config.verify:
         recheck.verify(pathlib.Path(config.verify))
@@ -47,20 +49,27 @@ def _export(config: ExportConfig) -> None:
     folder = pathlib.Path(config.output_dir)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--output_dir={folder}: must be a folder")
-    owned_names.check_ours(folder, export_formats.file_names(config))
     for kind in config.format:
         export_formats.require(kind)
+    folder.mkdir(parents=True, exist_ok=True)
+    with lock.alone_in(folder, "export"):
+        owned_names.check_ours(folder, export_formats.file_names(config))
+        _export_alone(config, manifest)
+
+
+def _export_alone(config: ExportConfig, manifest: Manifest) -> None:
+    """Exports into a folder that no other export writes to."""
     from ssd_tfrecord.devices import compiler_line
     from ssd_tfrecord.exporting.check_set import CheckSet
     from ssd_tfrecord.exporting.export_table import table
     from ssd_tfrecord.exporting.exportable import load_exportable
 
     compiler_line.swallow()
+    folder = pathlib.Path(config.output_dir)
     model = load_exportable(config.run_dir, config.checkpoint, config.detection)
     images = CheckSet(manifest, config.check_images, model.detector)
-    head = _head(config, model, records)
+    head = _head(config, model, manifest.directory)
     entries = export_folder.check_same_model(folder, head)
-    folder.mkdir(parents=True, exist_ok=True)
     rows, notes = _export_files(config, model, images, head, entries)
     print(table(rows))
     print(*notes, sep="\n", end="\n" if notes else "")

@@ -141,6 +141,23 @@ def test_files_of_the_user_stay(config, replay_format, name, monkeypatch):
     assert list(mine.parent.iterdir()) == [mine] and mine.read_text() == "mine"
 
 
+def test_two_at_a_time_do_not_write_into_one_folder(config, replay_format, monkeypatch):
+    out, held = pathlib.Path(config.output_dir), []
+    store = export_folder.store_checks
+
+    def looking(*words):
+        with pytest.raises(
+            InputError, match=r"^--output_dir=.*out: another export is writing here"
+        ):
+            session.run(config)
+        held.append(sorted(path.name for path in out.iterdir()))
+        store(*words)
+
+    monkeypatch.setattr(export_folder, "store_checks", looking)
+    session.run(config)
+    assert held == [["parity.json"]]
+
+
 def test_an_export_that_ended_early_is_begun_again(config, replay_format):
     replay_format.shift = 0.01
     with pytest.raises(InputError):
