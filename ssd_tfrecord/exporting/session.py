@@ -88,6 +88,7 @@ def _export_files(
     Returns:
         A row for each file, and notes for the user.
     """
+    from ssd_tfrecord.exporting import stored_checks
     from ssd_tfrecord.exporting.bench import Bench, with_bar
     from ssd_tfrecord.exporting.check_set import read_check_images, spread
     from ssd_tfrecord.exporting.parity import voc07_map
@@ -107,7 +108,7 @@ def _export_files(
     if not entries:
         # At once: by it, what follows is known to be export's if it is killed.
         export_folder.write(folder, head, entries)
-    export_folder.store_checks(
+    stored_checks.store_checks(
         folder, stored, [expected[place] for place in places], model.class_names
     )
     export_folder.write_labels(folder, model.class_names)
