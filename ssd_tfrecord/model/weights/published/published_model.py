@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.model.weights.published import weight_files
+from ssd_tfrecord.model.weights.published.bounded_file import shown
 from ssd_tfrecord.model.weights.published.layouts import (
     caffe_vgg16,
     class_lists,
@@ -254,8 +256,11 @@ def _told(path: str, metadata: Mapping[str, str]) -> _Told:
     try:
         classes = json.loads(metadata["classes"])
         names, ids = ([item[key] for item in classes] for key in ("name", "original_id"))
-        if not all(isinstance(name, str) and name.isprintable() for name in names):
-            raise TypeError
+        for name in names:
+            if not _is_name(name):
+                raise InputError(
+                    f"class name {shown(name)}: must be a text without control characters"
+                )
         if not all(type(number) is int for number in ids):
             raise TypeError
         texts = {key: metadata[key] for key in ("anchor_scales", "aspect_ratios", "anchor_variant")}
@@ -266,3 +271,9 @@ def _told(path: str, metadata: Mapping[str, str]) -> _Told:
             f"{path}: its metadata are damaged ({reason}); export the model again"
         ) from None
     return _Told(tuple(names), tuple(ids), **texts)
+
+
+def _is_name(name: object) -> bool:
+    """Whether a class can be called so: no-break spaces and joiners are parts of ordinary words."""
+    # Cs: a lone surrogate, which UTF-8 lacks.
+    return isinstance(name, str) and not any(unicodedata.category(c) in ("Cc", "Cs") for c in name)

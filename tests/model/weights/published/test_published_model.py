@@ -1,6 +1,7 @@
 """Every layout against the network of its authors, with random weights."""
 
 import dataclasses
+import json
 
 import numpy as np
 import published_twins
@@ -235,11 +236,35 @@ def test_our_own_export_says_what_it_is(state):
     assert (found.anchor_scales, found.anchor_variant) == ("voc", "caffe")
 
 
+# With a no-break space, and with the joiners of Persian and Malayalam.
+@pytest.mark.parametrize("name", ["a\u00a0b", "می\u200cرود", "ന\u200dമ"])
+def test_words_of_any_script_name_a_class(state, name):
+    classes = [{"name": name, "original_id": 4}, {"name": "b", "original_id": 9}]
+    file = WeightFile("safetensors", {**state, **heads(3)}, told(classes=json.dumps(classes)))
+    assert of_arrays("a", file).class_names == (name, "b")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"classes": "[" * 9999}, "a: its metadata are damaged (RecursionError); export the model"),
-        ({"classes": '[{"name": "a\\n", "original_id": 1}]'}, "damaged (TypeError)"),
+        (
+            {"classes": '[{"name": "a\\n", "original_id": 1}]'},
+            r"damaged (class name 'a\n': must",
+        ),
+        (
+            {"classes": '[{"name": "\\u009b", "original_id": 1}]'},
+            r"(class name '\x9b': must be a",
+        ),
+        (
+            {"classes": '[{"name": "\\ud800", "original_id": 1}]'},
+            r"class name '\ud800': must be",
+        ),
+        (
+            {"classes": '[{"name": 3, "original_id": 1}]'},
+            "class name 3: must be a text without",
+        ),
+        ({"classes": '[{"name": "a", "original_id": "1"}]'}, "damaged (TypeError)"),
         ({"classes": '[{"name": "a", "original_id": 1}]'}, "a: has 2 classes, but 1 names"),
         ({"anchor_variant": "own"}, "a: its metadata are damaged (--anchor_variant=own: must be"),
         ({"anchor_scales": "0.1,0.2"}, "a: --anchor_scales=0.1,0.2: has 2 scales"),
