@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import reprlib
 import stat
 import types
 from collections.abc import Callable
@@ -98,5 +99,6 @@ class BoundedFile:
 
 def shown(text: object) -> str:
     """A name out of a file, fit for one line of a message."""
-    whole = repr(text[:200] if isinstance(text, str | bytes) else text)
+    # reprlib: a pickle may hold tuples of tuples of …, deeper than repr() can go.
+    whole = repr(text[:200]) if isinstance(text, str | bytes) else reprlib.repr(text)
     return whole if len(whole) <= 80 else f"{whole[:77]}..."
