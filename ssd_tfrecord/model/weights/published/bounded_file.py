@@ -97,6 +97,11 @@ class BoundedFile:
         return read
 
 
+def printable(name: str) -> str:
+    """A name out of a file as it is, unless a terminal could not show it."""
+    return name if name.isprintable() and len(name) <= 200 else shown(name)
+
+
 def shown(text: object) -> str:
     """A name out of a file, fit for one line of a message."""
     # reprlib: a pickle may hold tuples of tuples of …, deeper than repr() can go.

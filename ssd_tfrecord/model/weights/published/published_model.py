@@ -11,7 +11,7 @@ import numpy as np
 
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.model.weights.published import weight_files
-from ssd_tfrecord.model.weights.published.bounded_file import shown
+from ssd_tfrecord.model.weights.published.bounded_file import printable, shown
 from ssd_tfrecord.model.weights.published.layouts import (
     caffe_vgg16,
     class_lists,
@@ -111,8 +111,8 @@ class PublishedModel:
                 f"called {self.class_names[0]} to {self.class_names[-1]}"
             )
         if self.left:
-            shown = ", ".join(self.left[:5]) + (", …" if len(self.left) > 5 else "")
-            lines.append(f"{self.path}: {len(self.left)} arrays not used: {shown}")
+            names = ", ".join(map(printable, self.left[:5])) + (", …" if len(self.left) > 5 else "")
+            lines.append(f"{self.path}: {len(self.left)} arrays not used: {names}")
         return lines
 
 
@@ -200,9 +200,9 @@ def _recognised(path: str, file: WeightFile) -> tuple[str, FileEntries]:
                 if name.startswith(prefix)
             }
             return marker, FileEntries(path, file.arrays, below, prefix)
-    shown = ", ".join(list(file.arrays)[:3])
+    few = ", ".join(map(printable, list(file.arrays)[:3]))
     raise InputError(
-        f"{path}: of no known layout: it has {len(file.arrays)} arrays, {shown} …; must be {KNOWN}"
+        f"{path}: of no known layout: it has {len(file.arrays)} arrays, {few} …; must be {KNOWN}"
     )
 
 

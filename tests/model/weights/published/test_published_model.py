@@ -194,9 +194,17 @@ def test_what_does_not_fit_is_refused_in_one_line(state, change, message):
     assert "\n" not in str(caught.value)
 
 
+def test_names_that_a_terminal_could_not_show_are_escaped():
+    arrays = dict.fromkeys(("\ud800", "a\nb\x1b[2J"), np.zeros(3, np.float32))
+    with pytest.raises(InputError, match=r"it has 2 arrays, '.ud800', 'a.nb.x1b\[2J' …; must be"):
+        of_arrays("a.pth", WeightFile("torch", arrays))
+
+
 def test_what_is_left_is_said(imported):
     left = dataclasses.replace(imported, left=tuple(f"x.{n}" for n in range(7)), path="a.pth")
     assert left.lines[-1] == "a.pth: 7 arrays not used: x.0, x.1, x.2, x.3, x.4, …"
+    left = dataclasses.replace(imported, left=("\ud800", "\x1b[2J", "é"), path="a.pth")
+    assert left.lines[-1] == r"a.pth: 3 arrays not used: '\ud800', '\x1b[2J', é"
     unknown = dataclasses.replace(imported, names_known=False, class_names=("class_1", "class_2"))
     assert "the names of its 2 classes are not known; called class_1 to class_2" in unknown.lines[1]
 
