@@ -6,8 +6,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
+import numpy as np
+
 from ssd_tfrecord.detection.detections import Detections
 from ssd_tfrecord.detection.ground_truth import GroundTruth
+from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.exporting import export_folder, parity
 from ssd_tfrecord.exporting.check_set import CheckImage
 from ssd_tfrecord.exporting.export_table import Row
@@ -60,6 +63,9 @@ class Bench:
 
         Returns:
             The file's row, and its detections of each image.
+
+        Raises:
+            InputError: it gives labels that are none, or numbers that are not finite.
         """
         begin = time.perf_counter()
         runtime = open_fn(path)
@@ -68,7 +74,7 @@ class Bench:
         truths: list[GroundTruth] = []
         times: list[float] = []
         for image in with_bar(self._images, len(self._expected), name):
-            found.append(runtime.detect(image))
+            found.append(self._checked(path, runtime.detect(image)))
             truths.append(image.truth)
             # The first run was detect's: it includes what is made once.
             if len(times) < _TIMED:
@@ -83,6 +89,15 @@ class Bench:
             compared=tolerance.box is not None,
         )
         return row, found
+
+    def _checked(self, path: pathlib.Path, found: Detections) -> Detections:
+        # Neither could be compared, nor could the first be counted.
+        count = len(self._class_names)
+        if ((found.labels < 1) | (found.labels > count)).any():
+            raise InputError(f"{path}: gives a label that is none of 1 to {count}; export again")
+        if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
+            raise InputError(f"{path}: gives numbers that are not finite; export again")
+        return found
 
     def _compare(
         self, found: list[Detections], truths: list[GroundTruth], tolerance: Tolerance

@@ -18,6 +18,18 @@ MODULES = {
     "torchvision": "ssd_tfrecord.exporting.torchvision_state",
 }
 
+TFLITE_FILES = {
+    "float32": "model.tflite",
+    "float16": "model_float16.tflite",
+    "int8": "model_int8.tflite",
+}
+# {format: what it writes}, but for tflite, which writes a file for each precision.
+FILES = {
+    "saved_model": ("saved_model",),
+    "onnx": ("model.onnx", "model_raw.onnx"),
+    "torchvision": ("model.safetensors",),
+}
+
 
 class Format(Protocol):
     """What the module of a format has."""
@@ -34,6 +46,17 @@ class Format(Protocol):
 def module(kind: str) -> Format:
     """The module of a format; imports TensorFlow."""
     return cast(Format, importlib.import_module(MODULES[kind]))
+
+
+def file_names(config: "ExportConfig") -> list[str]:
+    """The names in --output_dir of the files that an export writes."""
+    found: list[str] = []
+    for kind in dict.fromkeys(config.format):
+        if kind == "tflite":
+            found += [TFLITE_FILES[precision] for precision in dict.fromkeys(config.quantize)]
+        else:
+            found += FILES[kind]
+    return found
 
 
 def require(kind: str, *, to_run: bool = False) -> None:

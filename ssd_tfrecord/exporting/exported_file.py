@@ -5,9 +5,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from ssd_tfrecord.errors import InputError
+
 if TYPE_CHECKING:
     from ssd_tfrecord.detection.detections import Detections
     from ssd_tfrecord.exporting.check_set import CheckImage
+
+# A program may say pages.
+_MAX_REASON = 300
 
 
 class Runtime(Protocol):
@@ -57,3 +62,17 @@ class ExportedFile:
     tolerance: Tolerance = Tolerance()
     notes: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
+
+
+def unusable(path: pathlib.Path, program: str, error: Exception) -> InputError:
+    """The error of an exported file that a program cannot open or run.
+
+    Args:
+        path: of the file.
+        program: what runs it.
+        error: what the program has raised.
+    """
+    words = " ".join(str(error).split()) or type(error).__name__
+    if len(words) > _MAX_REASON:
+        words = f"{words[:_MAX_REASON]} …"
+    return InputError(f"{path}: {program} cannot run it ({words}); export again")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from ssd_tfrecord.config import ExportConfig
 from ssd_tfrecord.errors import InputError
-from ssd_tfrecord.exporting import export_folder, export_formats, recheck
+from ssd_tfrecord.exporting import export_folder, export_formats, owned_names, recheck
 from ssd_tfrecord.records.manifest import Manifest
+from ssd_tfrecord.records.processes import lock
 
 if TYPE_CHECKING:
     from ssd_tfrecord.exporting.check_set import CheckSet
@@ -22,7 +23,8 @@ def run(config: ExportConfig) -> None:
 
     Raises:
         InputError: the run or the record set is missing or does not fit, a package is missing, or
-            an exported file does not give the run's own detections.
+            an exported file does not give the run's own detections, or another export writes into
+            the folder, or something of the user's has a name of its files.
     """
     if config.verify:
         recheck.verify(pathlib.Path(config.verify))
@@ -49,17 +51,25 @@ def _export(config: ExportConfig) -> None:
         raise InputError(f"--output_dir={folder}: must be a folder")
     for kind in config.format:
         export_formats.require(kind)
+    folder.mkdir(parents=True, exist_ok=True)
+    with lock.alone_in(folder, "export"):
+        owned_names.check_ours(folder, export_formats.file_names(config))
+        _export_alone(config, manifest)
+
+
+def _export_alone(config: ExportConfig, manifest: Manifest) -> None:
+    """Exports into a folder that no other export writes to."""
     from ssd_tfrecord.devices import compiler_line
     from ssd_tfrecord.exporting.check_set import CheckSet
     from ssd_tfrecord.exporting.export_table import table
     from ssd_tfrecord.exporting.exportable import load_exportable
 
     compiler_line.swallow()
+    folder = pathlib.Path(config.output_dir)
     model = load_exportable(config.run_dir, config.checkpoint, config.detection)
     images = CheckSet(manifest, config.check_images, model.detector)
-    head = _head(config, model, records)
+    head = _head(config, model, manifest.directory)
     entries = export_folder.check_same_model(folder, head)
-    folder.mkdir(parents=True, exist_ok=True)
     rows, notes = _export_files(config, model, images, head, entries)
     print(table(rows))
     print(*notes, sep="\n", end="\n" if notes else "")
@@ -78,6 +88,7 @@ def _export_files(
     Returns:
         A row for each file, and notes for the user.
     """
+    from ssd_tfrecord.exporting import stored_checks
     from ssd_tfrecord.exporting.bench import Bench, with_bar
     from ssd_tfrecord.exporting.check_set import read_check_images, spread
     from ssd_tfrecord.exporting.parity import voc07_map
@@ -94,7 +105,10 @@ def _export_files(
             images.manifest, [images.indices[place] for place in places], model.detector
         )
     )
-    export_folder.store_checks(
+    if not entries:
+        # At once: by it, what follows is known to be export's if it is killed.
+        export_folder.write(folder, head, entries)
+    stored_checks.store_checks(
         folder, stored, [expected[place] for place in places], model.class_names
     )
     export_folder.write_labels(folder, model.class_names)
@@ -109,13 +123,13 @@ def _export_files(
                         f"{folder / file.name}: does not give the run's detections: "
                         f"{'; '.join(faults)}; it was not kept"
                     )
-                export_folder.publish(file, folder)
                 on_stored = [found[place] for place in places]
                 truths = [image.truth for image in stored]
                 ap = voc07_map(truths, on_stored, model.class_names)
                 entries[file.name] = _entry(file, row, ap)
-                # At once, so that no file is without its row if the next one fails.
+                # At once, and the row first: no file is without one if the export ends here.
                 export_folder.write(folder, head, entries)
+                export_folder.publish(file, folder)
                 rows.append(row)
                 notes += [f"{file.name}: {note}" for note in file.notes]
     return rows, notes

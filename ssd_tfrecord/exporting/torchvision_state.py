@@ -15,6 +15,7 @@ from ssd_tfrecord.detection.detections import Detections
 from ssd_tfrecord.detection.detector import Detector
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.exporting.check_set import CheckImage
+from ssd_tfrecord.exporting.export_formats import FILES
 from ssd_tfrecord.exporting.exportable import Exportable
 from ssd_tfrecord.exporting.exported_file import ExportedFile, Runtime
 from ssd_tfrecord.geometry.anchors import anchor_boxes, anchors_per_cell
@@ -28,8 +29,8 @@ from ssd_tfrecord.model.weights.published.published_model import read_published
 from ssd_tfrecord.model.weights.published.published_network import network_of
 from ssd_tfrecord.options import CAFFE, TORCHVISION, AnchorOptions, DetectionOptions
 
-FILE = "model.safetensors"
 KIND = "torchvision"
+(FILE,) = FILES[KIND]
 
 # {(--backbone, --input_size): what torchvision calls the model, its --anchor_scales, whether its
 # tail is reduced}.

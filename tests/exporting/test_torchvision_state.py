@@ -36,7 +36,7 @@ def exportable(config=CONFIG, model=None):
         config=config,
         model=model,
         anchors=anchor_boxes(config.anchors, config.model.maps),
-        class_names=("cat", "dög"),
+        class_names=("cat", "dög\u00a0\u200cx"),
         original_ids=(17, 18),
         options=OPTIONS,
         detector=None,
@@ -85,7 +85,7 @@ def test_offsets_are_x_first_there(model, exported):
 
 def test_read_back_it_is_the_same_model(model, exported):
     found = read_published(exported.path)
-    assert (found.class_names, found.original_ids) == (("cat", "dög"), (17, 18))
+    assert (found.class_names, found.original_ids) == (("cat", "dög\u00a0\u200cx"), (17, 18))
     assert found.anchor_options == CONFIG.anchors
     assert found.backbone == CONFIG.model.backbone
     assert found.left == ()
@@ -108,7 +108,7 @@ def test_its_runtime_is_the_detector_of_the_model(model, exported, monkeypatch):
     monkeypatch.setattr(torchvision_state, "network_of", lambda published: published)
     runtime = exported.open_fn(exported.path)
     np.testing.assert_array_equal(made["anchors"], model.anchors)
-    assert (made["class_names"], made["original_ids"]) == (("cat", "dög"), (17, 18))
+    assert (made["class_names"], made["original_ids"]) == (("cat", "dög\u00a0\u200cx"), (17, 18))
     assert made["options"] == OPTIONS
     assert made["network"].path == str(exported.path)
     assert runtime.detect(types.SimpleNamespace(prepared="image")) == ["image"]

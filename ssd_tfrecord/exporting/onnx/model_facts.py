@@ -93,7 +93,8 @@ class ModelFacts:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
-                f"{path}: its metadata ({error}) is not that of an export of ssd_tfrecord"
+                f"{path}: its metadata ({error}) is not that of an export of ssd_tfrecord; export "
+                "again"
             ) from None
 
 

@@ -8,6 +8,7 @@ from onnx import helper
 
 import ssd_tfrecord
 from ssd_tfrecord.config.export import ExportConfig
+from ssd_tfrecord.exporting.export_formats import FILES
 from ssd_tfrecord.exporting.exportable import Exportable
 from ssd_tfrecord.exporting.exported_file import ExportedFile
 from ssd_tfrecord.exporting.onnx import network_graph
@@ -53,9 +54,10 @@ def export(model: Exportable, folder: pathlib.Path, config: ExportConfig) -> lis
             network is compiled.
     """
     network = network_graph.convert(model)
+    whole, raw = (folder / name for name in FILES["onnx"])
     return [
-        _write(_with_nms(network, model), folder / "model.onnx", model, WITH_NMS),
-        _write(_raw(network, model), folder / "model_raw.onnx", model, RAW),
+        _write(_with_nms(network, model), whole, model, WITH_NMS),
+        _write(_raw(network, model), raw, model, RAW),
     ]
 
 

@@ -77,7 +77,7 @@ def _open(path: pathlib.Path) -> "onnxruntime.InferenceSession":
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except refusals as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{path}: onnxruntime cannot open it ({reason})") from None
+        raise InputError(f"{path}: onnxruntime cannot open it ({reason}); export again") from None
 
 
 def _first(

@@ -10,13 +10,14 @@ from contextlib import contextmanager
 import tensorflow as tf
 
 from ssd_tfrecord.config.export import ExportConfig
+from ssd_tfrecord.exporting.export_formats import FILES
 from ssd_tfrecord.exporting.exportable import Exportable
 from ssd_tfrecord.exporting.exported_file import ExportedFile
 from ssd_tfrecord.exporting.saved_model.label_map_text import label_map_text
 from ssd_tfrecord.exporting.saved_model.saved_model_runtime import SavedModelRuntime
 from ssd_tfrecord.exporting.saved_model.serving_graph import ServingGraph
 
-_NAME = "saved_model"
+(_NAME,) = FILES["saved_model"]
 # Where clients look for what TensorFlow itself does not read.
 _EXTRA = "assets.extra"
 LABEL_MAP = f"{_EXTRA}/label_map.pbtxt"

@@ -7,6 +7,13 @@ import tensorflow as tf
 
 from ssd_tfrecord.detection.detections import Detections, unpad
 from ssd_tfrecord.exporting.check_set import CheckImage
+from ssd_tfrecord.exporting.exported_file import unusable
+
+# The loader checks nothing first: what it stumbles over depends on the damage.
+_REFUSALS = (
+    *(OSError, EOFError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError),
+    *(RuntimeError, AssertionError, MemoryError, tf.errors.OpError),
+)
 
 
 class SavedModelRuntime:
@@ -16,14 +23,20 @@ class SavedModelRuntime:
         path: of its folder.
         signature: which of its signatures is run: ``encoded`` takes the file of an image,
             ``image_tensor`` its resized pixels.
+
+    Raises:
+        InputError: TensorFlow cannot load it, or it has no such signature.
     """
 
     def __init__(self, path: pathlib.Path, signature: str = "encoded") -> None:
         self.title = f"tf.saved_model, TensorFlow {tf.__version__}"
         self._is_encoded = signature == "encoded"
         # The functions do not keep alive the variables that they use: what was loaded does.
-        self._loaded = tf.saved_model.load(str(path))
-        self._detect = self._loaded.signatures[signature]
+        try:
+            self._loaded = tf.saved_model.load(str(path))
+            self._detect = self._loaded.signatures[signature]
+        except _REFUSALS as error:
+            raise unusable(path, self.title, error) from None
 
     def detect(self, image: CheckImage) -> Detections:
         """The detections of one image."""

@@ -4,6 +4,7 @@ import pathlib
 
 from ssd_tfrecord.backbones.layers import ChannelL2Norm
 from ssd_tfrecord.config import ExportConfig
+from ssd_tfrecord.exporting.export_formats import TFLITE_FILES
 from ssd_tfrecord.exporting.exportable import Exportable
 from ssd_tfrecord.exporting.exported_file import ExportedFile, Tolerance
 from ssd_tfrecord.exporting.tflite import (
@@ -18,11 +19,6 @@ from ssd_tfrecord.exporting.tflite.conversion import Source
 from ssd_tfrecord.exporting.tflite.half_weights import with_half_weights
 from ssd_tfrecord.exporting.tflite.tflite_runtime import TFLiteRuntime
 
-_NAMES = {
-    "float32": "model.tflite",
-    "float16": "model_float16.tflite",
-    "int8": "model_int8.tflite",
-}
 _TOLERANCES = {
     "float32": Tolerance(),
     # Weights of 11 bits move the scores in the third digit.
@@ -60,7 +56,7 @@ def export(model: Exportable, folder: pathlib.Path, config: ExportConfig) -> lis
         elif precision == "int8" and calibration is not None:
             content = conversion.convert_to_int8(source, calibration, float_layers)
             notes = (calibration.note, f"left in float: {', '.join([*float_layers, _AFTER])}")
-        path = folder / _NAMES[precision]
+        path = folder / TFLITE_FILES[precision]
         path.write_bytes(_for_clients(model, content, precision))
         files.append(
             ExportedFile(

@@ -10,6 +10,7 @@ import tensorflow as tf
 from ssd_tfrecord.detection.detections import Detections
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.exporting.check_set import CheckImage
+from ssd_tfrecord.exporting.exported_file import unusable
 from ssd_tfrecord.exporting.tflite import tflite_metadata
 from ssd_tfrecord.exporting.tflite.silence import silenced
 from ssd_tfrecord.exporting.tflite.tflite_network import INPUT_MEAN, INPUT_STD
@@ -46,8 +47,7 @@ class TFLiteRuntime:
             if len(self._outputs) != 4:
                 raise ValueError(f"has {len(self._outputs)} outputs, not a detector's 4")
         except (OSError, ValueError, RuntimeError) as error:
-            words = " ".join(str(error).split())
-            raise InputError(f"{path}: {self.title} cannot run it: {words}") from None
+            raise unusable(path, self.title, error) from None
 
     def detect(self, image: CheckImage) -> Detections:
         """The detections of an image, clipped to it."""

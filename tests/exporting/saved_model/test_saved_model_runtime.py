@@ -1,9 +1,12 @@
 """The runtime in which a SavedModel is checked."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.exporting.check_set import CheckSet
 from ssd_tfrecord.exporting.saved_model.saved_model_files import open_file
 from ssd_tfrecord.exporting.saved_model.saved_model_runtime import SavedModelRuntime
@@ -35,3 +38,43 @@ def test_the_exported_file_says_how_it_is_opened(saved):
     assert file.open_fn is open_file
     assert file.path == saved.path
     assert "serving_default takes encoded" in file.notes[0]
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _flip(path):
+    content = bytearray(path.read_bytes())
+    content[100:200] = bytes(255 - byte for byte in content[100:200])
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda copy: _cut(copy / "saved_model.pb"),
+        lambda copy: (copy / "saved_model.pb").write_bytes(b""),
+        lambda copy: (copy / "saved_model.pb").unlink(),
+        lambda copy: _cut(copy / "variables" / "variables.data-00000-of-00001"),
+        lambda copy: _flip(copy / "variables" / "variables.data-00000-of-00001"),
+        lambda copy: _cut(copy / "variables" / "variables.index"),
+        lambda copy: shutil.rmtree(copy / "variables"),
+    ],
+    ids=["cut", "empty", "none", "cut data", "flipped data", "cut index", "no variables"],
+)
+def test_a_damaged_one_is_refused_in_one_line(saved, tmp_path, damage):
+    copy = tmp_path / "copy"
+    shutil.copytree(saved.path, copy)
+    damage(copy)
+    with pytest.raises(
+        InputError, match=r"^\S+/copy: tf.saved_model, \S+ \S+ cannot run it \("
+    ) as e:
+        SavedModelRuntime(copy)
+    assert str(e.value).endswith("; export again") and "\n" not in str(e.value)
+
+
+def test_one_without_the_signature_is_refused(saved, monkeypatch):
+    monkeypatch.setattr(tf.saved_model, "load", {str(saved.path): saved.loaded}.__getitem__)
+    with pytest.raises(InputError, match=r"cannot run it \('other'\); export again$"):
+        SavedModelRuntime(saved.path, "other")

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import reprlib
 import stat
 import types
 from collections.abc import Callable
@@ -96,7 +97,13 @@ class BoundedFile:
         return read
 
 
+def printable(name: str) -> str:
+    """A name out of a file as it is, unless a terminal could not show it."""
+    return name if name.isprintable() and len(name) <= 200 else shown(name)
+
+
 def shown(text: object) -> str:
     """A name out of a file, fit for one line of a message."""
-    whole = repr(text[:200] if isinstance(text, str | bytes) else text)
+    # reprlib: a pickle may hold tuples of tuples of …, deeper than repr() can go.
+    whole = repr(text[:200]) if isinstance(text, str | bytes) else reprlib.repr(text)
     return whole if len(whole) <= 80 else f"{whole[:77]}..."

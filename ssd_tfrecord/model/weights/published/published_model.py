@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.model.weights.published import weight_files
+from ssd_tfrecord.model.weights.published.bounded_file import printable, shown
 from ssd_tfrecord.model.weights.published.layouts import (
     caffe_vgg16,
     class_lists,
@@ -109,8 +111,8 @@ class PublishedModel:
                 f"called {self.class_names[0]} to {self.class_names[-1]}"
             )
         if self.left:
-            shown = ", ".join(self.left[:5]) + (", …" if len(self.left) > 5 else "")
-            lines.append(f"{self.path}: {len(self.left)} arrays not used: {shown}")
+            names = ", ".join(map(printable, self.left[:5])) + (", …" if len(self.left) > 5 else "")
+            lines.append(f"{self.path}: {len(self.left)} arrays not used: {names}")
         return lines
 
 
@@ -198,9 +200,9 @@ def _recognised(path: str, file: WeightFile) -> tuple[str, FileEntries]:
                 if name.startswith(prefix)
             }
             return marker, FileEntries(path, file.arrays, below, prefix)
-    shown = ", ".join(list(file.arrays)[:3])
+    few = ", ".join(map(printable, list(file.arrays)[:3]))
     raise InputError(
-        f"{path}: of no known layout: it has {len(file.arrays)} arrays, {shown} …; must be {KNOWN}"
+        f"{path}: of no known layout: it has {len(file.arrays)} arrays, {few} …; must be {KNOWN}"
     )
 
 
@@ -254,8 +256,11 @@ def _told(path: str, metadata: Mapping[str, str]) -> _Told:
     try:
         classes = json.loads(metadata["classes"])
         names, ids = ([item[key] for item in classes] for key in ("name", "original_id"))
-        if not all(isinstance(name, str) and name.isprintable() for name in names):
-            raise TypeError
+        for name in names:
+            if not _is_name(name):
+                raise InputError(
+                    f"class name {shown(name)}: must be a text without control characters"
+                )
         if not all(type(number) is int for number in ids):
             raise TypeError
         texts = {key: metadata[key] for key in ("anchor_scales", "aspect_ratios", "anchor_variant")}
@@ -266,3 +271,9 @@ def _told(path: str, metadata: Mapping[str, str]) -> _Told:
             f"{path}: its metadata are damaged ({reason}); export the model again"
         ) from None
     return _Told(tuple(names), tuple(ids), **texts)
+
+
+def _is_name(name: object) -> bool:
+    """Whether a class can be called so: no-break spaces and joiners are parts of ordinary words."""
+    # Cs: a lone surrogate, which UTF-8 lacks.
+    return isinstance(name, str) and not any(unicodedata.category(c) in ("Cc", "Cs") for c in name)

@@ -1,6 +1,7 @@
 """Every layout against the network of its authors, with random weights."""
 
 import dataclasses
+import json
 
 import numpy as np
 import published_twins
@@ -193,9 +194,17 @@ def test_what_does_not_fit_is_refused_in_one_line(state, change, message):
     assert "\n" not in str(caught.value)
 
 
+def test_names_that_a_terminal_could_not_show_are_escaped():
+    arrays = dict.fromkeys(("\ud800", "a\nb\x1b[2J"), np.zeros(3, np.float32))
+    with pytest.raises(InputError, match=r"it has 2 arrays, '.ud800', 'a.nb.x1b\[2J' …; must be"):
+        of_arrays("a.pth", WeightFile("torch", arrays))
+
+
 def test_what_is_left_is_said(imported):
     left = dataclasses.replace(imported, left=tuple(f"x.{n}" for n in range(7)), path="a.pth")
     assert left.lines[-1] == "a.pth: 7 arrays not used: x.0, x.1, x.2, x.3, x.4, …"
+    left = dataclasses.replace(imported, left=("\ud800", "\x1b[2J", "é"), path="a.pth")
+    assert left.lines[-1] == r"a.pth: 3 arrays not used: '\ud800', '\x1b[2J', é"
     unknown = dataclasses.replace(imported, names_known=False, class_names=("class_1", "class_2"))
     assert "the names of its 2 classes are not known; called class_1 to class_2" in unknown.lines[1]
 
@@ -235,11 +244,35 @@ def test_our_own_export_says_what_it_is(state):
     assert (found.anchor_scales, found.anchor_variant) == ("voc", "caffe")
 
 
+# With a no-break space, and with the joiners of Persian and Malayalam.
+@pytest.mark.parametrize("name", ["a\u00a0b", "می\u200cرود", "ന\u200dമ"])
+def test_words_of_any_script_name_a_class(state, name):
+    classes = [{"name": name, "original_id": 4}, {"name": "b", "original_id": 9}]
+    file = WeightFile("safetensors", {**state, **heads(3)}, told(classes=json.dumps(classes)))
+    assert of_arrays("a", file).class_names == (name, "b")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"classes": "[" * 9999}, "a: its metadata are damaged (RecursionError); export the model"),
-        ({"classes": '[{"name": "a\\n", "original_id": 1}]'}, "damaged (TypeError)"),
+        (
+            {"classes": '[{"name": "a\\n", "original_id": 1}]'},
+            r"damaged (class name 'a\n': must",
+        ),
+        (
+            {"classes": '[{"name": "\\u009b", "original_id": 1}]'},
+            r"(class name '\x9b': must be a",
+        ),
+        (
+            {"classes": '[{"name": "\\ud800", "original_id": 1}]'},
+            r"class name '\ud800': must be",
+        ),
+        (
+            {"classes": '[{"name": 3, "original_id": 1}]'},
+            "class name 3: must be a text without",
+        ),
+        ({"classes": '[{"name": "a", "original_id": "1"}]'}, "damaged (TypeError)"),
         ({"classes": '[{"name": "a", "original_id": 1}]'}, "a: has 2 classes, but 1 names"),
         ({"anchor_variant": "own"}, "a: its metadata are damaged (--anchor_variant=own: must be"),
         ({"anchor_scales": "0.1,0.2"}, "a: --anchor_scales=0.1,0.2: has 2 scales"),

@@ -265,6 +265,15 @@ def test_a_huge_directory_is_refused_unread(archive):
 
 LEGACY = {
     "another protocol": ((b"\x8a\2\xe9\3.", b"\x8a\2\xea\3."), r"protocol 1002; must be 1001"),
+    # Tuples of one tuple, deeper than Python's stack, and of three of the same, 3^900 in all.
+    "a deep protocol": (
+        (b"\x8a\2\xe9\3.", b")" + b"\x85" * 20000 + b"."),
+        r"protocol \(+\.\.\.[),]+; must be 1001",
+    ),
+    "a wide protocol": (
+        (b"\x8a\2\xe9\3.", b")" + b"q\0h\0h\0\x87" * 900 + b"."),
+        r"protocol \(+\.\.\..{60,80}; must be 1001",
+    ),
     "another count": ((struct.pack("<q", 24), struct.pack("<q", 25)), "has 25 values; .* need 24"),
     "a huge count": ((struct.pack("<q", 24), b"\xff" * 8), "values; its tensors need 24"),
     "a key of no tensor": ((b"](X\1\0\0\x000e", b"](X\1\0\0\x001e"), "'1' belongs to no tensor"),

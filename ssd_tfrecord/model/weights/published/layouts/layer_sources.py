@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ssd_tfrecord.errors import InputError
+from ssd_tfrecord.model.weights.published.bounded_file import printable
 
 # PyTorch's and Caffe's [out, in, height, width] as Keras's [height, width, in, out].
 CONVOLUTION = (2, 3, 1, 0)
@@ -76,7 +77,7 @@ class FileEntries:
 
     def shown(self, name: str) -> str:
         """The name in the file, also of an array that it lacks."""
-        return self.names.get(name, f"{self.prefix}{name}")
+        return printable(self.names.get(name, f"{self.prefix}{name}"))
 
 
 @dataclass(frozen=True)
