@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ssd_tfrecord.evaluation.origins import Origin, Outcome
 
 METRICS_FILE = "metrics.json"
+# What is written in folders of their own.
+_PICTURES, _DETECTIONS = "pictures", "detections"
 
 
 def run(config: EvalConfig) -> None:
@@ -36,6 +38,7 @@ def run(config: EvalConfig) -> None:
     for path in filter(None, (config.run_dir, config.detections, config.compare)):
         if not os.path.exists(path):
             raise InputError(f"{path}: no such file or folder")
+    _check_images_dir(config)
     # TensorFlow takes seconds to import, so only once it is known that there are records.
     origin = _origin(config.run_dir or config.detections, config)
     other = _origin(config.compare, config) if config.compare else None
@@ -58,6 +61,24 @@ def run(config: EvalConfig) -> None:
         else:
             print(f"{annotated.where} has no annotations: metrics are skipped")
         _write_boxes(config, folder, outcome)
+
+
+def _check_images_dir(config: EvalConfig) -> None:
+    place = os.path.join(config.output_dir, _PICTURES)
+    # Compared as files: links and .. lead to one folder by several names.
+    if not config.records and _is_one_file(config.images_dir, place):
+        raise InputError(
+            f"--images_dir={config.images_dir}: is {place}, which the drawn pictures are written "
+            "to; must be another folder, or else --output_dir"
+        )
+
+
+def _is_one_file(path: str, other: str) -> bool:
+    try:
+        return os.path.samefile(path, other)
+    # ValueError: a null character.
+    except (OSError, ValueError):
+        return False
 
 
 def _manifest(path: str) -> Manifest:
@@ -195,7 +216,7 @@ def _write_boxes(config: EvalConfig, folder: pathlib.Path, outcome: "Outcome") -
 
     annotated = outcome.annotated
     if config.save_detections:
-        place = folder / "detections"
+        place = folder / _DETECTIONS
         changed = write_detections(config.save_detections, place, annotated, outcome.detections)
         print(f"detections: {place}")
         if changed:
@@ -208,5 +229,5 @@ def _write_boxes(config: EvalConfig, folder: pathlib.Path, outcome: "Outcome") -
             annotated.class_names,
             config.num_pictures,
         )
-        pictures.write_pictures(folder / "pictures", drawn)
-        print(f"pictures: {folder / 'pictures'}")
+        pictures.write_pictures(folder / _PICTURES, drawn)
+        print(f"pictures: {folder / _PICTURES}")

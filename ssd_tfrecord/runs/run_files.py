@@ -44,8 +44,26 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     sync_folder(path.parent)
 
 
+def write_bytes(path: pathlib.Path, content: bytes) -> None:
+    """``write_text`` for what can be made again: whole or not at all, but not synced to the disk.
+
+    Args:
+        path: of the file; an existing one is replaced, and a link too, not what it leads to.
+        content: of the file.
+
+    Raises:
+        OSError: it cannot be written; what was there is still there.
+    """
+    aside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        aside.write_bytes(content)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
 def written_aside(name: str) -> str:
-    """The file that a killed ``write_text`` has left ``name`` of; "" if it is none of its files."""
+    """The file that a killed writer of this module has left ``name`` of; "" if none has."""
     match = _ASIDE.fullmatch(name)
     return match[1] if match else ""
 

@@ -1,6 +1,7 @@
 """What is drawn where, to the pixel where that matters."""
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from ssd_tfrecord.detection import pictures, recorded
@@ -114,6 +115,52 @@ def test_pictures_of_an_earlier_call_go_and_nothing_else(tmp_path):
     pictures.write_pictures(tmp_path, [("VOC2007/000003", image)])
     names = ["000003.jpg", "contact_sheet.jpg", "mine.jpg", "torn.jpg"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_no_jpeg_of_others_is_overwritten_and_no_link_is_followed(tmp_path):
+    """An image may be called as a file that is there, as the sheet, or as a link; however often."""
+    image, folder = Image.new("RGB", (40, 30)), tmp_path / "pictures"
+    folder.mkdir()
+    for name in ("im1.jpg", "IM2.JPG", "contact_sheet.jpg"):
+        (folder / name).write_bytes(b"mine")
+    (tmp_path / "orig.jpg").write_bytes(b"mine")
+    (folder / "im3.jpg").symlink_to("../orig.jpg")
+    (folder / "gone.jpg").symlink_to("nowhere.jpg")
+    (folder / "dir.jpg").mkdir()
+    old = {path.name for path in folder.iterdir()}
+    found = [(name, image) for name in ("a/im1", "im2", "im3", "im3-2", "gone", "dir", "new")]
+    new = ("im1-2", "im2-2", "im3-3", "im3-2", "gone-2", "dir-2", "new", "contact_sheet-2")
+    for _ in range(2):
+        pictures.write_pictures(folder, found)
+        assert {path.name for path in folder.iterdir()} == {*old, *(f"{name}.jpg" for name in new)}
+    for name in ("im1.jpg", "IM2.JPG", "contact_sheet.jpg", "im3.jpg"):
+        assert (folder / name).read_bytes() == b"mine"
+    assert (folder / "gone.jpg").is_symlink() and not (tmp_path / "nowhere.jpg").exists()
+
+
+def test_a_link_to_a_picture_of_ours_stays(tmp_path):
+    image = Image.new("RGB", (40, 30))
+    pictures.write_pictures(tmp_path / "a", [("im1", image)])
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "im1.jpg").symlink_to("../a/im1.jpg")
+    pictures.write_pictures(tmp_path / "b", [("im1", Image.new("RGB", (40, 30), "red"))])
+    assert (tmp_path / "b" / "im1.jpg").is_symlink()
+    assert Image.open(tmp_path / "a" / "im1.jpg").getpixel((0, 0)) == (0, 0, 0)
+
+
+def test_a_picture_is_whole_or_not_there(tmp_path, monkeypatch):
+    image = Image.new("RGB", (40, 30))
+    pictures.write_pictures(tmp_path, [("im1", image)])
+    # What a killed process leaves.
+    (tmp_path / "im1.jpg").rename(tmp_path / "im1.jpg.12.part")
+
+    def fail(*_):
+        raise OSError("full")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="full"):
+        patch.setattr("os.replace", fail)
+        pictures.write_pictures(tmp_path, [("im1", image)])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_contact_sheet_holds_every_picture():

@@ -1,0 +1,74 @@
+"""``evaluate`` on detections of another tool: what is written where, and what is left alone."""
+
+import pytest
+from PIL import Image
+
+from ssd_tfrecord import programs
+
+_XML = (
+    "<annotation><filename>{name}.jpg</filename><size><width>100</width><height>80</height>"
+    "<depth>3</depth></size><object><name>cat</name><bndbox><xmin>10</xmin><ymin>10</ymin>"
+    "<xmax>50</xmax><ymax>50</ymax></bndbox></object></annotation>"
+)
+_NAMES = ("im1", "im2")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Annotations/, pictures/ with the images, and cart/ with another tool's detections."""
+    for name in ("Annotations", "pictures", "cart/detection-results"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in _NAMES:
+        (tmp_path / "Annotations" / f"{name}.xml").write_text(_XML.format(name=name))
+        Image.new("RGB", (100, 80)).save(tmp_path / "pictures" / f"{name}.jpg")
+        found = tmp_path / "cart" / "detection-results" / f"{name}.txt"
+        found.write_text("cat 0.9 10 10 50 50\n")
+    return tmp_path
+
+
+@pytest.fixture
+def evaluate(folder):
+    """Evaluates cart/; a keyword is a flag, and its value a path below ``folder``."""
+
+    def evaluate(*words, **paths):
+        paths = {"detections": "cart", "annotations_dir": "Annotations", **paths}
+        flags = [f"--{name}={folder / path}" for name, path in paths.items()]
+        return programs.run("evaluate", ["evaluate", *flags, "--bootstrap=0", *words])
+
+    return evaluate
+
+
+def _contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_images_are_not_where_the_pictures_go(folder, evaluate, capsys):
+    before = _contents(folder)
+    (folder / "link").symlink_to("pictures")
+    for images in ("pictures", "Annotations/../link"):
+        assert evaluate(images_dir=images, output_dir=".") == 2
+        assert capsys.readouterr().err.splitlines()[-1] == (
+            f"error: --images_dir={folder / images}: is {folder}/pictures, which the drawn "
+            "pictures are written to; must be another folder, or else --output_dir"
+        )
+    (folder / "link").unlink()
+    assert _contents(folder) == before
+
+
+def test_no_link_in_the_output_folder_is_followed(folder, evaluate):
+    paths = {"images_dir": "pictures", "output_dir": "out"}
+    assert evaluate(**paths) == 0
+    written = sorted(_contents(folder / "out"))
+    assert {path.name for path in written} >= {"metrics.json", "report.html", "im1.jpg"}
+    for number, path in enumerate(written):
+        mine = folder / "mine" / str(number)
+        mine.parent.mkdir(exist_ok=True)
+        mine.write_bytes(b"mine")
+        path.unlink()
+        path.symlink_to(mine)
+    assert evaluate(**paths) == 0
+    assert {*_contents(folder / "mine").values()} == {b"mine"}
+    # A picture takes another name, everything else its own.
+    links = {path.name for path in (folder / "out").rglob("*") if path.is_symlink()}
+    assert links == {"contact_sheet.jpg", "im1.jpg", "im2.jpg"}
+    assert (folder / "out" / "pictures" / "im1-2.jpg").is_file()
