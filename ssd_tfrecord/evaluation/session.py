@@ -5,7 +5,7 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ssd_tfrecord.config import EvalConfig
@@ -13,6 +13,7 @@ from ssd_tfrecord.detection.best_thresholds import EVALUATIONS
 from ssd_tfrecord.detection.detections import file_names
 from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.records.manifest import Manifest
+from ssd_tfrecord.runs.record_content import RecordContent
 
 if TYPE_CHECKING:
     from ssd_tfrecord.evaluation.annotated_set import AnnotatedSet
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 METRICS_FILE = "metrics.json"
 # What is written in folders of their own.
 _PICTURES, _DETECTIONS = "pictures", "detections"
+# Sub-folders of the detections; the first is read, too.
+_PARTS = ("detection-results", "ground-truth")
 
 
 def run(config: EvalConfig) -> None:
@@ -39,11 +42,12 @@ def run(config: EvalConfig) -> None:
         if not os.path.exists(path):
             raise InputError(f"{path}: no such file or folder")
     _check_images_dir(config)
+    _check_reads(config, manifests)
     # TensorFlow takes seconds to import, so only once it is known that there are records.
     origin = _origin(config.run_dir or config.detections, config)
     other = _origin(config.compare, config) if config.compare else None
     for annotated in _annotated_sets(config, manifests):
-        folder = _folder(config, annotated, num_sets=len(manifests))
+        folder = _folder(config, annotated)
         # Before the work, so that a folder that cannot be made costs none.
         folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -73,7 +77,40 @@ def _check_images_dir(config: EvalConfig) -> None:
         )
 
 
-def _is_one_file(path: str, other: str) -> bool:
+def _check_reads(config: EvalConfig, manifests: Sequence[Manifest]) -> None:
+    """Checks that no file that is read may be replaced by one of --save_detections."""
+    if not config.save_detections:
+        return
+    places = [pathlib.Path(config.output_dir)]
+    if manifests:
+        sets = [(manifest.name, RecordContent.of(manifest).digest) for manifest in manifests]
+        places = [place for name, digest in sets for place in _places(config, name, digest)]
+    written = [place / _DETECTIONS / part for place in places for part in ("", *_PARTS)]
+    for flag in ("detections", "compare", "annotations", "annotations_dir"):
+        path = getattr(config, flag)
+        # Of a folder that contains one of these, nothing else is read; of another, all below it.
+        alone = [os.path.join(path, name) for name in (_PARTS[0], "results.json", "flags.txt")]
+        reads_all = bool(path) and not any(map(os.path.exists, alone))
+        for place in written if path else ():
+            lies_in = any(_lies_in(read, place) for read in (path, alone[0]))
+            if lies_in or (reads_all and place.is_dir() and _lies_in(place, path)):
+                raise InputError(
+                    f"--{flag}={path}: {'lies in' if lies_in else 'contains'} {place}, which "
+                    f"--save_detections={config.save_detections} writes to; must lie elsewhere, "
+                    "or else --output_dir"
+                )
+
+
+def _lies_in(path: str | pathlib.Path, folder: str | pathlib.Path) -> bool:
+    try:
+        real = pathlib.Path(os.path.realpath(path))
+    # A null character, which is told where the file is read.
+    except ValueError:
+        return False
+    return any(_is_one_file(above, folder) for above in (real, *real.parents))
+
+
+def _is_one_file(path: str | pathlib.Path, other: str | pathlib.Path) -> bool:
     try:
         return os.path.samefile(path, other)
     # ValueError: a null character.
@@ -133,17 +170,20 @@ def _annotated_sets(config: EvalConfig, manifests: list[Manifest]) -> "Iterator[
         yield annotated
 
 
-def _folder(config: EvalConfig, annotated: "AnnotatedSet", num_sets: int) -> pathlib.Path:
+def _folder(config: EvalConfig, annotated: "AnnotatedSet") -> pathlib.Path:
     """Where the results of a set go, so that they replace those of the same set only."""
-    (name,) = file_names([annotated.name])
-    if config.output_dir and num_sets < 2:
-        return pathlib.Path(config.output_dir)
+    *others, last = _places(config, annotated.name, annotated.digest)
+    free = (place for place in others if _digest_of(place) in ("", annotated.digest))
+    return next(free, last)
+
+
+def _places(config: EvalConfig, name: str, digest: str) -> list[pathlib.Path]:
+    """Where the results of a set may go: to the second if another set of its name has the first."""
+    if config.output_dir and len(config.records) < 2:
+        return [pathlib.Path(config.output_dir)]
     folder = pathlib.Path(config.output_dir or os.path.join(config.run_dir, EVALUATIONS))
-    known = _digest_of(folder / name)
-    if known not in ("", annotated.digest):
-        # Another set of the same name.
-        return folder / f"{name}-{annotated.digest[:8]}"
-    return folder / name
+    (name,) = file_names([name])
+    return [folder / name, folder / f"{name}-{digest[:8]}"]
 
 
 def _digest_of(folder: pathlib.Path) -> str:

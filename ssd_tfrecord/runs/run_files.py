@@ -12,6 +12,8 @@ from ssd_tfrecord.errors import DiskError, InputError
 # What a restart mends once there is room or the disk is back; of all else the user has to know.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
 _ASIDE = re.compile(r"(.+)\.\d+\.part")
+# Bytes of a name, of 255 that file systems take: the rest is for the number of the process.
+_MAX_ASIDE = 240
 # Flags of absl, which would open other files or let a wrong flag pass.
 _NOT_OURS = ("flagfile", "undefok")
 
@@ -54,7 +56,9 @@ def write_bytes(path: pathlib.Path, content: bytes) -> None:
     Raises:
         OSError: it cannot be written; what was there is still there.
     """
-    aside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    # Cut where the file system would not take the whole.
+    name = os.fsdecode(os.fsencode(path.name)[:_MAX_ASIDE])
+    aside = path.with_name(f"{name}.{os.getpid()}.part")
     try:
         aside.write_bytes(content)
         os.replace(aside, path)

@@ -55,9 +55,51 @@ def test_the_images_are_not_where_the_pictures_go(folder, evaluate, capsys):
     assert _contents(folder) == before
 
 
+@pytest.mark.parametrize(
+    ("flag", "path"),
+    [
+        ("detections", "cart/detections"),
+        ("detections", "cart/detections/detection-results"),
+        ("detections", "link"),
+        # All text files below it are read.
+        ("detections", "cart"),
+        ("compare", "cart/detections"),
+        ("annotations_dir", "cart/detections"),
+    ],
+)
+def test_what_is_read_is_not_where_detections_are_written(folder, evaluate, flag, path, capsys):
+    (folder / "cart" / "detections").mkdir()
+    results = (folder / "cart" / "detection-results").rename(
+        folder / "cart" / "detections" / "detection-results"
+    )
+    (results / "other_image.txt").write_text("cat 0.9 10 10 50 50\n")
+    # A folder of its own whose files are there.
+    (folder / "link").mkdir()
+    (folder / "link" / "detection-results").symlink_to(results)
+    before = _contents(folder)
+    words = {"detections": "link/detection-results", flag: path, "output_dir": "cart"}
+    if flag != "detections":
+        words["detections"] = "Annotations"
+    for kind in ("cartucho", "voc"):
+        assert evaluate(f"--save_detections={kind}", **words) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        verb, place = "contains" if path == "cart" else "lies in", folder / "cart" / "detections"
+        assert error.startswith(f"error: --{flag}={folder / path}: {verb} {place}")
+        assert error.endswith(
+            f"which --save_detections={kind} writes to; must lie elsewhere, or else --output_dir"
+        )
+    assert _contents(folder) == before
+
+
+def test_detections_that_are_not_written_may_lie_in_the_output_folder(folder, evaluate):
+    (folder / "cart").rename(folder / "detections")
+    assert evaluate(detections="detections", output_dir=".") == 0
+
+
 def test_no_link_in_the_output_folder_is_followed(folder, evaluate):
     paths = {"images_dir": "pictures", "output_dir": "out"}
-    assert evaluate(**paths) == 0
+    saved = "--save_detections=cartucho"
+    assert evaluate(saved, **paths) == 0
     written = sorted(_contents(folder / "out"))
     assert {path.name for path in written} >= {"metrics.json", "report.html", "im1.jpg"}
     for number, path in enumerate(written):
@@ -66,7 +108,7 @@ def test_no_link_in_the_output_folder_is_followed(folder, evaluate):
         mine.write_bytes(b"mine")
         path.unlink()
         path.symlink_to(mine)
-    assert evaluate(**paths) == 0
+    assert evaluate(saved, **paths) == 0
     assert {*_contents(folder / "mine").values()} == {b"mine"}
     # A picture takes another name, everything else its own.
     links = {path.name for path in (folder / "out").rglob("*") if path.is_symlink()}

@@ -54,6 +54,12 @@ def test_a_link_is_replaced_and_what_it_leads_to_stays(write, tmp_path):
     assert (tmp_path / "mine.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize("name", ["x" * 255, "é" * 127, "é" * 100 + "." + "x" * 54])
+def test_a_file_may_have_the_longest_name(tmp_path, name):
+    run_files.write_bytes(tmp_path / name, b"new")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_names_of_files_that_are_being_written():
     assert run_files.written_aside("flags.txt.123.part") == "flags.txt"
     assert run_files.written_aside("flags.txt") == ""
