@@ -4,6 +4,7 @@ import colorsys
 import io
 import os
 import pathlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
@@ -25,6 +26,9 @@ _MARK = b"ssd_tfrecord.evaluate"
 _PAIR, ALONE = (640, 260), (480, 360)
 _BACKGROUND = (24, 24, 27)
 _CAPTION = (228, 228, 231)
+
+# Pillow measures no text of several lines, and draws no lone surrogate.
+_UNDRAWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 _RGB = tuple[int, int, int]
 
@@ -241,6 +245,7 @@ def _draw_tag(
     """
     size = int(font.size)
     pad = max(2, size // 6)
+    tag = _UNDRAWN.sub(" ", tag)
     width = int(draw.textlength(tag, font=font)) + 2 * pad
     height = size + 2 * pad
     ymin, xmin = corner

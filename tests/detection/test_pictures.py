@@ -45,6 +45,16 @@ def test_tags_stay_on_the_picture():
     assert cat[:25, 720:].sum() > 500
 
 
+@pytest.mark.parametrize("between", ["\n", "\r", "\0", "\x1b", "\x85", "\u2028", "\ud800"])
+def test_a_name_of_several_lines_is_drawn_as_one(between):
+    blank, found = Image.new("RGB", (800, 500), GREY), _found([[0.25, 0.25, 1, 1]], [0.9], [1])
+    picture = pictures.draw_detections(blank, found, [f"a{between}b"])
+    assert picture == pictures.draw_detections(blank, found, ["a b"])
+    truth = GroundTruth("a", 500, 800, found.boxes, found.labels, *np.zeros([3, 1], bool))
+    picture = pictures.draw_ground_truth(blank, truth, [f"a{between}b"])
+    assert picture == pictures.draw_ground_truth(blank, truth, ["a b"])
+
+
 def test_low_scores_and_empty_images_are_left_alone():
     found = _found([[0, 0, 1, 1]], [0.2], [1])
     assert np.all(_drawn(found, min_score=0.3) == GREY)
