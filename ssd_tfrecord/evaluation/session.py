@@ -28,7 +28,7 @@ _PARTS = ("detection-results", "ground-truth")
 
 
 def run(config: EvalConfig) -> None:
-    """Prints the metrics of each set; writes them, the report, pictures and detections.
+    """Writes the metrics of each set, the report, pictures and detections; then prints the metrics.
 
     Args:
         config: of the evaluation.
@@ -57,14 +57,23 @@ def run(config: EvalConfig) -> None:
             with contextlib.suppress(OSError):
                 folder.rmdir()
             raise
-        print(*outcome.lines, sep="\n", end="\n" if outcome.lines else "")
-        if outcome.annotated.has_objects:
-            evaluated = _score(config, folder, outcome)
-            if other is not None:
-                _compare(config, folder, evaluated, other, annotated)
-        else:
-            print(f"{annotated.where} has no annotations: metrics are skipped")
-        _write_boxes(config, folder, outcome)
+        evaluated, lines = None, [*outcome.lines]
+        try:
+            if outcome.annotated.has_objects:
+                evaluated = _score(config, folder, outcome, lines)
+            else:
+                lines.append(f"{annotated.where} has no annotations: metrics are skipped")
+            _write_boxes(config, folder, outcome, lines)
+        finally:
+            # After the files, which must not be lost because a terminal cannot print something.
+            _say(lines)
+        if evaluated is not None and other is not None:
+            _say(_compare(config, folder, evaluated, other, annotated))
+
+
+def _say(lines: Sequence[str]) -> None:
+    if lines:
+        print(*lines, sep="\n")
 
 
 def _check_images_dir(config: EvalConfig) -> None:
@@ -166,7 +175,7 @@ def _annotated_sets(config: EvalConfig, manifests: list[Manifest]) -> "Iterator[
     if not manifests:
         read = read_coco_truths if config.annotations else read_voc_truths
         annotated, lines = read(config.annotations or config.annotations_dir, config.images_dir)
-        print(*lines, sep="\n", end="\n" if lines else "")
+        _say(lines)
         yield annotated
 
 
@@ -196,8 +205,10 @@ def _digest_of(folder: pathlib.Path) -> str:
     return digest if isinstance(digest, str) and re.fullmatch(r"[0-9a-f]{64}", digest) else ""
 
 
-def _score(config: EvalConfig, folder: pathlib.Path, outcome: "Outcome") -> "EvaluatedSet":
-    """Prints and writes the metrics and, if asked to, the report."""
+def _score(
+    config: EvalConfig, folder: pathlib.Path, outcome: "Outcome", lines: list[str]
+) -> "EvaluatedSet":
+    """Writes the metrics and, if asked to, the report; appends to ``lines`` what is to be said."""
     from ssd_tfrecord.evaluation.judging import judge
     from ssd_tfrecord.evaluation.metrics import coco_summary, format_metrics
     from ssd_tfrecord.evaluation.report import report
@@ -206,18 +217,18 @@ def _score(config: EvalConfig, folder: pathlib.Path, outcome: "Outcome") -> "Eva
     evaluated = judge(outcome, bootstrap=config.bootstrap)
     curves = evaluated.answers.curves
     best = dict(zip(evaluated.scored.class_names, curves.best))
-    print(format_metrics(evaluated.metrics, best, curves.overall_best))
+    lines.append(format_metrics(evaluated.metrics, best, curves.overall_best))
     if outcome.loss is not None:
-        print(f"loss {outcome.loss:.4f}")
+        lines.append(f"loss {outcome.loss:.4f}")
     if config.verbose:
-        print(coco_summary(evaluated.metrics))
+        lines.append(coco_summary(evaluated.metrics))
     # Python would write NaN, which is not JSON; the metrics use None instead.
     content = json.dumps(evaluated.metrics, indent=1, ensure_ascii=False, allow_nan=False)
     text = content.encode("utf-8", "backslashreplace").decode()
     write_text(folder / METRICS_FILE, text + "\n")
-    print(f"metrics: {folder / METRICS_FILE}")
+    lines.append(f"metrics: {folder / METRICS_FILE}")
     if config.report:
-        print(*report.write(folder, evaluated, num_pictures=config.num_pictures), sep="\n")
+        lines += report.write(folder, evaluated, num_pictures=config.num_pictures)
     return evaluated
 
 
@@ -227,14 +238,13 @@ def _compare(
     evaluated: "EvaluatedSet",
     other: "Origin",
     annotated: "AnnotatedSet",
-) -> None:
-    """Writes the page of two evaluations of one set."""
+) -> list[str]:
+    """Writes the page of two evaluations of one set; returns what is to be said."""
     from ssd_tfrecord.evaluation.analysis.intervals import differences
     from ssd_tfrecord.evaluation.judging import judge
     from ssd_tfrecord.evaluation.report import comparison_page
 
     outcome = other.detect(annotated)
-    print(*outcome.lines, sep="\n", end="\n" if outcome.lines else "")
     second = judge(outcome, bootstrap=config.bootstrap)
     if evaluated.scored.class_names != second.scored.class_names:
         raise InputError(
@@ -246,11 +256,13 @@ def _compare(
         (second.scored, second.overlaps),
         num_samples=config.bootstrap,
     )
-    print(*comparison_page.write(folder, evaluated, second, changes), sep="\n")
+    return [*outcome.lines, *comparison_page.write(folder, evaluated, second, changes)]
 
 
-def _write_boxes(config: EvalConfig, folder: pathlib.Path, outcome: "Outcome") -> None:
-    """Writes detections and pictures, as far as they are asked for."""
+def _write_boxes(
+    config: EvalConfig, folder: pathlib.Path, outcome: "Outcome", lines: list[str]
+) -> None:
+    """Writes detections and pictures, as far as asked; appends to ``lines`` what is to be said."""
     from ssd_tfrecord.detection import pictures
     from ssd_tfrecord.evaluation.files.writers import write_detections
 
@@ -258,9 +270,11 @@ def _write_boxes(config: EvalConfig, folder: pathlib.Path, outcome: "Outcome") -
     if config.save_detections:
         place = folder / _DETECTIONS
         changed = write_detections(config.save_detections, place, annotated, outcome.detections)
-        print(f"detections: {place}")
+        lines.append(f"detections: {place}")
         if changed:
-            print(f"{changed}: names of classes or images that had to be changed for these files")
+            lines.append(
+                f"{changed}: names of classes or images that had to be changed for these files"
+            )
     if config.num_pictures and annotated.read_images:
         drawn = pictures.beside_truth(
             annotated.read_images,
@@ -270,4 +284,4 @@ def _write_boxes(config: EvalConfig, folder: pathlib.Path, outcome: "Outcome") -
             config.num_pictures,
         )
         pictures.write_pictures(folder / _PICTURES, drawn)
-        print(f"pictures: {folder / _PICTURES}")
+        lines.append(f"pictures: {folder / _PICTURES}")

@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from ssd_tfrecord import programs
+from ssd_tfrecord.evaluation import session
 
 _XML = (
     "<annotation><filename>{name}.jpg</filename><size><width>100</width><height>80</height>"
@@ -114,3 +115,24 @@ def test_no_link_in_the_output_folder_is_followed(folder, evaluate):
     links = {path.name for path in (folder / "out").rglob("*") if path.is_symlink()}
     assert links == {"contact_sheet.jpg", "im1.jpg", "im2.jpg"}
     assert (folder / "out" / "pictures" / "im1-2.jpg").is_file()
+
+
+def test_all_files_are_written_before_a_line_is_printed(folder, evaluate, monkeypatch):
+    def fail(*_, **__):
+        raise OSError("no terminal")
+
+    monkeypatch.setattr(session, "print", fail, raising=False)
+    with pytest.raises(OSError, match="no terminal"):
+        evaluate("--save_detections=coco", images_dir="pictures", output_dir="out")
+    names = {str(path.relative_to(folder / "out")) for path in _contents(folder / "out")}
+    assert names >= {"metrics.json", "report.html", "detections/results.json", "pictures/im1.jpg"}
+
+
+def test_numbers_are_printed_even_if_they_cannot_be_written(folder, evaluate, monkeypatch, capsys):
+    def fail(*_):
+        raise OSError("full")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match="full"):
+        evaluate(output_dir="out")
+    assert "coco_ap " in capsys.readouterr().out
