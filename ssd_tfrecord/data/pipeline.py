@@ -1,5 +1,6 @@
 """From record sets to batches: order -> batch -> read -> parse -> frame -> render."""
 
+import numbers
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
@@ -7,6 +8,7 @@ import tensorflow as tf
 
 from ssd_tfrecord.data import caching, coloring, framing, order, rendering
 from ssd_tfrecord.data.reading import RecordSource
+from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import ColorOptions, InputOptions, ReadOptions, RenderOptions
 from ssd_tfrecord.pixels import color, resampling
 from ssd_tfrecord.records import schema
@@ -73,9 +75,23 @@ class Plan(NamedTuple):
     interpolation: tf.Tensor
 
 
+def check_counts(**counts: int) -> None:
+    """Checks arguments that count something.
+
+    Args:
+        counts: values by the arguments' names.
+
+    Raises:
+        InputError: one is no whole number, or below 1.
+    """
+    for name, value in counts.items():
+        if not isinstance(value, numbers.Integral) or value < 1:
+            raise InputError(f"{name}={value}: must be a whole number of at least 1")
+
+
 @not_converted
 def training_dataset(
-    manifests: Sequence[Manifest],
+    manifests: Manifest | Sequence[Manifest],
     options: InputOptions = READY,
     *,
     input_size: int,
@@ -86,7 +102,7 @@ def training_dataset(
     """SSD's training samples, for a training loop of your own: endless batches.
 
     Args:
-        manifests: of the sets to train on; their class lists must agree.
+        manifests: of the sets to train on, or of one; their class lists must agree.
         options: of the pipeline; by default ``images`` are finished on the host: distorted,
             mirrored, and filled with the mean around them.
         input_size: side S of a sample in pixels.
@@ -96,7 +112,24 @@ def training_dataset(
 
     Returns:
         A dataset of ``Batch``.
+
+    Raises:
+        InputError: there is no set, a set has no images or other classes than the first, or
+            ``input_size`` or ``batch_size`` is below 1.
     """
+    check_counts(input_size=input_size, batch_size=batch_size)
+    if isinstance(manifests, Manifest):
+        manifests = [manifests]
+    if not manifests:
+        raise InputError("manifests: must be those of one record set at least")
+    for manifest in manifests:
+        if not manifest.num_records:
+            raise InputError(f"{manifest.directory}: the set has no images; convert it again")
+        if manifest.class_names != manifests[0].class_names:
+            raise InputError(
+                f"{manifest.directory}: must have the classes of {manifests[0].directory}, in "
+                "their order"
+            )
     source = caching.opened(manifests, options.reading)
     return batches(
         source,

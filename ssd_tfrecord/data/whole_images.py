@@ -5,7 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from ssd_tfrecord.data import order, rendering
-from ssd_tfrecord.data.pipeline import PREFETCHED, dataset_options
+from ssd_tfrecord.data.pipeline import PREFETCHED, check_counts, dataset_options
 from ssd_tfrecord.records import schema
 from ssd_tfrecord.records.manifest import Manifest
 from ssd_tfrecord.tracing import not_converted
@@ -45,7 +45,11 @@ def evaluation_dataset(
 
     Returns:
         A dataset of ``EvaluationBatch``.
+
+    Raises:
+        InputError: ``input_size`` or ``batch_size`` is below 1.
     """
+    check_counts(input_size=input_size, batch_size=batch_size)
 
     def sample(index: tf.Tensor, serialized: tf.Tensor) -> EvaluationBatch:
         record = schema.parse_example(serialized)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from ssd_tfrecord.data.order import Host, share
 from ssd_tfrecord.data.passes import Passes
+from ssd_tfrecord.data.pipeline import check_counts
 from ssd_tfrecord.data.whole_images import (
     EvaluationBatch,
     evaluation_dataset,
@@ -157,7 +158,7 @@ class Detector:
 
     def detect(
         self,
-        images: Iterable[AnyImage],
+        images: AnyImage | Iterable[AnyImage],
         *,
         batch_size: int = 8,
         stretch: str = "none",
@@ -169,7 +170,7 @@ class Detector:
         Their detections are those of ``detect_records``, unless EXIF turns them.
 
         Args:
-            images: read as they are needed.
+            images: read as they are needed; one alone is a list of one.
             batch_size: number of images in memory at a time.
             stretch: how 16 bits become 8: --stretch of the conversion of the training set.
             max_pixels: files with more are not decoded.
@@ -181,11 +182,12 @@ class Detector:
         Raises:
             InputError: an image cannot be read; the message says which.
         """
+        check_counts(batch_size=batch_size)
         # Validated as the flags are: a misspelt word would count as none.
         ImageOptions(stretch=stretch, max_pixels=max_pixels)
         found: list[Detections] = []
         batch: list[Prepared] = []
-        for place, image in enumerate(images):
+        for place, image in enumerate(_several(images)):
             name = os.fspath(image) if isinstance(image, (str, os.PathLike)) else str(place)
             batch.append(self.prepare(_loaded(image, name, stretch, max_pixels), name))
             if len(batch) == batch_size:
@@ -247,6 +249,7 @@ class Detector:
             The detections of each record, in record order.
 
         Raises:
+            InputError: there is not one of ``truths`` for each record.
             RuntimeError: an image was not returned exactly once.
         """
         passes = self.passes(manifest, batch_size=batch_size, num_workers=num_workers)
@@ -268,6 +271,7 @@ class Detector:
             num_workers: threads of the input pipeline; 0: one per core.
             host: whose share of the records.
         """
+        check_counts(batch_size=batch_size)
         replicas = self._strategy.num_replicas_in_sync
         # Rounded up, so that all replicas get the same number of images.
         batch_size = -(-batch_size // replicas) * replicas
@@ -307,8 +311,14 @@ class Detector:
             one after the other, are those of the set.
 
         Raises:
+            InputError: there is not one of ``truths`` for each record.
             RuntimeError: an image was not returned exactly once.
         """
+        if len(truths) != manifest.num_records:
+            raise InputError(
+                f"{manifest.directory}: {len(truths)} ground truths; must be those of all "
+                f"{manifest.num_records} records, as read_ground_truths gives them"
+            )
         found: dict[int, Detections] = {}
         wanted = share(manifest.num_records, host)
         self.speed = Speed()
@@ -348,11 +358,21 @@ class Detector:
                 yield int(indices[row]), {name: array[row] for name, array in arrays.items()}
 
 
+def _several(images: AnyImage | Iterable[AnyImage]) -> Iterable[AnyImage]:
+    if isinstance(images, (str, os.PathLike, bytes, Image.Image)):
+        return [images]
+    # Of several images, an array has a fourth axis.
+    if isinstance(images, np.ndarray) and images.ndim == 3:
+        return [images]
+    return images
+
+
 def _loaded(image: AnyImage, name: str, stretch: str, max_pixels: int) -> LoadedImage:
     if isinstance(image, (str, os.PathLike, bytes)):
         return load_image(image, name, stretch=stretch, max_pixels=max_pixels)
     # Neither turned by EXIF nor made a JPEG, unlike files: the caller may have done so already.
     if isinstance(image, Image.Image):
+        _check_size(name, *image.size[::-1])
         try:
             image, _ = to_rgb(image, stretch)
         except ValueError as error:
@@ -362,4 +382,10 @@ def _loaded(image: AnyImage, name: str, stretch: str, max_pixels: int) -> Loaded
         raise InputError(
             f"image {name}: {pixels.dtype} {list(pixels.shape)}; must be uint8 [height, width, 3]"
         )
+    _check_size(name, *pixels.shape[:2])
     return LoadedImage.of_array(pixels)
+
+
+def _check_size(name: str, height: int, width: int) -> None:
+    if not (height and width):
+        raise InputError(f"image {name}: {height} x {width} pixels; must have at least one")

@@ -1,28 +1,34 @@
 """Boxes drawn on pictures: detections, beside the ground truth if there is one."""
 
 import colorsys
+import io
 import os
 import pathlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ssd_tfrecord.detection.detections import Detections, image_names
+from ssd_tfrecord.detection.detections import Detections, file_names, image_names
 from ssd_tfrecord.detection.ground_truth import GroundTruth
+from ssd_tfrecord.runs.run_files import write_bytes, written_aside
 
 # Evaluation keeps scores down to 0.01; a picture with all of them would be unreadable.
 MIN_SCORE = 0.3
 # Smaller pictures are enlarged so that names can be read.
 _MIN_SIDE = 400
-_SHEET = "contact_sheet"
+_SHEET, _SUFFIX = "contact_sheet", ".jpg"
 # Comment in every JPEG that is written; by it the next evaluation knows which ones it may delete.
 _MARK = b"ssd_tfrecord.evaluate"
 # (width, height) of the cells of a sheet: for detections beside ground truth, and for one image.
 _PAIR, ALONE = (640, 260), (480, 360)
 _BACKGROUND = (24, 24, 27)
 _CAPTION = (228, 228, 231)
+
+# Pillow measures no text of several lines, and draws no lone surrogate.
+_UNDRAWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 _RGB = tuple[int, int, int]
 
@@ -148,26 +154,44 @@ def write_pictures(
 ) -> None:
     """Writes each picture as a JPEG, and contact_sheet.jpg of all of them.
 
-    JPEGs in ``folder`` that an earlier call wrote are deleted.
+    JPEGs in ``folder`` that an earlier call wrote are deleted. Any other JPEG and any link stays as
+    it is, and a picture that would have its name is called NAME-2.jpg.
 
     Args:
         folder: created if it does not exist.
         pictures: list of (source_id, picture).
+
+    Raises:
+        OSError: a picture cannot be written.
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for path in filter(_is_ours, folder.glob("*.jpg")):
-        path.unlink()
-    # The sheet's name comes first, so that no image is given it.
-    _, *names = image_names([_SHEET, *(source_id for source_id, _ in pictures)])
+    taken = []
+    for path in sorted(folder.iterdir()):
+        if not (written_aside(path.name) or path.name).lower().endswith(_SUFFIX):
+            continue
+        if _is_ours(path):
+            path.unlink()
+        else:
+            taken.append(path.stem)
+    # The sheet's name comes first, so that no image is given it; before it, what is there.
+    names = image_names([_SHEET, *(source_id for source_id, _ in pictures)])
+    sheet, *names = file_names([*taken, *names])[len(taken) :]
     for name, (_, picture) in zip(names, pictures):
-        picture.save(folder / f"{name}.jpg", quality=90, comment=_MARK)
-    sheet = contact_sheet([picture for _, picture in pictures])
-    sheet.save(folder / f"{_SHEET}.jpg", quality=90, comment=_MARK)
+        _write_jpeg(folder / f"{name}{_SUFFIX}", picture)
+    _write_jpeg(folder / f"{sheet}{_SUFFIX}", contact_sheet([picture for _, picture in pictures]))
+
+
+def _write_jpeg(path: pathlib.Path, picture: Image.Image) -> None:
+    content = io.BytesIO()
+    picture.save(content, "JPEG", quality=90, comment=_MARK)
+    write_bytes(path, content.getvalue())
 
 
 def _is_ours(path: pathlib.Path) -> bool:
     # A folder may hold the user's own JPEGs too, even ones that cannot be opened.
+    if path.is_symlink() or not path.is_file():
+        return False
     try:
         with Image.open(path, formats=["JPEG"]) as image:
             return image.info.get("comment") == _MARK
@@ -221,6 +245,7 @@ def _draw_tag(
     """
     size = int(font.size)
     pad = max(2, size // 6)
+    tag = _UNDRAWN.sub(" ", tag)
     width = int(draw.textlength(tag, font=font)) + 2 * pad
     height = size + 2 * pad
     ymin, xmin = corner

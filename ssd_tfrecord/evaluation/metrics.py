@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ssd_tfrecord.detection.detections import Detections
+from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.evaluation.analysis.answers import OperatingPoint
 from ssd_tfrecord.evaluation.average_precision import average_precisions
 from ssd_tfrecord.evaluation.coco_metrics import METRICS, coco_metrics
@@ -47,8 +48,17 @@ def compute_metrics(
         image_ids: COCO's id of each image; default: those of ``image_ids.image_ids``.
 
     Raises:
-        ValueError: the two lists do not belong to the same images in the same order.
+        InputError: the two lists do not belong to the same images in the same order, a label has
+            no name, or there are more or fewer ids than what they are of.
     """
+    if len(original_ids) != len(class_names):
+        raise InputError(
+            f"original_ids: {len(original_ids)}; must be one for each of {len(class_names)} classes"
+        )
+    if image_ids is not None and len(image_ids) != len(ground_truths):
+        raise InputError(
+            f"image_ids: {len(image_ids)}; must be one for each of {len(ground_truths)} images"
+        )
     scored = score_set(ground_truths, detections, class_names)
     return measure(scored, find_overlaps(scored), original_ids, image_ids)
 

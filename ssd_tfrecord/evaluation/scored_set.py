@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ssd_tfrecord.detection.detections import Detections
+from ssd_tfrecord.errors import InputError
 
 if TYPE_CHECKING:
     from ssd_tfrecord.detection.ground_truth import GroundTruth
@@ -89,17 +90,28 @@ def score_set(
         class_names: of the labels 1, 2, ….
 
     Raises:
-        ValueError: the two lists do not belong to the same images in the same order.
+        InputError: the two lists do not belong to the same images in the same order, or a label
+            has no name.
     """
     source_ids = tuple(truth.source_id for truth in ground_truths)
     if source_ids != tuple(image.source_id for image in detections):
-        raise ValueError(
+        raise InputError(
             f"{len(ground_truths)} ground truths and {len(detections)} detections: must belong to "
             "the same images, in the same order"
         )
     sizes = np.array([(t.height, t.width) for t in ground_truths], np.int64).reshape(-1, 2)
     object_image = np.repeat(np.arange(len(sizes)), [len(t.labels) for t in ground_truths])
     found_image = np.repeat(np.arange(len(sizes)), [len(d.labels) for d in detections])
+    object_labels = _join([truth.labels for truth in ground_truths], np.int32)
+    found_labels = _join([image.labels for image in detections], np.int32)
+    for images, labels in ((object_image, object_labels), (found_image, found_labels)):
+        wrong = np.flatnonzero((labels < 1) | (labels > len(class_names)))
+        if len(wrong):
+            name, label = source_ids[images[wrong[0]]], labels[wrong[0]]
+            raise InputError(
+                f"image {name}: label {label}; must be from 1 to {len(class_names)}, the number of "
+                "class names"
+            )
     return ScoredSet(
         source_ids=source_ids,
         sizes=sizes,
@@ -107,7 +119,7 @@ def score_set(
         objects=Objects(
             image=object_image,
             boxes=_pixels([truth.boxes for truth in ground_truths], sizes[object_image]),
-            labels=_join([truth.labels for truth in ground_truths], np.int32),
+            labels=object_labels,
             difficult=_join([truth.difficult for truth in ground_truths], bool),
             crowd=_join([truth.crowd for truth in ground_truths], bool),
             areas=_join([truth.area for truth in ground_truths], np.float64),
@@ -115,7 +127,7 @@ def score_set(
         found=Found(
             image=found_image,
             boxes=_pixels([image.boxes for image in detections], sizes[found_image]),
-            labels=_join([image.labels for image in detections], np.int32),
+            labels=found_labels,
             scores=_join([image.scores for image in detections], np.float32),
         ),
     )

@@ -12,8 +12,9 @@ from PIL import Image
 from ssd_tfrecord.config import FitConfig
 from ssd_tfrecord.evaluation.report.outside_text import markup
 from ssd_tfrecord.evaluation.report.pages import page_parts
-from ssd_tfrecord.evaluation.report.whole_files import jpeg, write_bytes
+from ssd_tfrecord.evaluation.report.picture_bytes import jpeg
 from ssd_tfrecord.fitting.fit_folder import FitFolder
+from ssd_tfrecord.runs.run_files import write_bytes
 
 FILE_NAME = "index.html"
 _MAX_PICTURE_BYTES = 1_500_000

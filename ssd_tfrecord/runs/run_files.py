@@ -12,6 +12,8 @@ from ssd_tfrecord.errors import DiskError, InputError
 # What a restart mends once there is room or the disk is back; of all else the user has to know.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
 _ASIDE = re.compile(r"(.+)\.\d+\.part")
+# Bytes of a name, of 255 that file systems take: the rest is for the number of the process.
+_MAX_ASIDE = 240
 # Flags of absl, which would open other files or let a wrong flag pass.
 _NOT_OURS = ("flagfile", "undefok")
 
@@ -44,8 +46,28 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     sync_folder(path.parent)
 
 
+def write_bytes(path: pathlib.Path, content: bytes) -> None:
+    """``write_text`` for what can be made again: whole or not at all, but not synced to the disk.
+
+    Args:
+        path: of the file; an existing one is replaced, and a link too, not what it leads to.
+        content: of the file.
+
+    Raises:
+        OSError: it cannot be written; what was there is still there.
+    """
+    # Cut where the file system would not take the whole.
+    name = os.fsdecode(os.fsencode(path.name)[:_MAX_ASIDE])
+    aside = path.with_name(f"{name}.{os.getpid()}.part")
+    try:
+        aside.write_bytes(content)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
 def written_aside(name: str) -> str:
-    """The file that a killed ``write_text`` has left ``name`` of; "" if it is none of its files."""
+    """The file that a killed writer of this module has left ``name`` of; "" if none has."""
     match = _ASIDE.fullmatch(name)
     return match[1] if match else ""
 

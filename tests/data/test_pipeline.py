@@ -1,5 +1,6 @@
 """The pipeline on records: order, resume, determinism, padding, and what a batch holds."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from ssd_tfrecord.data import order, pipeline, whole_images
 from ssd_tfrecord.data.reading import RecordReader
+from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.options import FramingOptions, InputOptions, ReadOptions
 from ssd_tfrecord.records.manifest import Manifest
 
@@ -111,6 +113,35 @@ def test_evaluation_shows_every_image_once_and_masks_the_filling(manifest, batch
         assert (batch.indices[~batch.valid] == -1).all()
         seen += batch.indices[batch.valid].tolist()
     assert seen == list(range(manifest.num_records))
+
+
+def test_arguments_that_do_not_fit_are_one_line(manifest):
+    for name in ("batch_size", "input_size"):
+        for value in (0, -2, 2.5):
+            settings = {"input_size": 32, "batch_size": 2, name: value}
+            message = rf"^{name}={value}: must be a whole number of at least 1$"
+            with pytest.raises(InputError, match=message):
+                whole_images.evaluation_dataset(manifest, **settings)
+            with pytest.raises(InputError, match=message):
+                pipeline.training_dataset([manifest], **settings)
+    empty = dataclasses.replace(manifest, num_records=0)
+    other = dataclasses.replace(manifest, classes=manifest.classes[::-1])
+    for manifests, message in (
+        ([], "manifests: must be those of one record set at least"),
+        ([manifest, empty], "the set has no images; convert it again"),
+        ([manifest, other], f"must have the classes of {manifest.directory}, in their order"),
+    ):
+        with pytest.raises(InputError, match=message):
+            pipeline.training_dataset(manifests, input_size=32, batch_size=2)
+
+
+def test_one_set_alone_is_a_list_of_one(manifest):
+    sets = ([manifest], manifest)
+    one, other = (
+        next(iter(pipeline.training_dataset(chosen, input_size=32, batch_size=2)))
+        for chosen in sets
+    )
+    np.testing.assert_array_equal(one.images, other.images)
 
 
 def test_several_sets_join_with_running_indices(manifest):

@@ -141,6 +141,35 @@ def test_paths_bytes_arrays_and_pillow_images_are_one(small, photos):
     assert [found.source_id for found in arrays] == ["0", "1", "2", "3", "4", "5"]
 
 
+def test_one_image_alone_is_a_list_of_one(small, photos):
+    expected = small.detect(photos[:1])
+    image = Image.open(photos[0])
+    for one in (photos[0], str(photos[0]), photos[0].read_bytes(), image, np.asarray(image)):
+        assert_same(small.detect(one), expected)
+    assert small.detect(str(photos[0]))[0].source_id == str(photos[0])
+    assert len(small.detect(np.asarray([image, image]))) == 2
+
+
+def test_an_image_without_pixels_is_one_line(small):
+    image, empty = np.zeros((10, 10, 3), np.uint8), np.zeros((0, 10, 3), np.uint8)
+    with pytest.raises(InputError, match=r"^image 1: 0 x 10 pixels; must have at least one"):
+        small.detect([image, empty])
+    for mode in ("RGB", "I;16", "P"):
+        with pytest.raises(InputError, match=r"^image 0: 20 x 0 pixels; must have at least one"):
+            small.detect([Image.new(mode, (0, 20))])
+
+
+def test_arguments_that_do_not_fit_are_one_line(small, photos, manifest):
+    for batch_size in (0, -1, 1.5):
+        message = rf"^batch_size={batch_size}: must be a whole number of at least 1$"
+        with pytest.raises(InputError, match=message):
+            small.detect(photos, batch_size=batch_size)
+        with pytest.raises(InputError, match=message):
+            small.detect_records(manifest, read_ground_truths(manifest), batch_size=batch_size)
+    with pytest.raises(InputError, match=r"tiny: 1 ground truths; must be those of all 6 records"):
+        small.detect_records(manifest, read_ground_truths(manifest)[:1])
+
+
 @pytest.mark.parametrize("batch_size", [1, 4, 6, 100])
 def test_any_number_of_images_in_batches_of_any_size(small, photos, batch_size):
     assert_same(small.detect(photos, batch_size=batch_size), small.detect(photos))

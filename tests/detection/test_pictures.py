@@ -1,6 +1,7 @@
 """What is drawn where, to the pixel where that matters."""
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from ssd_tfrecord.detection import pictures, recorded
@@ -42,6 +43,16 @@ def test_tags_stay_on_the_picture():
     # A tag of the box at the right border ends there: its ground begins well to the left.
     cat = np.all(pixels == pictures.class_color(1), axis=-1)
     assert cat[:25, 720:].sum() > 500
+
+
+@pytest.mark.parametrize("between", ["\n", "\r", "\0", "\x1b", "\x85", "\u2028", "\ud800"])
+def test_a_name_of_several_lines_is_drawn_as_one(between):
+    blank, found = Image.new("RGB", (800, 500), GREY), _found([[0.25, 0.25, 1, 1]], [0.9], [1])
+    picture = pictures.draw_detections(blank, found, [f"a{between}b"])
+    assert picture == pictures.draw_detections(blank, found, ["a b"])
+    truth = GroundTruth("a", 500, 800, found.boxes, found.labels, *np.zeros([3, 1], bool))
+    picture = pictures.draw_ground_truth(blank, truth, [f"a{between}b"])
+    assert picture == pictures.draw_ground_truth(blank, truth, ["a b"])
 
 
 def test_low_scores_and_empty_images_are_left_alone():
@@ -114,6 +125,52 @@ def test_pictures_of_an_earlier_call_go_and_nothing_else(tmp_path):
     pictures.write_pictures(tmp_path, [("VOC2007/000003", image)])
     names = ["000003.jpg", "contact_sheet.jpg", "mine.jpg", "torn.jpg"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_no_jpeg_of_others_is_overwritten_and_no_link_is_followed(tmp_path):
+    """An image may be called as a file that is there, as the sheet, or as a link; however often."""
+    image, folder = Image.new("RGB", (40, 30)), tmp_path / "pictures"
+    folder.mkdir()
+    for name in ("im1.jpg", "IM2.JPG", "contact_sheet.jpg"):
+        (folder / name).write_bytes(b"mine")
+    (tmp_path / "orig.jpg").write_bytes(b"mine")
+    (folder / "im3.jpg").symlink_to("../orig.jpg")
+    (folder / "gone.jpg").symlink_to("nowhere.jpg")
+    (folder / "dir.jpg").mkdir()
+    old = {path.name for path in folder.iterdir()}
+    found = [(name, image) for name in ("a/im1", "im2", "im3", "im3-2", "gone", "dir", "new")]
+    new = ("im1-2", "im2-2", "im3-3", "im3-2", "gone-2", "dir-2", "new", "contact_sheet-2")
+    for _ in range(2):
+        pictures.write_pictures(folder, found)
+        assert {path.name for path in folder.iterdir()} == {*old, *(f"{name}.jpg" for name in new)}
+    for name in ("im1.jpg", "IM2.JPG", "contact_sheet.jpg", "im3.jpg"):
+        assert (folder / name).read_bytes() == b"mine"
+    assert (folder / "gone.jpg").is_symlink() and not (tmp_path / "nowhere.jpg").exists()
+
+
+def test_a_link_to_a_picture_of_ours_stays(tmp_path):
+    image = Image.new("RGB", (40, 30))
+    pictures.write_pictures(tmp_path / "a", [("im1", image)])
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "im1.jpg").symlink_to("../a/im1.jpg")
+    pictures.write_pictures(tmp_path / "b", [("im1", Image.new("RGB", (40, 30), "red"))])
+    assert (tmp_path / "b" / "im1.jpg").is_symlink()
+    assert Image.open(tmp_path / "a" / "im1.jpg").getpixel((0, 0)) == (0, 0, 0)
+
+
+def test_a_picture_is_whole_or_not_there(tmp_path, monkeypatch):
+    image = Image.new("RGB", (40, 30))
+    pictures.write_pictures(tmp_path, [("im1", image)])
+    # What a killed process leaves.
+    (tmp_path / "im1.jpg").rename(tmp_path / "im1.jpg.12.part")
+
+    def fail(*_):
+        raise OSError("full")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="full"):
+        patch.setattr("os.replace", fail)
+        pictures.write_pictures(tmp_path, [("im1", image)])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_contact_sheet_holds_every_picture():

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ssd_tfrecord.detection.detections import Detections
 from ssd_tfrecord.detection.ground_truth import GroundTruth
+from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.evaluation.analysis.answers import OperatingPoint
 from ssd_tfrecord.evaluation.coco_metrics import CLASS_METRICS
 from ssd_tfrecord.evaluation.metrics import (
@@ -70,9 +71,18 @@ def test_nothing_found_and_nothing_there():
 
 def test_other_images_are_an_error():
     with pytest.raises(
-        ValueError, match=r"1 ground truths and 1 detections: must belong to the same"
+        InputError, match=r"1 ground truths and 1 detections: must belong to the same"
     ):
         compute_metrics([TRUTH], [_found(1, source_id="b")], NAMES, (1, 2, 3))
+
+
+def test_lists_of_other_lengths_are_an_error():
+    with pytest.raises(InputError, match=r"image .*: label 2; must be from 1 to 1, the number of"):
+        compute_metrics([TRUTH], [_found(1)], NAMES[:1], (1,))
+    with pytest.raises(InputError, match="original_ids: 1; must be one for each of 3 classes"):
+        compute_metrics([TRUTH], [_found(1)], NAMES, (1,))
+    with pytest.raises(InputError, match="image_ids: 2; must be one for each of 1 images"):
+        compute_metrics([TRUTH], [_found(1)], NAMES, (1, 2, 3), image_ids=[1, 2])
 
 
 TWELVE = [

@@ -5,6 +5,7 @@ import pytest
 from scored_sets import found, truth
 
 from ssd_tfrecord.detection.detections import pixel_boxes
+from ssd_tfrecord.errors import InputError
 from ssd_tfrecord.evaluation.scored_set import score_set
 
 
@@ -57,5 +58,18 @@ def test_no_images_and_empty_images():
 def test_other_images_are_an_error(source_ids):
     detections = [found([], [], source_id=name) for name in source_ids]
     message = f"1 ground truths and {len(source_ids)} detections: must belong to the same images"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(InputError, match=message):
         score_set([truth([])], detections, ["cat"])
+
+
+@pytest.mark.parametrize("label", [0, -1, 3])
+def test_a_label_without_a_name_is_an_error(label):
+    boxes = [[0, 0, 10, 20]] * 2
+    pairs = [
+        (truth(boxes, labels=[1, label]), found([], [])),
+        (truth([]), found(boxes, [0.5, 0.4], labels=[2, label])),
+    ]
+    for one, other in pairs:
+        message = f"image a: label {label}; must be from 1 to 2, the number of class names"
+        with pytest.raises(InputError, match=message):
+            score_set([one], [other], ["cat", "dog"])

@@ -27,15 +27,37 @@ def test_a_file_and_its_name_are_on_the_disk_before_it_counts(tmp_path, monkeypa
     assert (tmp_path / "a.txt").read_bytes() == "é\n".encode()
 
 
-def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path, monkeypatch):
+WRITERS = (
+    run_files.write_text,
+    lambda path, text: run_files.write_bytes(path, text.encode()),
+)
+
+
+@pytest.mark.parametrize("write", WRITERS, ids=["text", "bytes"])
+def test_a_write_that_fails_leaves_the_old_file_alone(write, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    run_files.write_text(tmp_path / "a.txt", "old")
+    write(tmp_path / "a.txt", "old")
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="No space"):
-        run_files.write_text(tmp_path / "a.txt", "new")
+        write(tmp_path / "a.txt", "new")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize("write", WRITERS, ids=["text", "bytes"])
+def test_a_link_is_replaced_and_what_it_leads_to_stays(write, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    (tmp_path / "a.txt").symlink_to("mine.txt")
+    write(tmp_path / "a.txt", "new")
+    assert not (tmp_path / "a.txt").is_symlink() and (tmp_path / "a.txt").read_text() == "new"
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "é" * 127, "é" * 100 + "." + "x" * 54])
+def test_a_file_may_have_the_longest_name(tmp_path, name):
+    run_files.write_bytes(tmp_path / name, b"new")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_names_of_files_that_are_being_written():

@@ -1,5 +1,6 @@
 """Detections as files that other tools read: VOC's devkit, COCO's results, Cartucho/mAP's text."""
 
+import fnmatch
 import json
 import os
 import pathlib
@@ -18,12 +19,17 @@ from ssd_tfrecord.detection.detections import (
 )
 from ssd_tfrecord.evaluation.files.changed_names import CHANGED_NAMES
 from ssd_tfrecord.evaluation.files.coco_rows import result_rows, truth_rows
-from ssd_tfrecord.runs.run_folder import write_text
+from ssd_tfrecord.runs.run_files import write_bytes, write_text
 
 if TYPE_CHECKING:
     from ssd_tfrecord.detection.ground_truth import GroundTruth
     from ssd_tfrecord.evaluation.annotated_set import AnnotatedSet
 
+WRITTEN_FILES = "written_files.json"
+# Cartucho/mAP's folders.
+_FOUND, _TRUTH = "detection-results", "ground-truth"
+# Text files of ours.
+_TEXTS = ("comp4_det_*.txt", f"{_FOUND}/*.txt", f"{_TRUTH}/*.txt")
 # Of a set's name in a file's, in bytes: 255 less 200 of the class and all between.
 _MAX_SET_NAME = 40
 
@@ -35,6 +41,9 @@ def write_detections(
     detections: Sequence[Detections],
 ) -> pathlib.Path | None:
     """Writes ``detections`` into ``folder``, in place of those of an earlier call.
+
+    written_files.json lists the text files there that are ours; the next call of the same kind
+    removes them, and no others.
 
     Two classes never share a file or a word, nor do two images. If that, or a file system, takes
     another name than a class or an image has, changed_names.json holds {classes: {name in the
@@ -49,7 +58,7 @@ def write_detections(
             pycocotools gives them the numbers of ``coco_metrics``. cartucho: detection-results/
             and ground-truth/ with one text file per image, lines ``class [score] left top right
             bottom [difficult]`` in VOC's pixels; spaces in class names become underscores.
-        folder: created if it does not exist; text files of an earlier call are removed.
+        folder: created if it does not exist.
         annotated: the set. Its name is in those of VOC's files, with an underscore for what a file
             system may refuse.
         detections: one per image of it, in its order, with its labels.
@@ -68,28 +77,34 @@ def write_detections(
     source_ids = [image.source_id for image in detections]
     if kind == "voc":
         classes, images = file_names(annotated.class_names), image_words(source_ids)
-        _write_voc(folder, detections, classes, images, annotated.name)
+        set_name = file_names([annotated.name])[0].encode()[:_MAX_SET_NAME]
+        prefix = f"comp4_det_{set_name.decode(errors='ignore')}"
+        _replace(
+            folder,
+            _TEXTS[0],
+            [f"{prefix}_{class_name}.txt" for class_name in classes],
+            _voc_lines(detections, len(classes), images),
+        )
     else:
         classes, images = word_names(annotated.class_names), image_names(source_ids)
-        _write_cartucho(folder, annotated.truths, detections, classes, images)
+        for part, pattern, lines in (
+            (_FOUND, _TEXTS[1], _found_lines(detections, classes)),
+            (_TRUTH, _TEXTS[2], _truth_lines(annotated.truths, classes)),
+        ):
+            (folder / part).mkdir(exist_ok=True)
+            _replace(folder, pattern, [f"{part}/{name}.txt" for name in images], lines)
     return _write_changed(folder, zip(classes, annotated.class_names), zip(images, source_ids))
 
 
-def _write_voc(
-    folder: pathlib.Path,
-    detections: Sequence[Detections],
-    class_names: Sequence[str],
-    names: Sequence[str],
-    set_name: str,
-) -> None:
-    _clear(folder, "comp4_det_*.txt")
-    safe_name = file_names([set_name])[0].encode()[:_MAX_SET_NAME].decode(errors="ignore")
-    lines: list[list[str]] = [[] for _ in class_names]
+def _voc_lines(
+    detections: Sequence[Detections], num_classes: int, names: Sequence[str]
+) -> list[list[str]]:
+    """The lines of each class's file, with the images' ``names``."""
+    lines: list[list[str]] = [[] for _ in range(num_classes)]
     for image, name in zip(detections, names):
         for label, score, box in _devkit_rows(image):
             lines[label - 1].append(f"{name} {score} {box}")
-    for class_name, rows in zip(class_names, lines):
-        _write_lines(folder / f"comp4_det_{safe_name}_{class_name}.txt", rows)
+    return lines
 
 
 def _instances(annotated: "AnnotatedSet") -> dict[str, object]:
@@ -114,28 +129,26 @@ def _instances(annotated: "AnnotatedSet") -> dict[str, object]:
     }
 
 
-def _write_cartucho(
-    folder: pathlib.Path,
-    ground_truths: "Sequence[GroundTruth]",
-    detections: Sequence[Detections],
-    class_names: Sequence[str],
-    names: Sequence[str],
-) -> None:
-    for part in ("detection-results", "ground-truth"):
-        (folder / part).mkdir(exist_ok=True)
-        _clear(folder / part, "*.txt")
-    for truth, image, name in zip(ground_truths, detections, names):
-        found = [
-            f"{class_names[label - 1]} {score} {box}" for label, score, box in _devkit_rows(image)
-        ]
-        _write_lines(folder / "detection-results" / f"{name}.txt", found)
-        boxes = _devkit_texts(truth)
+def _found_lines(
+    detections: Sequence[Detections], class_names: Sequence[str]
+) -> Iterator[list[str]]:
+    """The lines of each image's file in detection-results."""
+    for image in detections:
+        rows = _devkit_rows(image)
+        yield [f"{class_names[label - 1]} {score} {box}" for label, score, box in rows]
+
+
+def _truth_lines(
+    ground_truths: "Sequence[GroundTruth]", class_names: Sequence[str]
+) -> Iterator[list[str]]:
+    """The lines of each image's file in ground-truth."""
+    for truth in ground_truths:
         # It knows no crowds; both kinds are neither found nor missed.
-        objects = [
-            f"{class_names[label - 1]} {box}{' difficult' if ignored else ''}"
-            for label, box, ignored in zip(truth.labels, boxes, truth.difficult | truth.crowd)
+        ignored = truth.difficult | truth.crowd
+        yield [
+            f"{class_names[label - 1]} {box}{' difficult' if is_ignored else ''}"
+            for label, box, is_ignored in zip(truth.labels, _devkit_texts(truth), ignored)
         ]
-        _write_lines(folder / "ground-truth" / f"{name}.txt", objects)
 
 
 def _write_changed(
@@ -153,10 +166,36 @@ def _write_changed(
     return folder / CHANGED_NAMES
 
 
-def _clear(folder: pathlib.Path, pattern: str) -> None:
+def _replace(
+    folder: pathlib.Path, pattern: str, names: Sequence[str], lines: Iterable[Iterable[str]]
+) -> None:
+    """Writes text files in place of those of the same ``pattern`` that an earlier call wrote.
+
+    Args:
+        folder: must exist, with the sub-folders of ``names``.
+        pattern: of the names of such files.
+        names: of the files, relative to ``folder``.
+        lines: of each.
+    """
+    listed = _listed(folder)
+    earlier = {path.relative_to(folder).as_posix(): path for path in folder.glob(pattern)}
     # Files of classes or images that are no longer there would be read as part of the result.
-    for path in folder.glob(pattern):
-        path.unlink()
+    for name in listed & {*earlier}:
+        earlier[name].unlink()
+    # Before them, so that a call that is killed leaves no file that is not listed.
+    others = {name for name in listed if not fnmatch.fnmatchcase(name, pattern)}
+    _write_json(folder / WRITTEN_FILES, {"files": sorted({*others, *names})})
+    for name, rows in zip(names, lines):
+        write_bytes(folder / name, "".join(f"{row}\n" for row in rows).encode())
+
+
+def _listed(folder: pathlib.Path) -> set[str]:
+    """The names in written_files.json; of a damaged one, none."""
+    try:
+        names = json.loads((folder / WRITTEN_FILES).read_bytes())["files"]
+        return {name for name in names if any(fnmatch.fnmatchcase(name, p) for p in _TEXTS)}
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return set()
 
 
 def _devkit_rows(image: Detections) -> Iterator[tuple[int, str, str]]:
@@ -171,10 +210,6 @@ def _score_text(score: np.floating) -> str:
 def _devkit_texts(image: "Detections | GroundTruth") -> list[str]:
     boxes = devkit_boxes(image.boxes, image.height, image.width)
     return [" ".join(f"{edge:.3f}" for edge in box) for box in boxes]
-
-
-def _write_lines(path: pathlib.Path, lines: Iterable[str]) -> None:
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def _write_json(path: pathlib.Path, content: object) -> None:

@@ -14,8 +14,9 @@ from ssd_tfrecord.evaluation.report.gallery import draw_scene, scene_marks
 from ssd_tfrecord.evaluation.report.outside_text import markup
 from ssd_tfrecord.evaluation.report.pages import page_parts
 from ssd_tfrecord.evaluation.report.pages.page_parts import count, number, plural, section, signed
+from ssd_tfrecord.evaluation.report.picture_bytes import jpeg
 from ssd_tfrecord.evaluation.report.verdict import ERROR_MEANINGS, ERROR_TITLES
-from ssd_tfrecord.evaluation.report.whole_files import jpeg, write_bytes
+from ssd_tfrecord.runs.run_files import write_bytes
 
 # {metric: (difference, low, high)}
 Differences: TypeAlias = Mapping[str, tuple[float, float, float]]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from ssd_tfrecord.evaluation.analysis.answers import Doubt
 from ssd_tfrecord.evaluation.evaluated_set import EvaluatedSet
-from ssd_tfrecord.evaluation.report import whole_files
+from ssd_tfrecord.evaluation.report import picture_bytes
 from ssd_tfrecord.evaluation.report.doubt_list import classes_of, kinds_of
 from ssd_tfrecord.evaluation.report.marked_pictures import (
     FALSE,
@@ -24,6 +24,7 @@ from ssd_tfrecord.evaluation.report.marked_pictures import (
     placeholder,
 )
 from ssd_tfrecord.evaluation.report.outside_text import visible
+from ssd_tfrecord.runs.run_files import write_bytes
 
 LEGEND = (("right", TRUE), ("false", FALSE), ("missed (dashed)", MISSED))
 WORST_FILE = "worst_images.jpg"
@@ -97,12 +98,12 @@ def write_sheets(
         ]
         sheet = captioned_sheet(scenes, columns=_SCENES_IN_ROW, cell=_SCENE, heading=LEGEND)
         paths.append(folder / WORST_FILE)
-        whole_files.write_bytes(paths[-1], whole_files.jpeg(sheet, _MAX_SHEET_BYTES))
+        write_bytes(paths[-1], picture_bytes.jpeg(sheet, _MAX_SHEET_BYTES))
     for kind, items in gallery.doubts.items():
         panels = [(picture, doubt_caption(doubt, evaluated)) for doubt, picture in items]
         sheet = captioned_sheet(panels, columns=_PANELS_IN_ROW, cell=_PANEL)
         paths.append(folder / f"suspects-{kind}.png")
-        whole_files.write_bytes(paths[-1], whole_files.png(sheet))
+        write_bytes(paths[-1], picture_bytes.png(sheet))
     return paths
 
 

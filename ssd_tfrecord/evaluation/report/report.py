@@ -9,7 +9,7 @@ from ssd_tfrecord.evaluation.report.doubt_list import kinds_of, write_doubts
 from ssd_tfrecord.evaluation.report.gallery import WORST_FILE, draw_gallery, write_sheets
 from ssd_tfrecord.evaluation.report.number_files import write_number_files
 from ssd_tfrecord.evaluation.report.pages import page
-from ssd_tfrecord.evaluation.report.whole_files import write_bytes
+from ssd_tfrecord.runs.run_files import write_bytes
 
 PAGE_FILE = "report.html"
 

@@ -54,11 +54,14 @@ def write(make_set):
         annotated = make_set(truths, names, ids, **of_set)
         changed = write_detections(kind, folder, annotated, found)
         assert (changed is not None) == (folder / "changed_names.json").exists()
-        return {
+        files = {
             str(path.relative_to(folder)): path.read_text()
             for path in folder.rglob("*")
             if path.is_file()
         }
+        listed = json.loads(files.pop("written_files.json", '{"files": []}'))["files"]
+        assert {*listed} <= {*files}
+        return files
 
     return write
 
@@ -110,16 +113,60 @@ def test_cartucho_has_two_folders_with_a_file_an_image(write, tmp_path):
     }
 
 
-@pytest.mark.parametrize("kind", ["voc", "cartucho"])
-def test_files_of_an_earlier_set_go_and_others_stay(write, tmp_path, kind):
+@pytest.mark.parametrize(
+    ("kind", "mine"),
+    [
+        ("voc", ("mine.txt", "comp4_det_test_unicorn.txt")),
+        ("cartucho", ("mine.txt", "detection-results/other.txt", "ground-truth/other.txt")),
+    ],
+)
+def test_files_of_an_earlier_set_go_and_others_stay(write, tmp_path, kind, mine):
     first = write(kind, tmp_path)
-    stale = {
-        "voc": "comp4_det_test_unicorn.txt",
-        "cartucho": "ground-truth/old.txt",
-    }[kind]
-    (tmp_path / stale).write_text("old")
-    (tmp_path / "mine.txt").write_text("mine")
-    assert write(kind, tmp_path) == {**first, "mine.txt": "mine"}
+    for name in mine:
+        (tmp_path / name).write_text("mine")
+    # Another image, and a class fewer.
+    found = [dataclasses.replace(FOUND[1], source_id="VOC2007/000003")]
+    truths = [dataclasses.replace(TRUTHS[1], source_id="VOC2007/000003")]
+    between = write(kind, tmp_path, found, truths, names=NAMES[:1], ids=IDS[:1])
+    assert len(between) == {"voc": 1, "cartucho": 2}[kind] + len(mine)
+    assert write(kind, tmp_path) == {**first, **dict.fromkeys(mine, "mine")}
+
+
+def test_files_of_another_kind_stay_and_are_known_as_ours(write, tmp_path):
+    first = write("voc", tmp_path)
+    assert write("cartucho", tmp_path).items() >= first.items()
+    write("voc", tmp_path, name="other")
+    assert {path.name for path in tmp_path.glob("comp4*")} == {
+        f"comp4_det_other_{name}.txt" for name in NAMES
+    }
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", '{"files": 3}', '{"files": [3, "../mine.txt", "/etc/passwd", "mine.txt"]}'],
+)
+def test_a_list_of_files_that_is_not_ours_removes_nothing(write, tmp_path, content):
+    folder = tmp_path / "detections"
+    folder.mkdir()
+    for path in (tmp_path / "mine.txt", folder / "mine.txt"):
+        path.write_text("mine")
+    (folder / "written_files.json").write_text(content)
+    new = write("voc", tmp_path / "new")
+    write("voc", folder)
+    assert (tmp_path / "mine.txt").read_text() == (folder / "mine.txt").read_text() == "mine"
+    assert {path.name for path in folder.glob("comp4*")} == {*new}
+
+
+@pytest.mark.parametrize("kind", ["voc", "cartucho"])
+def test_no_link_is_followed(write, tmp_path, kind):
+    folder = tmp_path / "detections"
+    names = write(kind, folder)
+    for number, name in enumerate((*names, "written_files.json")):
+        (tmp_path / str(number)).write_text("mine")
+        (folder / name).unlink()
+        (folder / name).symlink_to(tmp_path / str(number))
+    assert write(kind, folder) == names
+    assert {(tmp_path / str(number)).read_text() for number in range(len(names) + 1)} == {"mine"}
 
 
 @pytest.mark.parametrize("names", [("w/o helmet", "w_o helmet"), ("Dog", "dog"), ("a b", "a_b")])

@@ -8,8 +8,8 @@ from ssd_tfrecord.evaluation.report.gallery import Gallery, tally
 from ssd_tfrecord.evaluation.report.outside_text import markup
 from ssd_tfrecord.evaluation.report.pages import page_parts
 from ssd_tfrecord.evaluation.report.pages.page_parts import count, number, percent, plural
+from ssd_tfrecord.evaluation.report.picture_bytes import jpeg
 from ssd_tfrecord.evaluation.report.verdict import ERROR_TITLES, costliest_errors
-from ssd_tfrecord.evaluation.report.whole_files import jpeg
 
 # Pictures on the page, and bytes of each: see ``page``.
 _MAX_WORST, _WORST_BYTES = 12, 110_000

@@ -12,8 +12,8 @@ from ssd_tfrecord.evaluation.report.outside_text import markup, visible
 from ssd_tfrecord.evaluation.report.pages import page_parts, svg_charts
 from ssd_tfrecord.evaluation.report.pages.page_parts import count, number, percent, plural, section
 from ssd_tfrecord.evaluation.report.pages.svg_charts import Line
+from ssd_tfrecord.evaluation.report.picture_bytes import jpeg
 from ssd_tfrecord.evaluation.report.verdict import ERROR_MEANINGS, ERROR_TITLES, swaps
-from ssd_tfrecord.evaluation.report.whole_files import jpeg
 
 # Kinds of doubts that are drawn (there are three), pictures of each, and their bytes: see ``page``.
 _MAX_KINDS, _MAX_DOUBTS, _DOUBT_BYTES = 4, 6, 60_000

@@ -8,7 +8,7 @@ import numpy as np
 
 from ssd_tfrecord.evaluation.report.outside_text import attribute, markup
 from ssd_tfrecord.evaluation.report.pages.page_look import SCRIPT, STYLE
-from ssd_tfrecord.evaluation.report.whole_files import data_uri
+from ssd_tfrecord.evaluation.report.picture_bytes import data_uri
 
 NONE = "–"
 

@@ -1,9 +1,7 @@
-"""Pictures as bytes: as JPEG of a limited size, and written whole or not at all."""
+"""Pictures as bytes: as JPEG of a limited size, as PNG, as an address."""
 
 import base64
 import io
-import os
-import pathlib
 
 from PIL import Image
 
@@ -31,17 +29,3 @@ def png(image: Image.Image) -> bytes:
 def data_uri(content: bytes) -> str:
     """A JPEG as the address of itself."""
     return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
-
-
-def write_bytes(path: pathlib.Path, content: bytes) -> None:
-    """Writes a file aside and renames it: a reader finds the old one or the new one.
-
-    Raises:
-        OSError: it cannot be written; what was there is still there.
-    """
-    aside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        aside.write_bytes(content)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
