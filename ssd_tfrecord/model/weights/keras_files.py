@@ -1,6 +1,7 @@
 """Weights in Keras's HDF5 files, read as arrays: nothing in a file is executed or unpickled."""
 
 import contextlib
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import h5py
@@ -120,7 +121,8 @@ def _keras2_layers(
 
 def _names_in(group: h5py.Group, attribute: str) -> list[str]:
     # A damaged one may say that it has billions, which HDF5 would look for one by one.
-    if group.attrs.get_id(attribute).get_storage_size() > _MOST_BYTES_OF_NAMES:
+    stored = group.attrs.get_id(attribute)
+    if math.prod(stored.shape) * stored.dtype.itemsize > _MOST_BYTES_OF_NAMES:
         raise ValueError(f"{attribute} is too large")
     return [_text(name) for name in group.attrs[attribute]]
 
