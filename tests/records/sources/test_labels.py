@@ -135,7 +135,7 @@ def test_names_are_a_line_whatever_they_are_and_however_many(tmp_path):
     with pytest.raises(InputError, match=message) as error:
         choose_classes(str(path), _set(category_ids=ids))
     assert "\n" not in str(error.value)
-    with pytest.raises(InputError, match=r"class 'a\\nb' is not one of 'c\\td'; add") as error:
+    with pytest.raises(InputError, match=r"class 'a\\nb' is not one of c d; add") as error:
         path.write_text("c\td\n")
         choose_classes(str(path), _set("a\nb"))
     assert "\n" not in str(error.value)
