@@ -61,7 +61,7 @@ def _untuned(dataset, made=tf.data.Dataset._apply_debug_options):
 
 
 # Of every dataset here, just before it is iterated. The thread that tunes one sleeps for up to a
-# minute, and whoever destroys its iterator waits for that: a third of the suite's time.
+# minute, and whoever destroys its iterator waits for that: of 68 s of a test, 61 were such.
 tf.data.Dataset._apply_debug_options = _untuned
 
 
